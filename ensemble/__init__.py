@@ -1,0 +1,1 @@
+"""Combine trained networks: one pass over the data, weighted logits, one model to ship."""

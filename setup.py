@@ -1,0 +1,44 @@
+"""Package definition; the versions that were tested together are in constraints.txt."""
+
+from setuptools import find_packages, setup
+
+_BEAM = ["apache-beam>=2.60"]
+_TEST = ["pytest>=8", "pytest-timeout", "pytest-xdist"]
+
+setup(
+    name="orchard",
+    version="0.1.0",
+    description="CSV of labels + folder of JPEGs -> TFRecord shards -> TPU-trained ensembles.",
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["data_prep*", "trainer*", "ensemble*"]),
+    package_data={
+        "data_prep": ["templates/*"],
+        "trainer": ["recipes/*", "templates/*"],
+        "ensemble": ["templates/*"],
+    },
+    install_requires=[
+        "absl-py",
+        "google-cloud-storage>=2.16",
+        "google-crc32c",
+        "iterative-stratification",
+        "jinja2",
+        "matplotlib",
+        "numpy",
+        "pandas>=2",
+        "pillow",
+        "pyarrow",
+        "scikit-learn",
+        "simplejpeg",
+        "tensorflow>=2.19",
+        "tensorflow-datasets>=4.9.9",
+        "tqdm",
+    ],
+    extras_require={
+        "beam": _BEAM,
+        "test": _TEST + _BEAM,
+        "dev": _TEST + _BEAM + ["ruff", "pre-commit"],
+    },
+)
