@@ -1,0 +1,39 @@
+# Everything a fresh clone needs: Python 3.11 with venv, and make. Each target sets up its own .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The versions in constraints.txt were tested together; CONSTRAINTS= installs the newest instead.
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: help demo test lint torture clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(VENV)/.installed: setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing Orchard and TensorFlow into $(VENV) (about a minute on a fast line)"
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed ## CSV + JPEGs -> shards -> three networks -> ensemble, on real images
+	PYTHON=$(BIN)/python examples/demo.sh
+
+test: $(VENV)/.installed-test ## the test suite
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.installed-test ## what CI checks besides the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean: ## the demo's output and the virtual environment
+	rm -rf demo_output $(VENV)
