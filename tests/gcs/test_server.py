@@ -1,0 +1,153 @@
+"""The test server itself: what it promises the other tests, seen by plain clients."""
+
+import concurrent.futures
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
+
+from tests.gcs_server.conditions import Conditions
+
+ROOT = Path(__file__).resolve().parents[2]
+ABOVE_8_MIB = bytes(range(256)) * (36 << 10)  # 9 MiB: the client sends this resumably.
+SMALL = b"small"
+
+
+@pytest.fixture
+def bucket(gcs):
+    return storage.Client(project="test").bucket(gcs.bucket)
+
+
+@pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
+def test_an_upload_that_must_be_new_loses_against_an_object_that_is_there(bucket, content):
+    bucket.blob("a").upload_from_string(b"first", if_generation_match=0)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("a").upload_from_string(content, if_generation_match=0)
+    assert bucket.blob("a").download_as_bytes() == b"first"
+
+
+@pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
+def test_of_many_writers_at_once_exactly_one_creates_the_object(gcs, content):
+    def create(index):
+        client = storage.Client(project="test")
+        try:
+            blob = client.bucket(gcs.bucket).blob("contested")
+            blob.upload_from_string(content + bytes([index]), if_generation_match=0)
+        except exceptions.PreconditionFailed:
+            return None
+        return index
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        winners = [index for index in pool.map(create, range(6)) if index is not None]
+    assert len(winners) == 1
+    assert gcs.read("contested") == content + bytes(winners)
+
+
+def test_downloads_and_deletes_check_the_generation(bucket):
+    blob = bucket.blob("a")
+    blob.upload_from_string(SMALL)
+    first = blob.generation
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("a").delete(if_generation_match=first + 1)
+    with pytest.raises(exceptions.PreconditionFailed):
+        bucket.blob("a").download_as_bytes(if_generation_match=first + 1)
+    bucket.blob("a").upload_from_string(b"second", if_generation_match=first)
+    with pytest.raises(exceptions.NotFound):
+        bucket.blob("a", generation=first).download_as_bytes()
+
+
+@pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
+def test_an_upload_corrupted_on_its_way_is_refused(gcs, bucket, content):
+    corrupted = Conditions(fault_rate=1.0, fault_kinds=("corrupt",), fault_limit=1)
+    gcs.set_conditions(corrupted)
+    with pytest.raises((exceptions.BadRequest, DataCorruption)):
+        bucket.blob("a").upload_from_string(content, checksum="crc32c")
+    assert gcs.objects() == {}
+
+
+def test_a_download_corrupted_on_its_way_is_noticed_by_the_client(gcs, bucket):
+    bucket.blob("a").upload_from_string(ABOVE_8_MIB)
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("corrupt",)))
+    with pytest.raises(DataCorruption):
+        bucket.blob("a").download_as_bytes(checksum="crc32c")
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "reset", "lost_response", "truncate"])
+def test_an_injected_fault_costs_a_retry_and_no_byte(gcs, bucket, kind):
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
+    bucket.blob("a").upload_from_string(ABOVE_8_MIB)
+    assert gcs.read("a") == ABOVE_8_MIB
+    assert [entry["fault"] for entry in gcs.take_log()].count(kind) == 2
+
+
+def test_the_same_seed_injects_the_same_faults(gcs, bucket):
+    def faults(seed):
+        gcs.set_conditions(Conditions(fault_rate=0.3, fault_seed=seed))
+        for index in range(24):
+            with contextlib.suppress(Exception):
+                bucket.blob(f"o{index}").exists(retry=None)
+        # The client also looks at the bucket, in the background: when, is not ours to say.
+        log = [entry for entry in gcs.take_log() if entry["operation"] == "stat"]
+        return [(entry["path"], entry["fault"]) for entry in log]
+
+    assert faults(1) == faults(1) != faults(2)
+
+
+def test_hosts_that_are_not_faked_are_refused(gcs):
+    command = [
+        *(sys.executable, "-c"),
+        "import urllib.request; urllib.request.urlopen('https://example.com')",
+    ]
+    done = subprocess.run(command, env=gcs.process_env(), capture_output=True, text=True)
+    assert "Tunnel connection failed: 403" in done.stderr
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM])
+def test_the_server_goes_with_the_process_that_started_it(with_signal):
+    command = "import os; print(os.environ['STORAGE_EMULATOR_HOST'], os.getpid(), flush=True)"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.gcs_server", "--", sys.executable, "-c"),
+            command + "; import time; time.sleep(60)",
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        url, pid = process.stdout.readline().split()
+        process.send_signal(with_signal)
+        process.wait(timeout=20)
+    port = int(url.rpartition(":")[2])
+    _wait_until(lambda: not _alive(int(pid)) and not _listening(port))
+
+
+def test_the_command_gets_its_exit_status_back():
+    command = [sys.executable, "-m", "tests.gcs_server", "--", sys.executable, "-c", "exit(7)"]
+    assert subprocess.run(command, cwd=ROOT).returncode == 7
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def _listening(port: int) -> bool:
+    wanted = f"0100007F:{port:04X} 00000000:0000 0A"
+    return wanted in Path("/proc/net/tcp").read_text()
+
+
+def _wait_until(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
