@@ -1,0 +1,209 @@
+"""Tiny real datasets and members: JPEGs in TFRecords, SavedModels with the trainer's signatures."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from data_prep import manifest, storage, tfrecord
+from data_prep.manifest import Manifest, ShardInfo, SplitInfo
+
+CLASS_NAMES = ("rust", "scab", "healthy")
+_COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
+
+
+def jpeg(target: np.ndarray, generator: np.random.Generator, size=(24, 32)) -> bytes:
+    """A noisy picture whose colour tells its classes."""
+    colour = np.asarray(target) @ _COLOURS / max(1.0, float(np.sum(target)))
+    pixels = colour + generator.normal(scale=60, size=(*size, 3))
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def make_targets(rows: int, task: str, generator: np.random.Generator) -> np.ndarray:
+    if task == "single_label":
+        return np.eye(3, dtype=np.float32)[generator.integers(3, size=rows)]
+    targets = (generator.random((rows, 3)) < 0.4).astype(np.float32)
+    targets[targets.sum(axis=1) == 0, 0] = 1.0
+    return targets
+
+
+def make_dataset(
+    path: Path,
+    splits: dict[str, int],
+    task: str = "single_label",
+    unlabelled: tuple[str, ...] = ("test",),
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Write a dataset directory; returns the true targets of each split."""
+    generator = np.random.default_rng(seed)
+    path.mkdir(parents=True)
+    rows, infos, truth = [], {}, {}
+    for split, count in splits.items():
+        targets = make_targets(count, task, generator)
+        truth[split] = targets
+        stored = np.full_like(targets, -1) if split in unlabelled else targets
+        shards = []
+        for shard, part in enumerate(np.array_split(np.arange(count), 2)):
+            name = f"leaves-{split}.tfrecord-{shard:05d}-of-00002"
+            shards.append(_write_shard(path, name, split, shard, part, targets, stored, rows))
+        counts = tuple(np.maximum(stored, 0).sum(axis=0).tolist())
+        infos[split] = SplitInfo(tuple(shards), split not in unlabelled, counts)
+    fingerprint = hashlib.sha256(f"{splits}{task}{seed}".encode()).hexdigest()
+    value = Manifest(
+        manifest.SCHEMA_VERSION,
+        "leaves",
+        "1.0.0",
+        fingerprint,
+        task,
+        CLASS_NAMES,
+        infos,
+        {},
+        {},
+        {},
+    )
+    storage.write_json(str(path / "manifest.json"), value.to_json())
+    pd.DataFrame(rows).to_parquet(path / "records.parquet")
+    (path / "features.json").write_text("{}")
+    return truth
+
+
+def _write_shard(path, name, split, shard, part, targets, stored, rows) -> ShardInfo:
+    import tensorflow as tf
+
+    generator = np.random.default_rng(shard + len(rows))
+    offset = 0
+    with tf.io.TFRecordWriter(str(path / name)) as writer:
+        for row in part:
+            image_id = f"{split}_{row:04d}"
+            example = tf.train.Example()
+            feature = example.features.feature
+            feature["image"].bytes_list.value.append(jpeg(targets[row], generator))
+            feature["image_id"].bytes_list.value.append(image_id.encode())
+            feature["target"].float_list.value.extend(stored[row])
+            data = example.SerializeToString()
+            writer.write(data)
+            rows.append(
+                {
+                    "id": image_id,
+                    "split": split,
+                    "shard": np.int32(shard),
+                    "offset": offset,
+                    "length": np.int32(len(data)),
+                    "csv_row": int(row) + 2,
+                    "image_crc32c": np.uint32(0),
+                    "target": stored[row].tolist(),
+                }
+            )
+            offset += len(data) + tfrecord.FRAME_OVERHEAD_BYTES
+    content = (path / name).read_bytes()
+    return ShardInfo(name, len(part), len(content), 0)
+
+
+def make_member(
+    path: Path,
+    dataset: Path,
+    *,
+    size: tuple[int, int] = (16, 16),
+    seed: int = 0,
+    noise: float = 0.3,
+    train_split: str = "fold1",
+    eval_split: str | None = "fold0",
+    task: str = "single_label",
+    class_names: tuple[str, ...] = CLASS_NAMES,
+    resize: str = "squash",
+    eval_logits: bool = True,
+    **overrides,
+) -> Path:
+    """A run directory as the trainer leaves it, with a colour-matching network as its model."""
+    import tensorflow as tf
+
+    from trainer.decode import decode_image
+
+    generator = np.random.default_rng(seed)
+    height, width = size
+    kernel = (_COLOURS.T - 110) / 2000.0 + generator.normal(scale=noise / 100, size=(3, 3))
+
+    class Net(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = tf.Variable(kernel, dtype=tf.float32)
+            self.class_names = tf.constant(class_names)
+            self.image_size_px = tf.constant([height, width])
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="images")]
+        )
+        def from_images(self, images):
+            # The left half counts more, so that mirrored views differ.
+            ramp = tf.linspace(1.5, 0.5, width)[None, None, :, None]
+            mean = tf.reduce_mean((tf.cast(images, tf.float32) - 110.0) * ramp, axis=[1, 2])
+            return {"logits": mean @ self.kernel}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+        def from_jpeg(self, image_bytes):
+            images = tf.map_fn(
+                lambda one: decode_image(one, height, width, resize, False),
+                image_bytes,
+                fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8),
+            )
+            return self.from_images(images)
+
+    net = Net()
+    tf.saved_model.save(
+        net,
+        str(path / "saved_model"),
+        {"serving_default": net.from_jpeg, "images": net.from_images},
+    )
+    name = f"member-{path}-{seed}-{size}-{noise}"
+    record = {
+        "schema_version": 1,
+        "class_names": list(class_names),
+        "task": task,
+        "architecture": f"colour_{height}",
+        "image_size_px": [height, width],
+        "resize": resize,
+        "exact_decode": False,
+        "train_split": train_split,
+        "eval_split": eval_split,
+        "fold": None,
+        "dataset": {
+            "path": str(dataset),
+            "fingerprint": json.loads((dataset / "manifest.json").read_text())["fingerprint"],
+        },
+        "member_fingerprint": hashlib.sha256(name.encode()).hexdigest(),
+    }
+    if eval_logits and eval_split:
+        _write_eval_logits(path, dataset, eval_split, net, size, resize)
+    record.update(overrides)
+    storage.write_json(str(path / "run.json"), record)
+    return path
+
+
+def _write_eval_logits(path, dataset, eval_split, net, size, resize) -> None:
+    from trainer.decode import decode_image
+    from trainer.logits import save_logits
+    from trainer.records import load_records
+
+    records = load_records(str(dataset), eval_split)
+    images = np.stack(
+        [
+            decode_image(read_jpeg(records, row), *size, resize, False).numpy()
+            for row in range(len(records))
+        ]
+    )
+    logits = net.from_images(images)["logits"].numpy()
+    target = path / "eval_logits" / f"{eval_split}.npz"
+    save_logits(str(target), records.ids, logits, records.targets, records.class_names)
+
+
+def read_jpeg(records, row: int) -> bytes:
+    file = Path(records.files[records.file_index[row]])
+    start = int(records.offsets[row]) + 12
+    payload = file.read_bytes()[start : start + int(records.lengths[row])]
+    return tfrecord.decode_example(payload)["image"][0]

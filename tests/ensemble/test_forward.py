@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.errors import OrchardError
+from ensemble.cache import LogitsCache
+from ensemble.forward import forward
+from ensemble.members import load_members
+from tests.ensemble.builders import make_dataset, make_member, read_jpeg
+from trainer.decode import decode_image
+from trainer.records import load_records
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A dataset of 23 test images, and three members of different sizes."""
+    root = tmp_path_factory.mktemp("forward")
+    dataset = root / "leaves" / "1.0.0"
+    make_dataset(dataset, {"fold0": 12, "fold1": 12, "test": 23})
+    for name, size, resize in (("a", (16, 16), "squash"), ("b", (20, 12), "crop")):
+        make_member(root / name, dataset, size=size, resize=resize, seed=len(name))
+    make_member(root / "c", dataset, size=(16, 16), seed=7)
+    return root, dataset
+
+
+def _members(root, names="abc"):
+    return load_members([str(root / name) for name in names])[0]
+
+
+def _one_by_one(member, records):
+    """The same logits without any pipeline: one image a call."""
+    network = tf.saved_model.load(member.saved_model_dir).signatures["images"]
+    size = member.input
+    rows = []
+    for row in range(len(records)):
+        image = decode_image(
+            read_jpeg(records, row), size.height_px, size.width_px, size.resize, False
+        )
+        rows.append(network(images=image[tf.newaxis])["logits"].numpy()[0])
+    return np.stack(rows)
+
+
+def test_every_row_of_every_member_whatever_the_batch(world, tmp_path):
+    root, dataset = world
+    records, members = load_records(str(dataset), "test"), _members(root)
+    expected = np.stack([_one_by_one(member, records) for member in members])
+    for batch_size in (5, 23, 64):
+        logits = forward(members, records, str(tmp_path / str(batch_size)), batch_size=batch_size)
+        assert logits.shape == (3, 23, 3)
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_several_splits_in_one_pass(world, tmp_path):
+    root, dataset = world
+    records, members = load_records(str(dataset), "fold1+test"), _members(root, "a")
+    logits = forward(members, records, str(tmp_path), batch_size=8)
+    np.testing.assert_allclose(logits[0], _one_by_one(members[0], records), atol=1e-5)
+
+
+def test_a_second_pass_computes_nothing(world, tmp_path, monkeypatch):
+    root, dataset = world
+    records, members = load_records(str(dataset), "test"), _members(root)
+    first = forward(members, records, str(tmp_path), batch_size=8)
+    monkeypatch.setattr("ensemble.forward.load_network", _must_not_run)
+    assert np.array_equal(forward(members, records, str(tmp_path), batch_size=8), first)
+
+
+def test_adding_a_member_computes_only_that_one(world, tmp_path, monkeypatch):
+    from ensemble import forward as module
+
+    root, dataset = world
+    records = load_records(str(dataset), "test")
+    forward(_members(root, "ab"), records, str(tmp_path), batch_size=8)
+    loaded = []
+    real = module.load_network
+    monkeypatch.setattr(
+        module, "load_network", lambda member: loaded.append(member.name) or real(member)
+    )
+    forward(_members(root, "abc"), records, str(tmp_path), batch_size=8)
+    assert loaded == ["c"]
+
+
+def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatch):
+    from ensemble import forward as module
+
+    root, dataset = world
+    records, members = load_records(str(dataset), "test"), _members(root, "ab")
+    whole = forward(members, records, str(tmp_path / "whole"), batch_size=4)
+    steps, seen = module._steps, []
+
+    def killed_after_two(*args):
+        for count, step in enumerate(steps(*args)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield step
+
+    monkeypatch.setattr(module, "_steps", killed_after_two)
+    cache_dir = str(tmp_path / "cache")
+    with pytest.raises(KeyboardInterrupt):
+        forward(members, records, cache_dir, batch_size=4)
+    cache = LogitsCache(cache_dir, members[0], records, "none")
+    assert cache.done.sum() == 8
+
+    def watched(*args):
+        for rows, logits in steps(*args):
+            seen.extend(rows.tolist())
+            yield rows, logits
+
+    monkeypatch.setattr(module, "_steps", watched)
+    resumed = forward(members, records, cache_dir, batch_size=4)
+    assert sorted(seen) == np.flatnonzero(~cache.done).tolist()
+    np.testing.assert_allclose(resumed, whole, atol=1e-6)
+    assert not list((tmp_path / "cache").glob("*/part-*"))
+
+
+def test_tta_is_the_mean_over_the_views(world, tmp_path):
+    root, dataset = world
+    records, members = load_records(str(dataset), "test"), _members(root, "a")
+    network = tf.saved_model.load(members[0].saved_model_dir).signatures["images"]
+    images = np.stack(
+        [decode_image(read_jpeg(records, row), 16, 16).numpy() for row in range(len(records))]
+    )
+    views = {
+        "none": [images],
+        "flips": [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]],
+        "d4": [np.rot90(m, k, (1, 2)) for m in (images, images[:, :, ::-1]) for k in range(4)],
+    }
+    results = {}
+    for tta, these in views.items():
+        expected = np.mean([network(images=tf.constant(v))["logits"] for v in these], axis=0)
+        results[tta] = forward(members, records, str(tmp_path), batch_size=9, tta=tta)[0]
+        np.testing.assert_allclose(results[tta], expected, atol=1e-5)
+    assert np.abs(results["none"] - results["flips"]).max() > 1e-3
+
+
+def test_quarter_turns_need_square_inputs(world, tmp_path):
+    root, dataset = world
+    with pytest.raises(OrchardError, match="20x12"):
+        forward(
+            _members(root, "ab"),
+            load_records(str(dataset), "test"),
+            str(tmp_path),
+            batch_size=8,
+            tta="d4",
+        )
+
+
+def test_logits_that_are_not_finite_are_refused_and_not_kept(world, tmp_path):
+    root, dataset = world
+    make_member(tmp_path / "nan", dataset, noise=float("nan"))
+    members = load_members([str(tmp_path / "nan")])[0]
+    records = load_records(str(dataset), "test")
+    with pytest.raises(
+        OrchardError, match=r"nan gives logits that are not finite for image 'test_"
+    ):
+        forward(members, records, str(tmp_path / "cache"), batch_size=8)
+    assert not LogitsCache(str(tmp_path / "cache"), members[0], records, "none").done.any()
+
+
+def test_a_damaged_saved_model_is_one_line(world, tmp_path):
+    root, dataset = world
+    make_member(tmp_path / "broken", dataset)
+    model = tmp_path / "broken" / "saved_model" / "saved_model.pb"
+    model.write_bytes(model.read_bytes()[:100])
+    members = load_members([str(tmp_path / "broken")])[0]
+    records = load_records(str(dataset), "test")
+    with pytest.raises(OrchardError, match="cannot be loaded") as caught:
+        forward(members, records, str(tmp_path / "cache"), batch_size=8)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_shard_is_one_line(world, tmp_path):
+    root, dataset = world
+    copy = tmp_path / "leaves"
+    copy.mkdir()
+    for file in dataset.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    shard = next(copy.glob("*test*"))
+    content = bytearray(shard.read_bytes())
+    content[200] ^= 255
+    shard.write_bytes(content)
+    with pytest.raises(OrchardError, match="data_prep.verify") as caught:
+        forward(
+            _members(root, "a"), load_records(str(copy), "test"), str(tmp_path / "c"), batch_size=8
+        )
+    assert "\n" not in str(caught.value)
+
+
+def _must_not_run(*_):
+    raise AssertionError("a cached member was loaded")
