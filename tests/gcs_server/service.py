@@ -127,7 +127,10 @@ class Service:
                 failure = multipart_checksum_failure(request)
                 if failure is not None:
                     return failure
-            return self._forward(request, connection)
+            response = self._forward(request, connection)
+        if response.status == 404 and self._bucket_is_missing(operation.bucket, connection):
+            return denial(404, operation)
+        return response
 
     def _continue_upload(self, request, operation, upload_id, connection) -> Response:
         session = self._sessions.get(upload_id)

@@ -1,0 +1,90 @@
+"""What Google Cloud Storage refuses, in one line: who needs which role on which bucket.
+
+Takes the exceptions of google-cloud-storage and the texts of TensorFlow's errors alike.
+"""
+
+import re
+
+_PRINCIPAL = re.compile(r"([\w.+-]+@[\w.-]+\.[a-z]+|Anonymous caller) does not have")
+_PERMISSION = re.compile(r"storage\.\w+\.\w+")
+_STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
+# An upload's address and a bearer token open doors by themselves: they stay out of every text.
+_SECRETS = re.compile(r"(?<=upload_id=)[^&\s'\"]+|ya29\.[\w.-]+|(?<=Bearer )\S+")
+_READ_PERMISSIONS = ("storage.objects.get", "storage.objects.list")
+# TensorFlow's texts quote the service's whole answer; past this a line is no line any more.
+_MAX_DETAIL_CHARACTERS = 300
+
+
+def explain(path: str, permission: str, error: Exception) -> str:
+    """One line on why `path` could not be used.
+
+    Args:
+      path: the gs:// path.
+      permission: what the refused call needs, for instance `storage.objects.get`.
+      error: an exception of google-cloud-storage, google-auth or TensorFlow.
+    """
+    status, text = _status(error), " ".join(str(error).split())
+    kind = type(error).__name__
+    if kind == "DefaultCredentialsError":
+        return f"{path}: no Google Cloud credentials were found; {_SIGN_IN}"
+    if kind == "RefreshError":
+        return f"{path}: the Google Cloud credentials were refused or have expired; {_SIGN_IN}"
+    if status == 401 or kind == "InvalidOperation":  # The latter: anonymous, and refused.
+        return f"{path}: Google Cloud Storage does not accept the credentials (401); {_SIGN_IN}"
+    if status == 403:
+        return _forbidden(path, permission, text)
+    if status == 404:
+        bucket = path.removeprefix("gs://").partition("/")[0]
+        if "bucket does not exist" in text:
+            return (
+                f"{path}: there is no bucket gs://{bucket} (404); check its name, or make it where "
+                f"the TPUs are: gcloud storage buckets create gs://{bucket} --location=REGION"
+            )
+        return f"{path}: no such object (404)"
+    if kind == "RetryError" or status in (429, 500, 502, 503, 504):
+        return (
+            f"{path}: Google Cloud Storage kept failing until the deadline; run the command "
+            f"again later ({_cut(text)})"
+        )
+    return f"{path}: {_cut(text)}"
+
+
+_SIGN_IN = (
+    "run `gcloud auth application-default login`, or give the machine a service account with "
+    "access to the bucket"
+)
+
+
+def _forbidden(path: str, permission: str, text: str) -> str:
+    bucket = path.removeprefix("gs://").partition("/")[0]
+    found = _PERMISSION.search(text)
+    permission = found[0] if found else permission
+    match = _PRINCIPAL.search(text)
+    principal = match[1] if match else "the principal in use"
+    reads = permission in _READ_PERMISSIONS
+    role = "roles/storage.objectViewer" if reads else "roles/storage.objectUser"
+    member = principal if "@" in principal else "PRINCIPAL"
+    kind = "serviceAccount" if member.endswith("gserviceaccount.com") else "user"
+    return (
+        f"{path}: {principal} lacks {permission} (403); grant it {role} on the bucket: gcloud "
+        f"storage buckets add-iam-policy-binding gs://{bucket} --member={kind}:{member} "
+        f"--role={role}"
+    )
+
+
+def _status(error: Exception) -> int:
+    code = getattr(error, "code", None)
+    if isinstance(code, int):
+        return int(code)
+    response = getattr(error, "response", None)
+    if getattr(response, "status_code", None):
+        return int(response.status_code)
+    match = _STATUS.search(str(error))
+    return int(match[1] or match[2]) if match else 0
+
+
+def _cut(text: str) -> str:
+    text = _SECRETS.sub("...", text)
+    if len(text) <= _MAX_DETAIL_CHARACTERS:
+        return text
+    return text[:_MAX_DETAIL_CHARACTERS] + "..."

@@ -1,0 +1,166 @@
+import concurrent.futures
+import io
+
+import google_crc32c
+import pytest
+
+from data_prep import gcs as client
+from data_prep.errors import OrchardError
+from tests.gcs_server.conditions import Conditions
+
+SMALL = b"some metadata"
+ABOVE_8_MIB = bytes(range(256)) * (36 << 10)  # 9 MiB: sent resumably.
+contents = pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["small", "9MiB"])
+ONE_LINE_FAULTS = ["429", "503", "reset", "lost_response", "truncate", "corrupt"]
+
+
+@pytest.fixture
+def upload(gcs, tmp_path):
+    """Upload content from a file, as shards are."""
+
+    def upload(content, name, **options):
+        local = tmp_path / "local"
+        local.write_bytes(content)
+        options.setdefault("crc32c", google_crc32c.value(content))
+        return client.upload_file(str(local), gcs.path(name), **options)
+
+    return upload
+
+
+@contents
+def test_an_object_that_must_be_new_is_a_conflict_when_it_is_there(gcs, upload, content):
+    upload(b"theirs", "a")
+    with pytest.raises(client.GenerationConflict, match="another writer"):
+        upload(content, "a", generation=client.ABSENT)
+    assert gcs.read("a") == b"theirs"
+
+
+@contents
+def test_a_known_generation_is_replaced_and_another_one_is_not(gcs, upload, content):
+    first = upload(content, "a", generation=client.ABSENT)
+    second = upload(content[:-1], "a", generation=first.generation)
+    with pytest.raises(client.GenerationConflict):
+        upload(content, "a", generation=first.generation)
+    with pytest.raises(client.GenerationConflict):
+        client.delete(gcs.path("a"), generation=first.generation)
+    client.delete(gcs.path("a"), generation=second.generation)
+    assert client.stat(gcs.path("a")) is None
+
+
+@contents
+def test_of_many_writers_one_creates_the_object_and_the_others_are_told(gcs, content):
+    def create(index):
+        try:
+            client.write_bytes(gcs.path("a"), content + bytes([index]), generation=client.ABSENT)
+        except client.GenerationConflict:
+            return None
+        return index
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        winners = [index for index in pool.map(create, range(6)) if index is not None]
+    assert len(winners) == 1
+    assert gcs.read("a") == content + bytes(winners)
+
+
+@contents
+@pytest.mark.parametrize("kind", ONE_LINE_FAULTS)
+def test_every_kind_of_fault_is_survived_in_both_directions(gcs, upload, content, kind):
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
+    info = upload(content, "a", generation=client.ABSENT, metadata={"plan": "1"})
+    assert gcs.read("a") == content
+    assert (info.crc32c, info.metadata) == (google_crc32c.value(content), {"plan": "1"})
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
+    assert client.read_bytes(gcs.path("a")) == content
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
+    file = io.BytesIO()
+    client.download(gcs.path("a"), file)
+    assert file.getvalue() == content
+
+
+def test_an_upload_whose_answer_was_lost_recognises_its_own_object(gcs, upload):
+    lost = Conditions(
+        fault_rate=1.0, fault_kinds=("lost_response",), fault_limit=1, match="^upload"
+    )
+    gcs.set_conditions(lost)
+    info = upload(SMALL, "a", generation=client.ABSENT)
+    assert [entry["status"] for entry in gcs.take_log() if entry["operation"] == "upload"] == [
+        200,
+        412,
+    ]
+    assert info == client.stat(gcs.path("a"))
+
+
+def test_a_file_that_changed_after_it_was_written_does_not_stay_in_the_bucket(gcs, upload):
+    with pytest.raises(OrchardError, match="changed between its writing and its upload"):
+        upload(SMALL, "a", crc32c=google_crc32c.value(b"something else"))
+    assert gcs.objects() == {}
+
+
+def test_content_corrupted_every_time_is_given_up_in_one_line(gcs, upload):
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("corrupt",)))
+    with pytest.raises(OrchardError) as caught:
+        upload(SMALL, "a")
+    assert "CRC32C" in str(caught.value) and "\n" not in str(caught.value)
+    assert gcs.objects() == {}
+
+
+def test_names_are_listed_one_level_deep(gcs):
+    for name in ("d/b", "d/a/x", "d/a/y", "da", "d2/z"):
+        client.write_bytes(gcs.path(name), SMALL)
+    assert client.list_names(gcs.path("d")) == client.list_names(gcs.path("d/")) == ["a", "b"]
+    assert list(client.list_objects(gcs.path("d/a/"))) == ["x", "y"]
+    assert client.list_names(gcs.path("nothing")) == []
+
+
+def test_a_directory_exists_when_something_is_below_it(gcs):
+    for name in ("d-1", "d/x"):
+        client.write_bytes(gcs.path(name), SMALL)
+    there = [client.exists(gcs.path(name)) for name in ("d", "d/", "d/x", "d-1", "d/y", "e")]
+    assert there == [True, True, True, True, False, False]
+
+
+def test_reading_what_is_not_there_says_so(gcs):
+    with pytest.raises(OrchardError, match=r"gs://orchard-test/none: no such object \(404\)"):
+        client.read_bytes(gcs.path("none"))
+
+
+def test_a_bucket_that_is_not_there_is_told_from_an_object_that_is_not(gcs):
+    with pytest.raises(OrchardError, match="there is no bucket gs://nobody-has-this"):
+        client.write_bytes("gs://nobody-has-this/a", SMALL)
+
+
+def test_a_refused_writer_learns_which_role_who_needs_on_which_bucket(gcs, upload):
+    gcs.set_conditions(Conditions(deny_status=403))
+    with pytest.raises(OrchardError) as caught:
+        upload(SMALL, "a")
+    assert str(caught.value) == (
+        "gs://orchard-test/a: trainer@example.iam.gserviceaccount.com lacks "
+        "storage.objects.create (403); grant it roles/storage.objectUser on the bucket: gcloud "
+        "storage buckets add-iam-policy-binding gs://orchard-test "
+        "--member=serviceAccount:trainer@example.iam.gserviceaccount.com "
+        "--role=roles/storage.objectUser"
+    )
+
+
+def test_a_refused_reader_needs_no_more_than_the_viewers_role(gcs):
+    gcs.set_conditions(Conditions(deny_status=403))
+    with pytest.raises(OrchardError, match="grant it roles/storage.objectViewer on the bucket"):
+        client.read_bytes(gcs.path("a"))
+
+
+def test_refused_credentials_are_told_with_what_to_do(gcs):
+    gcs.set_conditions(Conditions(deny_status=401))
+    with pytest.raises(OrchardError, match=r"accept the credentials \(401\); run `gcloud auth"):
+        client.read_bytes(gcs.path("a"))
+
+
+def test_a_service_that_keeps_failing_is_given_up_at_the_deadline(gcs, monkeypatch):
+    monkeypatch.setattr(client, "_DEADLINE_SECONDS", 0.5)
+    gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("503",)))
+    with pytest.raises(OrchardError, match="kept failing until the deadline"):
+        client.read_bytes(gcs.path("a"))
+
+
+def test_a_path_without_a_bucket_is_refused():
+    with pytest.raises(OrchardError, match="gs:// names no bucket"):
+        client.stat("gs://")
