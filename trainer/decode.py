@@ -115,6 +115,35 @@ def decode_image(
     return image
 
 
+def fit_image(
+    image: tf.Tensor, height_px: int, width_px: int, resize: str = "squash", exact: bool = False
+) -> tf.Tensor:
+    """Brings pixels that are decoded already to one size, as `decode_image` does those of a PNG.
+
+    Args:
+        image: uint8 [height, width, 3], RGB.
+        height_px: rows of the result.
+        width_px: columns of the result.
+        resize: "squash", "crop" or "pad".
+        exact: average wherever it shrinks.
+
+    Returns:
+        uint8 [height_px, width_px, 3].
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rows, columns = tf.constant(height_px), tf.constant(width_px)
+    if resize == "crop":
+        window = central_window(height, width, width_px / height_px)
+        image = tf.image.crop_to_bounding_box(image, *window)
+    elif resize == "pad":
+        rows, columns = _fit_inside(height, width, height_px, width_px)
+    image = resize_image(image, rows, columns, exact)
+    if resize == "pad":
+        image = _place(image, height_px, width_px)
+    image.set_shape([height_px, width_px, 3])
+    return image
+
+
 def _decoder(encoded: tf.Tensor, window: Window, scale: int) -> Callable[[], tf.Tensor]:
     # The op wants the window in pixels of the scaled image, whose size libjpeg rounds up.
     scaled = [window.top // scale, window.left // scale, *_scaled_size(window, scale)]
