@@ -78,7 +78,8 @@ def train_batches(
 
     Returns:
         Batches {"image": uint8 [b, height, width, 3], "target": float32 [b, num_classes],
-        "weight": float32 [b], "augment": float32 [b, k]}, b = batch_size / num_hosts.
+        "weight": float32 [b], "index": int64 [b] (the gid), "augment": float32 [b, k]},
+        b = batch_size / num_hosts.
 
     Raises:
         OrchardError: unlabelled records, or a batch that the hosts can't share.
@@ -97,7 +98,7 @@ def train_batches(
     def rows(step: int) -> dict[str, np.ndarray]:
         gids, epochs = stream.step(step)
         chosen = {
-            "gid": gids,
+            "index": gids,
             "target": records.targets[gids],
             "weight": np.ones(len(gids), np.float32),
         }
@@ -108,7 +109,7 @@ def train_batches(
     signature = _signature(records, batch_size // num_hosts, columns)
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
     batches = _read_and_decode(steps, rows, signature, records, options)
-    return batches.map(_without("gid")).prefetch(2)
+    return batches.prefetch(2)
 
 
 def eval_batches(
@@ -145,7 +146,7 @@ def eval_batches(
         real = index < len(records)
         gids = np.where(real, index, 0)
         return {
-            "gid": np.where(real, index, -1),
+            "index": np.where(real, index, -1),
             "target": records.targets[gids],
             "weight": real.astype(np.float32),
         }
@@ -153,7 +154,7 @@ def eval_batches(
     signature = _signature(records, per_host, 0)
     steps = tf.data.Dataset.range(-(-len(records) // batch_size))
     batches = _read_and_decode(steps, rows, signature, records, options)
-    return batches.map(_renamed("gid", "index")).prefetch(2)
+    return batches.prefetch(2)
 
 
 def _check_labelled(records: RecordTable) -> None:
@@ -167,7 +168,7 @@ def _check_labelled(records: RecordTable) -> None:
 
 def _signature(records: RecordTable, rows: int, columns: int) -> dict[str, tf.TensorSpec]:
     signature = {
-        "gid": tf.TensorSpec([rows], tf.int64),
+        "index": tf.TensorSpec([rows], tf.int64),
         "target": tf.TensorSpec([rows, records.targets.shape[1]], tf.float32),
         "weight": tf.TensorSpec([rows], tf.float32),
     }
@@ -186,11 +187,11 @@ def _read_and_decode(
     """Steps to batches: one Python call a step chooses and reads, threads decode."""
     source = readers.FileSource(records.files)
     names = sorted(signature)
-    per_host = signature["gid"].shape[0]
+    per_host = signature["index"].shape[0]
 
     def fetch(step: np.ndarray) -> list[np.ndarray]:
         chosen = rows(int(step))
-        examples = readers.read_records(source, records, np.maximum(chosen["gid"], 0))
+        examples = readers.read_records(source, records, np.maximum(chosen["index"], 0))
         return [np.array(examples, object), *(chosen[name] for name in names)]
 
     def choose(step: tf.Tensor) -> Batch:
@@ -225,11 +226,3 @@ def _read_and_decode(
 def _encoded_images(examples: tf.Tensor, image_key: str) -> tf.Tensor:
     features = {image_key: tf.io.FixedLenFeature([], tf.string, default_value="")}
     return tf.io.parse_example(examples, features)[image_key]
-
-
-def _without(name: str) -> Callable[[Batch], Batch]:
-    return lambda batch: {key: value for key, value in batch.items() if key != name}
-
-
-def _renamed(old: str, new: str) -> Callable[[Batch], Batch]:
-    return lambda batch: {new if key == old else key: value for key, value in batch.items()}
