@@ -1,0 +1,52 @@
+"""TrainConfig as absl flags, for the commands that take one (`main`, `preflight`)."""
+
+import dataclasses
+import importlib.resources
+from collections.abc import Callable
+
+from absl import flags
+
+from data_prep.errors import OrchardError
+from trainer.config import TrainConfig
+
+_DEFINE: dict[type, Callable] = {
+    str: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_bool,
+}
+
+
+def define_flags() -> None:
+    """Define --recipe and one flag for each field of TrainConfig."""
+    flags.DEFINE_string("recipe", "", f"Defaults for the other flags: {', '.join(recipes())}.")
+    for field in dataclasses.fields(TrainConfig):
+        help_text, choices = field.metadata["help"], field.metadata["choices"]
+        if choices:
+            help_text = f"{help_text} {'|'.join(c for c in choices if c)}."
+        _DEFINE[field.type](field.name, field.default, help_text)
+
+
+def config_from_flags(values: flags.FlagValues) -> TrainConfig:
+    """The TrainConfig of parsed flags; a flag on the command line beats the recipe."""
+    if values.recipe:
+        _apply_recipe(values, values.recipe)
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    return TrainConfig(**{name: values[name].value for name in names})
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = importlib.resources.files("trainer") / "recipes"
+    names = (entry.name for entry in folder.iterdir())
+    return sorted(name.removesuffix(".flags") for name in names if name.endswith(".flags"))
+
+
+def _apply_recipe(values: flags.FlagValues, recipe: str) -> None:
+    if recipe not in recipes():
+        raise OrchardError(f"--recipe={recipe} must be one of {', '.join(recipes())}")
+    text = (importlib.resources.files("trainer") / "recipes" / f"{recipe}.flags").read_text()
+    for line in text.splitlines():
+        if line.startswith("--"):
+            name, _, value = line[2:].partition("=")
+            values.set_default(name, value)

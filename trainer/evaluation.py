@@ -1,0 +1,76 @@
+"""A network over all records of some splits: every row once, in the records' order."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.accelerator import Accelerator
+
+
+class Evaluator:
+    """Logits of `network` for batches of `eval_batches`, on all replicas.
+
+    Args:
+        network: images float32 [batch, height, width, 3], 0..255, to float32 logits.
+        accelerator: where it runs.
+        num_records: rows of the result.
+        batches: makes the dataset of this host's part of each batch: image, weight, index.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        accelerator: Accelerator,
+        num_records: int,
+        batches: Callable[[], tf.data.Dataset],
+    ):
+        self._network, self._accelerator = network, accelerator
+        self._num_records, self._batches = num_records, batches
+        self._step = tf.function(self._forward)
+
+    def logits(self, on_batch: Callable[[], None] = lambda: None) -> np.ndarray:
+        """float32 [num_records, num_classes]; calls `on_batch` after each batch."""
+        result = None
+        for batch in distribute(self._batches, self._accelerator):
+            rows, weights, logits = (value.numpy() for value in self._step(batch))
+            if result is None:
+                result = np.full((self._num_records, logits.shape[1]), np.nan, np.float32)
+            real = weights > 0
+            result[rows[real]] = logits[real]
+            on_batch()
+        return result
+
+    def _forward(self, batch):
+        logits = self._accelerator.strategy.run(self._replica_forward, args=(batch["image"],))
+        return tuple(self._all_rows(value) for value in (batch["index"], batch["weight"], logits))
+
+    def _replica_forward(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self._network(tf.cast(images, tf.float32), training=False), tf.float32)
+
+    def _all_rows(self, per_replica) -> tf.Tensor:
+        strategy = self._accelerator.strategy
+        if self._accelerator.num_hosts > 1:  # Every worker scores all rows.
+            return strategy.gather(per_replica, axis=0)
+        return tf.concat(strategy.experimental_local_results(per_replica), axis=0)
+
+
+def distribute(batches: Callable[[], tf.data.Dataset], accelerator: Accelerator):
+    """Spread this host's batches over its replicas, in contiguous parts of equal size."""
+    dataset = batches()
+    replicas = accelerator.local_replicas
+    if accelerator.num_replicas == 1:
+        return dataset
+    if replicas > 1:
+        dataset = dataset.map(lambda batch: _cut(batch, replicas)).unbatch()
+    return accelerator.strategy.distribute_datasets_from_function(
+        lambda _: dataset.prefetch(2 * replicas)
+    )
+
+
+def _cut(batch: dict[str, tf.Tensor], parts: int) -> dict[str, tf.Tensor]:
+    return {
+        name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
+        for name, value in batch.items()
+    }

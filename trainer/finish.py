@@ -1,0 +1,159 @@
+"""From the best checkpoint to what a run leaves: SavedModel, logits, report, and run.json last."""
+
+import json
+import platform
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+from trainer import checkpoint, export
+from trainer.config import TrainConfig, changed_result_flags
+from trainer.logits import save_logits
+from trainer.plan import NO_SPLIT
+from trainer.records import load_records
+from trainer.resume import CONFIG_FILE
+
+RUN_FILE = "run.json"
+SCHEMA_VERSION = 1
+
+
+def is_finished(config: TrainConfig) -> bool:
+    """Whether the run directory holds this training, finished; OrchardError if another one."""
+    path = storage.join(config.run_dir, RUN_FILE)
+    if not storage.exists(path):
+        return False
+    done = TrainConfig.from_json(storage.read_json(path)["config"])
+    changed = changed_result_flags(done, config)
+    if changed:
+        listed = ", ".join(
+            f"--{name} was {getattr(done, name)!r}, now {getattr(config, name)!r}"
+            for name in changed
+        )
+        raise OrchardError(
+            f"{config.run_dir} holds a finished training with other flags: {listed}. Use another "
+            "--run_dir"
+        )
+    return True
+
+
+def finish(run_dir: str) -> dict[str, Any]:
+    """Export the best weights and describe the run; returns what run.json says.
+
+    Reads files only, so that it can be done again, on another machine.
+    """
+    config, resolved = load_config(run_dir)
+    last = checkpoint.load_latest(run_dir)
+    if last is None or last.meta["progress"]["best_step"] < 0:
+        raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
+    best = checkpoint.load_best(run_dir, last.meta["progress"]["best_step"])
+    dataset = last.meta["dataset"]
+    save_eval_logits(run_dir, config, resolved, best)
+    fingerprint = export_weights(run_dir, config, dataset, best, run_dir)
+    description = {
+        "schema_version": SCHEMA_VERSION,
+        "class_names": dataset["class_names"],
+        "task": dataset["task"],
+        "architecture": config.architecture,
+        "image_size_px": [config.height_px, config.width_px],
+        "resize": config.resize,
+        "exact_decode": config.exact_decode,
+        "train_split": resolved["train_split"],
+        "eval_split": resolved["eval_split"],
+        "fold": config.fold,
+        "best_step": best.step,
+        "best_metric": resolved["best_metric"],
+        "scores": best.meta["scores"],
+        "dataset": {key: dataset[key] for key in ("name", "version", "fingerprint")}
+        | {"path": config.dataset},
+        "member_fingerprint": fingerprint,
+        "versions": versions(),
+        "config": config.to_json(),
+    }
+    storage.write_json(storage.join(run_dir, RUN_FILE), json_safe(description))
+    return description
+
+
+def export_only(run_dir: str, which: str) -> int:
+    """Export without training: "best" finishes the run directory anew, another checkpoint goes
+    to `run_dir/export-STEP/`, with its SavedModel and .keras file.
+
+    Args:
+        run_dir: a run directory with checkpoints.
+        which: "best", "last", or the path of a checkpoint.
+    """
+    if not storage.exists(storage.join(run_dir, CONFIG_FILE)):
+        raise OrchardError(f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is no run directory")
+    if which == "best":
+        finish(run_dir)
+        print(f"exported to {storage.join(run_dir, export.SAVED_MODEL_DIR)}")
+        return 0
+    last = checkpoint.load_latest(run_dir)
+    weights = last if which == "last" else checkpoint.load(which)
+    config, _ = load_config(run_dir)
+    output_dir = storage.join(run_dir, f"export-{weights.step:09d}")
+    export_weights(run_dir, config, last.meta["dataset"], weights, output_dir)
+    print(f"exported to {storage.join(output_dir, export.SAVED_MODEL_DIR)}")
+    return 0
+
+
+def load_config(run_dir: str) -> tuple[TrainConfig, dict[str, Any]]:
+    """The flags of a run, and what they came to."""
+    saved = storage.read_json(storage.join(run_dir, CONFIG_FILE))
+    resolved = saved.pop("resolved")
+    return TrainConfig.from_json(saved), resolved
+
+
+def export_weights(
+    run_dir: str,
+    config: TrainConfig,
+    dataset: dict[str, Any],
+    weights: checkpoint.Checkpoint,
+    output_dir: str,
+) -> str:
+    """Write the SavedModel and .keras file of some weights; returns the fingerprint."""
+    network = export.rebuild_network(run_dir, weights)
+    serving = export.ServingModule(
+        network,
+        tuple(dataset["class_names"]),
+        config.height_px,
+        config.width_px,
+        config.resize,
+        config.exact_decode,
+    )
+    return export.export(network, serving, output_dir)
+
+
+def save_eval_logits(
+    run_dir: str, config: TrainConfig, resolved: dict[str, Any], best: checkpoint.Checkpoint
+) -> None:
+    """Write the logits behind the best scores, keyed by id; nothing without an evaluation."""
+    split = resolved["eval_split"]
+    if split == NO_SPLIT:
+        return
+    records = load_records(config.dataset, split)
+    save_logits(
+        storage.join(run_dir, "eval_logits", f"{split}.npz"),
+        records.ids,
+        best.arrays["eval_logits"],
+        records.targets,
+        records.class_names,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def json_safe(value: Any) -> Any:
+    """`value` with NaN as null, which JSON lacks."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)

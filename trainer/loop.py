@@ -1,0 +1,133 @@
+"""train_and_evaluate(config): the one file to read first.
+
+A network is trained on some splits of a dataset and evaluated on others as it goes; the weights
+of the best evaluation become a SavedModel. All of it can be interrupted: the same command goes on
+from the last checkpoint and, with --deterministic, ends in the same bits.
+"""
+
+import time
+
+import tensorflow as tf
+from absl import logging
+
+from trainer import checkpoint, finish, metrics, resume
+from trainer.accelerator import connect
+from trainer.config import TrainConfig
+from trainer.interruption import EXIT_RUN_AGAIN, StopRequests
+from trainer.progress import Reporter
+from trainer.run import Run, prepare
+from trainer.state import network_arrays
+from trainer.training import BlowUp, Trainer, out_of_memory
+
+
+def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int:
+    """Train, or go on training, until the run is finished.
+
+    Args:
+        config: what to do.
+        started: time.monotonic() from which --max_minutes counts; default: now.
+
+    Returns:
+        The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when told to stop before.
+    """
+    if finish.is_finished(config):
+        return 0
+    accelerator = connect(config)
+    run = prepare(config, accelerator)
+    resume.resume(run)
+    stop = StopRequests(config.max_minutes, started or time.monotonic(), accelerator)
+    with stop, _reporter(run) as report:
+        trainer = Trainer(run, stop, report)
+        recoveries = 0
+        while not run.state.progress.finished:
+            try:
+                stopped = trainer.train(_next_stop(run))
+            except BlowUp as blow_up:
+                recoveries += 1
+                resume.recover(run, blow_up.step, str(blow_up), recoveries, report)
+                trainer.restart()
+                continue
+            if run.state.progress.step in run.plan.eval_steps:
+                _evaluate(run, stop, report)
+            _save(run, stop, report)
+            if (stopped or stop.requested()) and not run.state.progress.finished:
+                return _stop(run, report)
+    if accelerator.is_chief:
+        finish.finish(config.run_dir)
+    return 0
+
+
+def _next_stop(run: Run) -> int:
+    return run.plan.next_stop(run.state.progress.step, run.config.checkpoint_every_steps)
+
+
+def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
+    """Score the evaluation splits, keep the weights if they are the best, see whether to go on."""
+    progress, began = run.state.progress, time.monotonic()
+    with run.evaluation_weights():
+        arrays, scores = {}, {}
+        if run.eval_records is not None:
+            arrays["eval_logits"] = _eval_logits(run, report)
+            scores = metrics.evaluate(
+                arrays["eval_logits"], run.eval_records.targets, run.train_records.task
+            )
+        best = progress.note(run.best_metric, scores)
+        if best and run.accelerator.is_chief:
+            arrays |= network_arrays(run.network)
+            meta = {"scores": scores}
+            checkpoint.save_best(
+                run.config.run_dir, checkpoint.Checkpoint(progress.step, arrays, meta)
+            )
+    patience = run.config.early_stopping_evals
+    progress.finished = progress.step == run.plan.total_steps or (
+        0 < patience <= progress.evals_since_best
+    )
+    stop.took(time.monotonic() - began)
+    if scores:
+        text = "  ".join(f"{name} {scores[name]:.4f}" for name in _shown(run))
+        text = f"step {progress.step}: {text}{'  (best)' if best else ''}"
+        report.write("eval", progress.step, text, best=best, **scores)
+
+
+def _eval_logits(run: Run, report: Reporter):
+    num_batches = -(-len(run.eval_records.ids) // run.plan.eval_batch_size)
+    with report.sub_bar(num_batches, "evaluate") as bar:
+        try:
+            return run.evaluator.logits(bar.update)
+        except tf.errors.ResourceExhaustedError:
+            raise out_of_memory(run) from None
+
+
+def _save(run: Run, stop: StopRequests, report: Reporter) -> None:
+    began, config = time.monotonic(), run.config
+    if run.accelerator.is_chief:
+        report.flush()
+        checkpoint.save(
+            config.run_dir, run.state.checkpoint(resume.meta(run)), config.keep_checkpoints
+        )
+        checkpoint.prune_best(config.run_dir, run.state.progress.best_step)
+    stop.took(time.monotonic() - began)
+
+
+def _stop(run: Run, report: Reporter) -> int:
+    step = run.state.progress.step
+    text = (
+        f"stopped after step {step} of {run.plan.total_steps}: run the same command again to go on"
+    )
+    report.write("event", step, text, event="stopped")
+    logging.info(text)
+    return EXIT_RUN_AGAIN
+
+
+def _reporter(run: Run) -> Reporter:
+    return Reporter(
+        run.config.run_dir,
+        run.state.progress.step,
+        run.plan.total_steps,
+        chief=run.accelerator.is_chief,
+        bar=run.config.progress,
+    )
+
+
+def _shown(run: Run) -> list[str]:
+    return list(dict.fromkeys([run.best_metric, "accuracy", "log_loss", "roc_auc"]))

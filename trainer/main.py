@@ -1,0 +1,44 @@
+"""python -m trainer.main: flags to one trained network, or to one a fold."""
+
+import time
+
+from absl import flags, logging
+
+from data_prep import cli
+from data_prep.errors import OrchardError
+from trainer import command_line
+
+_EXPORT_ONLY = flags.DEFINE_bool(
+    "export_only", False, "Train nothing: export --checkpoint of --run_dir."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "What --export_only exports: best, last, or the path of a checkpoint."
+)
+
+
+def main(argv: list[str]) -> int:
+    """Train what the flags say; exit status 75: the same command should be run again."""
+    if len(argv) > 1:
+        raise OrchardError(f"unexpected argument {argv[1]!r}; every flag is --name=value")
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Ours are printed; TensorFlow's are chatter.
+    # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
+    started = time.monotonic()
+    if _EXPORT_ONLY.value:
+        from trainer import finish
+
+        return finish.export_only(flags.FLAGS.run_dir, _CHECKPOINT.value)
+    config = command_line.config_from_flags(flags.FLAGS)
+    if config.fold == "all":
+        from trainer import folds
+
+        return folds.train_all(config, started)
+    from trainer import loop
+
+    return loop.train_and_evaluate(config, started)
+
+
+command_line.define_flags()
+
+if __name__ == "__main__":
+    cli.run(main)
