@@ -1,0 +1,191 @@
+"""Where a dataset grows until it is whole, the lock that keeps others out, and the commit."""
+
+import abc
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+from data_prep.manifest import FEATURES_FILE
+from data_prep.plan import Plan
+from data_prep.shard import Receipt, is_written, read_receipt
+
+_STAGING = ".staging"
+
+
+class Staging(abc.ABC):
+    """The places of one dataset while it is written, and how it is published.
+
+    Attributes:
+      final_dir: where the dataset will be.
+      root: where everything lies that is gone once it is finished.
+      files_dir, receipts_dir: where the workers write shards and receipts.
+      shards_dir: where shards are that `publish` has handed on.
+      spool_path: a local file that survives until the dataset is finished.
+      remote: whether `final_dir` is on gs://.
+    """
+
+    final_dir: str
+    root: str
+    files_dir: str
+    receipts_dir: str
+    shards_dir: str
+    spool_path: str
+    remote: bool
+
+    @abc.abstractmethod
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other writers of this dataset out while the block runs.
+
+        Raises:
+          OrchardError: another writer is at work.
+        """
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Make the local directories."""
+
+    def is_finished(self) -> bool:
+        """Whether a dataset of this name and version is published."""
+        return storage.exists(storage.join(self.final_dir, FEATURES_FILE))
+
+    @abc.abstractmethod
+    def remove_finished(self) -> None:
+        """Take a published dataset back, where a new one can only take its place bit by bit."""
+
+    @abc.abstractmethod
+    def written(self, plan: Plan) -> dict[int, Receipt]:
+        """The receipts of the shards that are there already, whole and as the plan wants them."""
+
+    @abc.abstractmethod
+    def max_ahead(self, workers: int) -> int | None:
+        """How many shards may be begun and not yet published; None: any number."""
+
+    @abc.abstractmethod
+    def publish(self, receipts: Iterator[Receipt], workers: int) -> Iterator[Receipt]:
+        """Bring shards that workers have written to `shards_dir`; hands their receipts on."""
+
+    @abc.abstractmethod
+    def commit(self, files: dict[str, bytes], shards: Sequence[str], overwrite: bool) -> None:
+        """Write the metadata `files` and publish; `features.json` is the last of them.
+
+        Raises:
+          OrchardError: something else was published meanwhile.
+        """
+
+
+def open_staging(data_dir: str, name: str, version: str) -> Staging:
+    """The staging of a dataset, local or on gs://."""
+    if storage.is_gcs(data_dir):
+        from data_prep.gcs_staging import GcsStaging
+
+        return GcsStaging(data_dir, name, version)
+    return LocalStaging(data_dir, name, version)
+
+
+class LocalStaging(Staging):
+    """Files grow in `<data_dir>/.staging/<name>/<version>/files`; one rename publishes them."""
+
+    remote = False
+
+    def __init__(self, data_dir: str, name: str, version: str) -> None:
+        data_dir = os.path.abspath(os.path.expanduser(data_dir))
+        self.final_dir = os.path.join(data_dir, name, version)
+        self.root = os.path.join(data_dir, _STAGING, name, version)
+        self.files_dir = self.shards_dir = os.path.join(self.root, "files")
+        self.receipts_dir = os.path.join(self.root, "receipts")
+        self.spool_path = os.path.join(self.root, "spool")
+        self._lock_path = os.path.join(data_dir, _STAGING, f"{name}-{version}.lock")
+
+    def prepare(self) -> None:
+        """Make the directories; what an earlier run left there stays."""
+        try:
+            os.makedirs(self.files_dir, exist_ok=True)
+            os.makedirs(self.receipts_dir, exist_ok=True)
+        except OSError as error:
+            raise OrchardError(
+                f"{error.filename}: {error.strerror}; choose another --data_dir"
+            ) from error
+
+    def remove_finished(self) -> None:
+        """Nothing: the rename of `commit` puts the new one in its place."""
+
+    def written(self, plan: Plan) -> dict[int, Receipt]:
+        """The receipts of the shards that are whole, by their own bytes."""
+        receipts = {shard: read_receipt(plan, shard) for shard in plan.shards}
+        return {
+            shard: receipt
+            for shard, receipt in receipts.items()
+            if is_written(plan, shard, receipt)
+        }
+
+    def max_ahead(self, workers: int) -> None:
+        """All of them: they stay where they are."""
+
+    def publish(self, receipts: Iterator[Receipt], workers: int) -> Iterator[Receipt]:
+        """They are where they belong."""
+        return receipts
+
+    def commit(self, files: dict[str, bytes], shards: Sequence[str], overwrite: bool) -> None:
+        """Write the metadata, remove what another plan left, and rename the directory."""
+        for name in storage.list_names(self.files_dir):
+            if name not in shards and name not in files:
+                storage.remove_tree(os.path.join(self.files_dir, name))
+        for name, data in files.items():
+            storage.write_bytes(os.path.join(self.files_dir, name), data)
+        self._rename(overwrite)
+        storage.remove_tree(self.root)
+
+    def _rename(self, overwrite: bool) -> None:
+        os.makedirs(os.path.dirname(self.final_dir), exist_ok=True)
+        if overwrite and os.path.isdir(self.final_dir):
+            old = os.path.join(self.root, "old")
+            storage.remove_tree(old)
+            os.rename(self.final_dir, old)
+        try:
+            os.rename(self.files_dir, self.final_dir)
+        except OSError as error:
+            raise OrchardError(
+                f"{self.final_dir} holds something that is no dataset of ours ({error.strerror}); "
+                "remove it, or choose another --version"
+            ) from error
+        _sync_directory(os.path.dirname(self.final_dir))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other writers out while the block runs; a dead writer's lock is free.
+
+        Raises:
+          OrchardError: another writer is at work.
+        """
+        try:
+            os.makedirs(os.path.dirname(self._lock_path), exist_ok=True)
+            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise OrchardError(
+                f"{error.filename}: {error.strerror}; choose another --data_dir"
+            ) from error
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 100).decode(errors="replace").strip()
+                raise OrchardError(
+                    f"{self.final_dir} is being written by another process ({holder}); wait for it "
+                    "or stop it"
+                ) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"pid {os.getpid()} on {os.uname().nodename}".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _sync_directory(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
