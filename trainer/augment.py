@@ -1,57 +1,21 @@
-"""Augmentation: the host draws a row of parameters per image, the device applies them.
+"""Augmentation: the host draws a row of parameters an image, the device applies them.
 
-A row is a pure function of (seed, epoch, record), made in NumPy: stateless random numbers of one
-seed differ between eager and compiled execution, and strings or host calls never reach a TPU. The
-device's part is a pure function (images, parameters) -> images in ops that XLA compiles.
+A row is a pure function of (seed, epoch, record). Only numbers cross to the device, whose part is a
+pure function (images, parameters) -> images, the same eagerly and compiled by XLA.
+
+A step does, on each replica: `images = apply(batch["image"], batch["augment"], options)`, then
+`images, targets = mix(images, batch["target"], batch["augment"], options, batch["weight"])`.
 """
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import tensorflow as tf
 
-from data_prep.errors import OrchardError
-from trainer import order
+from trainer import augment_draw, colour, geometry, mixing
+from trainer.augment_options import COLUMNS, INDEX, AugmentOptions
 
-FLIPS = ("none", "horizontal", "both")
-COLUMNS = ("flip_horizontal", "flip_vertical")
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
-    """What the training images go through.
-
-    Attributes:
-        flips: "none", "horizontal" (left to right) or "both" (also top to bottom), each with
-            probability one half.
-    """
-
-    flips: str = "horizontal"
-
-    def __post_init__(self):
-        if self.flips not in FLIPS:
-            raise OrchardError(f"flips is {self.flips!r}; choose one of {', '.join(FLIPS)}")
-
-
-def uniforms(seed: int, epoch: int | np.ndarray, gids: np.ndarray, count: int) -> np.ndarray:
-    """Stateless uniform numbers, a pure function of (seed, epoch, gid, column).
-
-    Args:
-        seed: any integer.
-        epoch: one for all, or int [n].
-        gids: int [n].
-        count: columns.
-
-    Returns:
-        float32 [n, count], 0 <= u < 1.
-    """
-    epochs, which = np.unique(np.broadcast_to(epoch, np.shape(gids)), return_inverse=True)
-    keys = np.array([order.mix_key(seed, int(e), order.AUGMENT_SALT) for e in epochs], np.uint64)
-    rows = order.splitmix64(np.asarray(gids).astype(np.uint64) ^ keys[which])
-    columns = order.splitmix64(np.arange(count, dtype=np.uint64))
-    bits = order.splitmix64(rows[:, None] ^ columns[None, :])
-    # 24 bits are what float32 holds without rounding up to 1.
-    return (bits >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
+__all__ = ["COLUMNS", "AugmentOptions", "apply", "draw", "mix"]
 
 
 def draw(
@@ -68,48 +32,102 @@ def draw(
     Returns:
         float32 [n, k], a row of `COLUMNS` for each record.
     """
-    u = uniforms(seed, epoch, gids, 2)
-    parameters = np.zeros((len(gids), len(COLUMNS)), np.float32)
-    if options.flips != "none":
-        parameters[:, 0] = u[:, 0] < 0.5
-    if options.flips == "both":
-        parameters[:, 1] = u[:, 1] < 0.5
-    return parameters
+    with tf.device("CPU"):
+        return augment_draw.draw(seed, epoch, gids, options).numpy()
 
 
 def apply(images: tf.Tensor, parameters: tf.Tensor, options: AugmentOptions) -> tf.Tensor:
-    """Applies the drawn parameters, on the device.
+    """Applies the drawn parameters, each image by itself, on the device.
 
     Args:
-        images: uint8 or float [batch, height, width, 3], 0..255.
+        images: uint8 or float [batch, height, width, 3], 0..255, static shape but for the batch.
         parameters: float32 [batch, k], from `draw`.
-        options: as in `draw`.
+        options: as in `draw`; what they leave off is not computed.
 
     Returns:
         float32 [batch, height, width, 3], 0..255.
     """
     images = tf.cast(images, tf.float32)
+    column = _columns(parameters)
     if options.flips != "none":
-        images = _where(parameters[:, 0], tf.reverse(images, [2]), images)
+        images = geometry.flip(images, column["flip_horizontal"], axis=2)
     if options.flips == "both":
-        images = _where(parameters[:, 1], tf.reverse(images, [1]), images)
+        images = geometry.flip(images, column["flip_vertical"], axis=1)
+    if options.quarter_turns:
+        images = geometry.turn(images, column["quarter_turns"])
+    images = _recolour(_warp(images, column, options), column, options)
+    if options.erase:
+        box = [column[f"erase_{name}"] for name in ("height", "width", "y", "x")]
+        images = mixing.erase(images, *box)
     return images
 
 
-def _where(flags: tf.Tensor, yes: tf.Tensor, no: tf.Tensor) -> tf.Tensor:
-    return tf.where(flags[:, None, None, None] > 0.5, yes, no)
-
-
 def mix(
-    images: tf.Tensor, targets: tf.Tensor, parameters: tf.Tensor, options: AugmentOptions
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    parameters: tf.Tensor,
+    options: AugmentOptions,
+    weights: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes images and their targets; with the options that there are, returns both as they came.
+    """Mixes images and targets with those of their partners, on the device.
 
     Args:
-        images: float32 [batch, height, width, 3], 0..255.
+        images: float32 [batch, height, width, 3], 0..255; an even, static batch where anything is
+            mixed.
         targets: float32 [batch, num_classes].
         parameters: float32 [batch, k], from `draw`.
         options: as in `draw`.
+        weights: float32 [batch]; a partner of weight 0 (a skipped record) isn't mixed in.
+
+    Returns:
+        (images, targets), as they came where nothing is mixed.
     """
-    del parameters, options
+    column = _columns(parameters)
+    partner_counts = 1.0
+    if options.mixes and weights is not None:
+        partner_counts = tf.cast(mixing.partners(weights) > 0, tf.float32)
+    if options.mixup_alpha:
+        ratio = 1 - (1 - column["mixup"]) * partner_counts
+        images, targets = mixing.mixup(images, targets, ratio)
+    if options.cutmix_alpha:
+        size = column["cutmix_size"] * partner_counts
+        images, targets = mixing.cutmix(
+            images, targets, size, column["cutmix_y"], column["cutmix_x"]
+        )
     return images, targets
+
+
+def _columns(parameters: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: parameters[:, position] for name, position in INDEX.items()}
+
+
+def _warp(images: tf.Tensor, column: dict[str, tf.Tensor], options: AugmentOptions) -> tf.Tensor:
+    policy = options.randaugment_ops > 0
+    if policy or options.zoom or options.translate:
+        images = geometry.zoom_and_shift(
+            images, column["zoom"], column["translate_y"], column["translate_x"]
+        )
+    if policy or options.rotate_degrees or options.shear:
+        strongest = augment_draw.randaugment_reach(options)
+        images = geometry.rotate_and_shear(
+            images,
+            column["rotate"],
+            column["shear"],
+            max_radians=math.radians(options.rotate_degrees) + strongest["rotate"],
+            max_shear=options.shear + strongest["shear"],
+        )
+    return images
+
+
+def _recolour(
+    images: tf.Tensor, column: dict[str, tf.Tensor], options: AugmentOptions
+) -> tf.Tensor:
+    policy = options.randaugment_ops > 0
+    if policy or options.recolours:
+        images = colour.brightness(images, column["brightness"])
+        images = colour.contrast(images, column["contrast"])
+        images = colour.saturation(images, column["saturation"])
+    if policy:
+        for change in (colour.sharpness, colour.posterize, colour.solarize, colour.autocontrast):
+            images = change(images, column[change.__name__])
+    return images

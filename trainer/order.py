@@ -26,18 +26,18 @@ import numpy as np
 
 from data_prep.errors import OrchardError
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
 BLOCK_SALT, WINDOW_SALT, AUGMENT_SALT = 1, 2, 3
 
 
 def splitmix64(values: np.ndarray) -> np.ndarray:
     """Hashes uint64 values one by one (Steele et al. 2014, "Fast splittable PRNGs")."""
     with np.errstate(over="ignore"):
-        z = np.asarray(values, np.uint64) + _GAMMA
-        z = (z ^ (z >> np.uint64(30))) * _MIX_1
-        z = (z ^ (z >> np.uint64(27))) * _MIX_2
+        z = np.asarray(values, np.uint64) + GAMMA
+        z = (z ^ (z >> np.uint64(30))) * MIX_1
+        z = (z ^ (z >> np.uint64(27))) * MIX_2
         return z ^ (z >> np.uint64(31))
 
 
