@@ -10,7 +10,7 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,15 @@ def read_range(
     with _told(path), open(path, "rb") as file:
         file.seek(start)
         return file.read(num_bytes)
+
+
+def read_ranges(
+    ranges: Sequence[tuple[str, int, int]], is_intact: Callable[[bytes], bool] | None = None
+) -> list[bytes]:
+    """`read_range` of each (path, start, num_bytes), in order; those on gs:// at the same time."""
+    if any(is_gcs(path) for path, _, _ in ranges):
+        return gcs.in_parallel(lambda one: read_range(*one, is_intact), ranges)
+    return [read_range(*one) for one in ranges]
 
 
 def read_json(path: str) -> Any:
