@@ -1,4 +1,4 @@
-"""Prepares one dataset from beginning to end: the order of the steps, and what is said about them."""
+"""Prepares one dataset from beginning to end: the order of the steps, and what is said."""
 
 import dataclasses
 import hashlib
@@ -120,7 +120,8 @@ def _read_tables(config: PrepConfig, say: Say) -> list[tuple[LabelTable, str]]:
     )
     table = labels.read_labels(config.csv, options)
     say(
-        f"{table.file}: {len(table.ids)} rows, ids in column {table.image_column!r}, labels of shape "
+        f"{table.file}: {len(table.ids)} rows, ids in column {table.image_column!r}, labels of "
+        f"shape "
         f"{table.shape!r}, {table.task}, {len(table.class_names)} classes: "
         f"{', '.join(table.class_names[:20])}{', ...' if len(table.class_names) > 20 else ''}"
     )
@@ -182,12 +183,14 @@ def _tell_duplicates(assignment: planner.Assignment, surveys: Sequence[Survey], 
             rows = sum(len(group) for group in groups)
             first = " and ".join(repr(table.ids[row]) for row in groups[0][:2])
             say(
-                f"{rows} {what} images in {len(groups)} groups, each kept in one split; first: {first}"
+                f"{rows} {what} images in {len(groups)} groups, each kept in one split; first: "
+                f"{first}"
             )
     if assignment.identical_across:
         one, other = assignment.identical_across[0]
         say(
-            f"{len(assignment.identical_across)} test images have the same content as a labelled one; first: "
+            f"{len(assignment.identical_across)} test images have the same content as a labelled "
+            f"one; first: "
             f"{surveys[1].table.ids[other]!r} and {table.ids[one]!r}"
         )
 
@@ -219,7 +222,8 @@ def _accept_finished(staging: Staging, config: PrepConfig, fingerprint: str) -> 
             found = storage.size_and_crc32c(storage.join(staging.final_dir, shard.file))
             if found != (shard.num_bytes, shard.crc32c):
                 raise OrchardError(
-                    f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; pass "
+                    f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; "
+                    f"pass "
                     "--overwrite to write the dataset again"
                 )
 

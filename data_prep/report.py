@@ -26,7 +26,8 @@ _MAX_ROWS = 50
 def description(manifest: Manifest) -> str:
     """The dataset's description in TFDS's metadata."""
     return (
-        f"{manifest.name} {manifest.version}: {len(manifest.class_names)} classes, {manifest.task}; prepared "
+        f"{manifest.name} {manifest.version}: {len(manifest.class_names)} classes, "
+        f"{manifest.task}; prepared "
         f"by Orchard from a label CSV and a folder of images. Fingerprint {manifest.fingerprint}."
     )
 
@@ -63,7 +64,7 @@ def card(
 
 
 def canonical_command(config: PrepConfig) -> str:
-    """The command that makes the same bytes, with places for the paths: the literal one is in run_log.json."""
+    """The command that makes the same bytes, without paths: the literal one is in run_log.json."""
     parts = ["python -m data_prep.main", "--csv=CSV", "--images_dir=IMAGES", "--data_dir=DATA"]
     if config.test_csv:
         parts.append("--test_csv=TEST_CSV")

@@ -87,8 +87,8 @@ _BYTES_KEYS: dict[str, bytes] = {}
 def example_head(name: str, value_bytes: int, rest_bytes: int) -> bytes:
     """What stands before the value of an Example's first feature, a byte string of `value_bytes`.
 
-    The Example is this head, the value itself, then `rest_bytes` of further map entries: a large value is
-    never copied to build the message around it.
+    The Example is this head, the value itself, then `rest_bytes` of further map entries: a large
+    value is never copied to build the message around it.
     """
     key = _BYTES_KEYS.get(name) or _BYTES_KEYS.setdefault(name, _field(1, name.encode()))
     value = b"\n" + _varint(value_bytes)

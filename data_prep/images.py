@@ -1,0 +1,259 @@
+"""One image: what its bytes are, whether a record may hold them, and how to make a JPEG of them.
+
+The format is told from the content, never from the file's name. What becomes of each kind is in
+BUILD.md, "What becomes of each image".
+"""
+
+import io
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+PASS = 0  # the file's own bytes go into the record
+REENCODE = 1  # decoded once, and written as a JPEG
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_SOS, _APP1 = 0xDA, 0xE1
+_NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD8)])
+_SOF = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
+# Baseline, extended and progressive Huffman: what libjpeg-turbo, and so TensorFlow, decodes.
+_DECODABLE_SOF = frozenset([0xC0, 0xC1, 0xC2])
+_EXIF_ORIENTATION = 0x0112
+_PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
+_OTHER_FORMATS = (
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"%PDF", "PDF"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<html", "HTML"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
+)
+
+
+class ImageFacts(NamedTuple):
+    """What an image's bytes say.
+
+    `width_px` and `height_px` are as stored, before any EXIF rotation; `kind` is a word for the
+    card; `problem` is empty when a record can be made of it, else (kind, detail).
+    """
+
+    kind: str
+    width_px: int
+    height_px: int
+    orientation: int
+    action: int
+    problem: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What to do with images: limits, resizing (0: as they are) and JPEG settings."""
+
+    max_pixels: int = 100_000_000
+    short_side_px: int = 0
+    max_side_px: int = 0
+    jpeg_quality: int = 95
+    jpeg_chroma: str = "4:2:0"
+
+
+def _refuse(kind: str, detail: str, what: str = "unknown") -> ImageFacts:
+    return ImageFacts(what, 0, 0, 1, PASS, (kind, detail))
+
+
+def inspect(data: bytes, options: ImageOptions) -> ImageFacts:
+    """Read an image's header; decodes no pixels."""
+    if data[:2] == _SOI:
+        facts = _inspect_jpeg(data)
+    elif not data:
+        return _refuse("empty file", "the file is empty")
+    elif data[:8] == _PNG or (data[:4] == _RIFF and data[8:12] == b"WEBP"):
+        facts = _inspect_with_pillow(data)
+    else:
+        found = next((name for start, name in _OTHER_FORMATS if data.startswith(start)), None)
+        found = found or f"something that starts with {data[:4].hex(' ')}"
+        return _refuse("not a usable image", f"the content is {found}; convert it to JPEG")
+    if facts.problem:
+        return facts
+    width, height = facts.width_px, facts.height_px
+    if width * height > options.max_pixels:
+        detail = f"{width}x{height} is more than --max_pixels={options.max_pixels}"
+        return facts._replace(problem=("too many pixels", detail))
+    if facts.action == PASS and _target_size(width, height, options) != (width, height):
+        return facts._replace(action=REENCODE)
+    return facts
+
+
+def _inspect_jpeg(data: bytes) -> ImageFacts:
+    """Walk the markers up to the first scan."""
+    at, end = 2, len(data)
+    frame = orientation = None
+    while True:
+        # A marker may be padded with any number of 0xff.
+        while at < end and data[at] == 0xFF:
+            at += 1
+        if at + 3 > end or data[at - 1] != 0xFF:
+            return _refuse("broken JPEG", f"the header is damaged or cut at byte {at}", "JPEG")
+        marker = data[at]
+        if marker in _NO_LENGTH:
+            at += 1
+            continue
+        length = data[at + 1] << 8 | data[at + 2]
+        if marker in _SOF:
+            frame = (marker, *data[at + 3 : at + 9])
+        elif marker == _APP1 and data[at + 3 : at + 7] == b"Exif":
+            orientation = _exif_orientation(data)
+        elif marker == _SOS:
+            break
+        at += 1 + length
+    if frame is None or len(frame) < 7:
+        return _refuse("broken JPEG", "the header names no size", "JPEG")
+    marker, bits, high, low, wide, narrow, components = frame
+    height, width = high << 8 | low, wide << 8 | narrow
+    if marker not in _DECODABLE_SOF:
+        return _refuse("unsupported JPEG", "arithmetic or lossless coding; save it as a usual JPEG")
+    if bits != 8:
+        return _refuse("unsupported JPEG", f"{bits} bits a sample; 8 are needed", "JPEG")
+    if not width or not height or components not in (1, 3, 4):
+        return _refuse("broken JPEG", f"{width}x{height} with {components} components", "JPEG")
+    if data.rfind(_EOI) < at:
+        return _refuse("truncated JPEG", f"no end marker in {end} bytes; the file was cut", "JPEG")
+    kind = "CMYK JPEG" if components == 4 else "rotated JPEG" if orientation else "JPEG"
+    action = REENCODE if components == 4 or orientation else PASS
+    return ImageFacts(kind, width, height, orientation or 1, action)
+
+
+def _exif_orientation(data: bytes) -> int | None:
+    """The EXIF orientation (2..8) that asks for a change; None when the pixels are upright."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            orientation = image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:
+        # A broken EXIF block is no reason to refuse the pixels, which every reader shows as stored.
+        return None
+    return orientation if orientation in range(2, 9) else None
+
+
+def _inspect_with_pillow(data: bytes) -> ImageFacts:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            kind, mode, frames = image.format, image.mode, getattr(image, "n_frames", 1)
+            width, height = image.size
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as e:
+        return _refuse("broken image", " ".join(str(e).split())[:200])
+    if frames > 1:
+        return _refuse("animation", f"{kind} with {frames} frames; save one of them", kind)
+    if mode.startswith(("I", "F")):
+        detail = f"{kind} with 16 or 32 bits a sample; choose the range that matters, save 8 bits"
+        return _refuse("16-bit image", detail, kind)
+    if kind == "PNG" and data[24:25] == b"\x10":
+        return _refuse("16-bit image", "PNG with 16 bits a sample; save it with 8", kind)
+    return ImageFacts(kind, width, height, 1, REENCODE)
+
+
+def _target_size(width: int, height: int, options: ImageOptions) -> tuple[int, int]:
+    """Width and height after resizing: never larger than they are."""
+    if options.short_side_px:
+        side, limit = min(width, height), options.short_side_px
+    elif options.max_side_px:
+        side, limit = max(width, height), options.max_side_px
+    else:
+        return width, height
+    if side <= limit:
+        return width, height
+    return max(1, round(width * limit / side)), max(1, round(height * limit / side))
+
+
+def record_jpeg(data: bytes, options: ImageOptions) -> bytes:
+    """The JPEG that a record holds for a file of which `inspect` found no problem.
+
+    The file's own bytes whenever they may pass; else decoded, turned upright, made RGB or grey,
+    shrunk and encoded.
+
+    Raises:
+      ValueError: the pixels cannot be decoded.
+    """
+    facts = inspect(data, options)
+    if facts.action == PASS:
+        return data
+    pixels = _decode(data, facts, options)
+    size = _target_size(pixels.shape[1], pixels.shape[0], options)
+    if size != (pixels.shape[1], pixels.shape[0]):
+        grey = pixels.shape[2] == 1
+        image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=None))
+        pixels = pixels[:, :, None] if grey else pixels
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels),
+        quality=options.jpeg_quality,
+        colorspace="GRAY" if pixels.shape[2] == 1 else "RGB",
+        colorsubsampling="Gray" if pixels.shape[2] == 1 else options.jpeg_chroma.replace(":", ""),
+        fastdct=False,
+    )
+
+
+def _decode(data: bytes, facts: ImageFacts, options: ImageOptions) -> np.ndarray:
+    """Upright pixels, uint8 [height, width, 1 or 3], possibly smaller than stored by n/8."""
+    if facts.kind not in ("JPEG", "rotated JPEG"):
+        return _decode_with_pillow(data)
+    width, height = _target_size(facts.width_px, facts.height_px, options)
+    _, _, colourspace, _ = simplejpeg.decode_jpeg_header(data)
+    pixels = simplejpeg.decode_jpeg(
+        data,
+        colorspace="GRAY" if colourspace == "Gray" else "RGB",
+        fastdct=False,
+        fastupsample=False,
+        min_height=height,
+        min_width=width,
+        min_factor=1,
+    )
+    if facts.orientation == 1:
+        return pixels
+    turned = pixels.swapaxes(0, 1) if facts.orientation >= 5 else pixels
+    # The EXIF orientations are the symmetries of a rectangle: a transposition and two mirrorings.
+    if facts.orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if facts.orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    return turned
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:
+                # What is transparent shows a background; white is what photos and scans have.
+                upright = upright.convert("RGBA")
+                white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(white, upright)
+            grey = upright.mode in ("L", "1")
+            pixels = np.asarray(upright.convert("L" if grey else "RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    return pixels[:, :, None] if grey else pixels
+
+
+def decode_problem(data: bytes) -> str | None:
+    """Decode every pixel; what is wrong with them, or None."""
+    try:
+        if data[:2] == _SOI and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
+            simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
+        else:
+            _decode_with_pillow(data)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return None

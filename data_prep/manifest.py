@@ -1,0 +1,134 @@
+"""What a prepared dataset says about itself; for training and ensembling, without TensorFlow."""
+
+import dataclasses
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+RECORDS_FILE = "records.parquet"
+FEATURES_FILE = "features.json"
+REPORT_FILE = "report.html"
+RUN_LOG_FILE = "run_log.json"
+QUARANTINE_FILE = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One shard: file name within the dataset, records, bytes and crc32c of the whole file."""
+
+    file: str
+    num_records: int
+    num_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split: its shards in order, and the sum of its targets per class (0: unlabelled)."""
+
+    shards: tuple[ShardInfo, ...]
+    labelled: bool
+    class_counts: tuple[float, ...]
+
+    @property
+    def num_records(self) -> int:
+        """Records in all shards of the split."""
+        return sum(shard.num_records for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`.
+
+    `fingerprint` is the SHA-256 (hex) of all that decides the data: the content of CSV and images,
+    the settings, and the versions of the libraries that split and encode.
+    """
+
+    schema_version: int
+    name: str
+    version: str
+    fingerprint: str
+    task: str
+    class_names: tuple[str, ...]
+    splits: dict[str, SplitInfo]
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    library_versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `storage.write_json`; `from_json` is the way back."""
+        value = dataclasses.asdict(self)
+        # JSON objects have no order of their own once keys are sorted.
+        value["split_order"] = list(self.splits)
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Manifest":
+        """The manifest that `to_json` wrote; KeyError or TypeError when `value` is something else."""
+        value = dict(value)
+        order = value.pop("split_order")
+        splits = {}
+        for split in order:
+            entry = value["splits"][split]
+            shards = tuple(ShardInfo(**shard) for shard in entry["shards"])
+            splits[split] = SplitInfo(shards, entry["labelled"], tuple(entry["class_counts"]))
+        value["splits"] = splits
+        value["class_names"] = tuple(value["class_names"])
+        return cls(**value)
+
+
+def load_manifest(dataset_dir: str) -> Manifest:
+    """The manifest of a finished dataset.
+
+    Raises:
+      OrchardError: no such directory, not ours, unfinished, or of another schema.
+    """
+    path = storage.join(dataset_dir, MANIFEST_FILE)
+    if not storage.exists(path):
+        what = "holds no manifest.json" if storage.exists(dataset_dir) else "does not exist"
+        raise OrchardError(
+            f"{dataset_dir} {what}; pass the directory that data_prep.main printed, "
+            "DATA_DIR/NAME/VERSION"
+        )
+    if not storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
+        raise OrchardError(
+            f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; "
+            "run the same data_prep.main command again"
+        )
+    value = storage.read_json(path)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA_VERSION:
+        raise OrchardError(
+            f"{path}: schema_version is {version!r}, this Orchard reads {SCHEMA_VERSION}; "
+            "prepare the dataset again"
+        )
+    try:
+        return Manifest.from_json(value)
+    except (KeyError, TypeError) as error:
+        raise OrchardError(f"{path} was damaged or edited: {error!r}; prepare it again") from error
+
+
+def load_records(dataset_dir: str) -> "pandas.DataFrame":
+    """The index of all records, in shard and offset order, splits in the manifest's order.
+
+    Columns: `id`, `split` (string), `shard` (int32, index within the split), `offset` (int64, of
+    the record's frame in the shard file), `length` (int32, bytes of the serialized
+    tf.train.Example; the frame is 16 bytes longer), `csv_row` (int64, the header is row 1),
+    `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
+    everywhere: unlabelled), `source_file` (string, within the images folder) and `source_sha256`
+    (hex, of that file's content).
+    """
+    import pyarrow.parquet
+
+    path = storage.join(dataset_dir, RECORDS_FILE)
+    if not storage.exists(path):
+        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; run data_prep.main again")
+    return pyarrow.parquet.read_table(io.BytesIO(storage.read_bytes(path))).to_pandas()

@@ -1,0 +1,189 @@
+"""Writes one shard and its receipt: a pure function of (plan, index); imports no TensorFlow."""
+
+import functools
+import mmap
+import os
+from dataclasses import asdict, dataclass
+
+import google_crc32c
+import numpy as np
+
+from data_prep import images, storage, tfrecord
+from data_prep.errors import OrchardError
+from data_prep.plan import Plan, ShardRows
+from data_prep.scan import image_source
+from data_prep.source import SourceProblem
+
+_WRITE_BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was written: file, bytes, crc32c, each record's length and image checksum.
+
+    `fingerprint` is the plan's for this shard: a receipt that bears another one is worth nothing.
+    """
+
+    fingerprint: str
+    file: str
+    num_bytes: int
+    crc32c: int
+    lengths: tuple[int, ...]
+    image_crc32c: tuple[int, ...]
+
+
+def receipt_path(plan: Plan, index: int) -> str:
+    """Where the receipt of a shard lies."""
+    return storage.join(plan.receipts_dir, plan.file_name(index) + ".json")
+
+
+def read_receipt(plan: Plan, index: int) -> Receipt | None:
+    """The receipt of a shard; None when there is none that can be read."""
+    path = receipt_path(plan, index)
+    if not storage.exists(path):
+        return None
+    try:
+        value = storage.read_json(path)
+        value["lengths"] = tuple(value["lengths"])
+        value["image_crc32c"] = tuple(value["image_crc32c"])
+        return Receipt(**value)
+    except (OrchardError, TypeError, KeyError):
+        return None
+
+
+def is_written(plan: Plan, index: int, receipt: Receipt | None) -> bool:
+    """Whether a shard is there already and is, byte for byte, what its receipt and the plan say."""
+    if receipt is None or receipt.fingerprint != plan.fingerprints[index]:
+        return False
+    path = storage.join(plan.files_dir, plan.file_name(index))
+    return storage.size_and_crc32c(path) == (receipt.num_bytes, receipt.crc32c)
+
+
+def write_shard(plan: Plan, index: int) -> Receipt:
+    """Write shard `index` of `plan`, then its receipt.
+
+    Both appear whole or not at all. Memory: one image, whatever the shard's size.
+
+    Raises:
+      OrchardError: an image is not what the pre-flight saw, cannot be decoded, or the disk refuses.
+    """
+    rows = plan.shards[index]
+    file = plan.file_name(index)
+    lengths, image_crcs = [], []
+    read = _reader(plan, rows)
+    with storage.writing(storage.join(plan.files_dir, file)) as output:
+        writer = _ChecksumWriter(output)
+        for position, image_id in enumerate(rows.ids):
+            jpeg = read(position)
+            crc = int(rows.crc32c[position])
+            if rows.reencode[position]:
+                jpeg = _convert(jpeg, plan, rows, position)
+                crc = google_crc32c.value(jpeg)
+            rest = _rest_of_example(image_id, rows.targets[position], plan.task)
+            lengths.append(_write_record(writer, jpeg, rest))
+            image_crcs.append(crc)
+        writer.flush()
+    receipt = Receipt(
+        fingerprint=plan.fingerprints[index],
+        file=file,
+        num_bytes=writer.num_bytes,
+        crc32c=writer.crc32c,
+        lengths=tuple(lengths),
+        image_crc32c=tuple(image_crcs),
+    )
+    storage.write_json(receipt_path(plan, index), asdict(receipt))
+    return receipt
+
+
+def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
+    """Write one frame; returns the length of its payload."""
+    head = tfrecord.example_head("image", len(jpeg), len(rest))
+    length = len(head) + len(jpeg) + len(rest)
+    crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), jpeg), rest)
+    writer.write(tfrecord.frame_header(length) + head, jpeg, rest + tfrecord.frame_footer(crc))
+    return length
+
+
+def _rest_of_example(image_id: str, target: np.ndarray, task: str) -> bytes:
+    """The features after `image`, in the order of their names."""
+    unlabelled = target[0] < 0
+    if task == "single_label":
+        labels = tfrecord.int64_entry("label", [-1 if unlabelled else int(target.argmax())])
+    else:
+        present = [] if unlabelled else np.flatnonzero(target >= 0.5).tolist()
+        labels = tfrecord.int64_entry("labels", present)
+    return (
+        tfrecord.bytes_entry("image_id", image_id.encode())
+        + labels
+        + tfrecord.float_entry("target", target)
+    )
+
+
+def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
+    try:
+        return images.record_jpeg(data, plan.options)
+    except ValueError as error:
+        raise OrchardError(
+            f"row {rows.csv_rows[position]}, {rows.files[position]!r}: cannot be decoded "
+            f"({error}); run "
+            "with --decode_check to find all such images before anything is written"
+        ) from error
+
+
+def _reader(plan: Plan, rows: ShardRows):  # noqa: ANN202
+    """A function from a position to its file's bytes, checked against what the pre-flight saw."""
+    source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
+    spool = _spool(plan.spool_path) if plan.spool_path else b""
+
+    def read(position: int) -> bytes:
+        size, start = int(rows.num_bytes[position]), int(rows.spool_offset[position])
+        if start >= 0:
+            data = spool[start : start + size]
+        else:
+            try:
+                data = source.read(rows.files[position])[0]
+            except SourceProblem as problem:
+                raise OrchardError(
+                    f"{problem.detail} (it was there a moment ago); run the command again"
+                ) from problem
+        if len(data) != size or google_crc32c.value(data) != rows.crc32c[position]:
+            raise OrchardError(
+                f"row {rows.csv_rows[position]}, {rows.files[position]!r}: the file changed while the "
+                "dataset was being written; run the command again"
+            )
+        return data
+
+    return read
+
+
+@functools.lru_cache(maxsize=2)
+def _spool(path: str) -> mmap.mmap | bytes:
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+class _ChecksumWriter:
+    """Counts and checksums what it writes; gathers small pieces, passes large ones on uncopied."""
+
+    def __init__(self, file) -> None:  # noqa: ANN001
+        self._file = file
+        self._pieces: list[bytes] = []
+        self._gathered_bytes = 0
+        self.num_bytes = 0
+        self.crc32c = 0
+
+    def write(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self._pieces.append(piece)
+            self._gathered_bytes += len(piece)
+        if self._gathered_bytes >= _WRITE_BUFFER_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        data = b"".join(self._pieces)
+        self._file.write(data)
+        self.crc32c = google_crc32c.extend(self.crc32c, data)
+        self.num_bytes += len(data)
+        self._pieces, self._gathered_bytes = [], 0

@@ -1,0 +1,182 @@
+"""Runs the pre-flight over all rows of the CSVs and gathers what it found."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep import progress
+from data_prep.config import PrepConfig
+from data_prep.engine import LocalEngine
+from data_prep.images import ImageOptions
+from data_prep.labels import LabelTable
+from data_prep.plan import hashed_order
+from data_prep.problems import Problem
+from data_prep.scan import SCAN_DTYPE, ScanTask, Spool, scan
+from data_prep.source import ImageSource, file_name
+
+_MAX_FILES_PER_TASK = 256
+_SPOOL_BYTES_PER_TASK = 4 << 20
+_MAX_SPOOL_BYTES = 4 << 30
+_SAMPLED_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One CSV and what the pre-flight saw of its images.
+
+    facts: SCAN_DTYPE [n]; problems: of the CSV and of the images, in the order of the rows;
+    usable: bool [n], the rows without a problem.
+    """
+
+    table: LabelTable
+    root: str
+    files: tuple[str, ...]
+    facts: np.ndarray
+    problems: tuple[Problem, ...]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Rows without a problem: bool [n]."""
+        bad = {problem.row for problem in self.problems}
+        return np.array([row not in bad for row in self.table.csv_rows.tolist()], bool)
+
+
+def image_options(config: PrepConfig) -> ImageOptions:
+    """The part of the settings that concerns single images."""
+    return ImageOptions(
+        max_pixels=config.max_pixels,
+        short_side_px=config.short_side_px,
+        max_side_px=config.max_side_px,
+        jpeg_quality=config.jpeg_quality,
+        jpeg_chroma=config.jpeg_chroma,
+    )
+
+
+def survey(
+    tables: Sequence[tuple[LabelTable, str]],
+    config: PrepConfig,
+    engine: LocalEngine,
+    spool_path: str | None,
+) -> list[Survey]:
+    """Look at every image of every table.
+
+    Args:
+      tables: each with its images folder.
+      config: the settings.
+      engine: where the work is done.
+      spool_path: a file for the bytes of small images, or None to read them twice.
+
+    Raises:
+      OrchardError: an images folder does not exist.
+    """
+    spool_path = _make_spool(spool_path)
+    tasks: list[ScanTask] = []
+    places: list[tuple[int, int]] = []
+    files = []
+    for at, (table, root) in enumerate(tables):
+        ImageSource(root)
+        files.append(tuple(file_name(image_id, config.extension) for image_id in table.ids))
+        for start, task in _tasks(files[-1], table, root, config, engine.workers):
+            offset = len(tasks) * _SPOOL_BYTES_PER_TASK
+            if spool_path and offset < _MAX_SPOOL_BYTES:
+                task = _with_spool(task, Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK))
+            tasks.append(task)
+            places.append((at, start))
+    facts = [np.zeros(len(table.ids), SCAN_DTYPE) for table, _ in tables]
+    found: list[list[Problem]] = [[] for _ in tables]
+    results = engine.map(scan, tasks)
+    with progress.bar("checking", sum(len(table.ids) for table, _ in tables)) as bar:
+        for position, result in results:
+            at, start = places[position]
+            table = tables[at][0]
+            facts[at][start : start + len(result.facts)] = result.facts
+            for row, kind, detail in result.problems:
+                number, image_id = int(table.csv_rows[start + row]), table.ids[start + row]
+                if image_id:
+                    found[at].append(Problem(table.file, number, image_id, kind, detail))
+            bar.add(len(result.facts), int(result.facts["num_bytes"].sum()))
+    found = [
+        more + _same_file(table, names)
+        for more, (table, _), names in zip(found, tables, files, strict=True)
+    ]
+    found[1:] = [
+        more + _in_both(tables[0][0], table)
+        for more, (table, _) in zip(found[1:], tables[1:], strict=True)
+    ]
+    return [
+        Survey(table, root, names, fact, _in_order((*table.problems, *more)))
+        for (table, root), names, fact, more in zip(tables, files, facts, found, strict=True)
+    ]
+
+
+def _tasks(
+    files: tuple[str, ...], table: LabelTable, root: str, config: PrepConfig, workers: int
+) -> list[tuple[int, ScanTask]]:
+    options = image_options(config)
+    sample: set[int] = set()
+    if config.short_side_px or config.max_side_px:
+        sample = set(hashed_order(table.ids, "sample", config.seed)[:_SAMPLED_ROWS].tolist())
+    size = max(1, min(_MAX_FILES_PER_TASK, len(files) // (workers * 8)))
+    return [
+        (
+            start,
+            ScanTask(
+                root=root,
+                files=files[start : start + size],
+                options=options,
+                decode_check=config.decode_check,
+                near_duplicates=config.near_duplicates,
+                sample=frozenset(row - start for row in sample if start <= row < start + size),
+            ),
+        )
+        for start in range(0, len(files), size)
+    ]
+
+
+def _with_spool(task: ScanTask, spool: Spool) -> ScanTask:
+    import dataclasses
+
+    return dataclasses.replace(task, spool=spool)
+
+
+def _make_spool(path: str | None) -> str | None:
+    """An empty spool, or None where there is no room for one."""
+    if path is None or shutil.disk_usage(os.path.dirname(path)).free < 2 * _MAX_SPOOL_BYTES:
+        return None
+    with open(path, "wb"):
+        return path
+
+
+def _same_file(table: LabelTable, files: tuple[str, ...]) -> list[Problem]:
+    """Different ids that mean one file: `a` and `a.jpg`."""
+    problems = []
+    first: dict[str, int] = {}
+    for row, file in enumerate(files):
+        before = first.setdefault(file, row)
+        if before != row and table.ids[before] != table.ids[row]:
+            detail = f"{file!r} is the file of row {table.csv_rows[before]} too"
+            number = int(table.csv_rows[row])
+            problems.append(Problem(table.file, number, table.ids[row], "duplicate id", detail))
+    return problems
+
+
+def _in_both(table: LabelTable, test: LabelTable) -> list[Problem]:
+    rows = dict(zip(table.ids, table.csv_rows.tolist(), strict=True))
+    return [
+        Problem(
+            test.file,
+            number,
+            image_id,
+            "duplicate id",
+            f"{table.file} has it too, in row {rows[image_id]}",
+        )
+        for number, image_id in zip(test.csv_rows.tolist(), test.ids, strict=True)
+        if image_id in rows
+    ]
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: problem.row))

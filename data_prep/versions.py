@@ -1,0 +1,21 @@
+"""The library versions that decide a dataset's bytes."""
+
+import importlib.metadata
+
+from data_prep.plan import FORMAT_VERSION
+
+# What splits and encodes: other versions of these are other data.
+_DECIDING = ("numpy", "pillow", "scikit-learn", "iterative-stratification", "simplejpeg")
+# What writes index, metadata and card around the data.
+_AROUND = ("jinja2", "matplotlib", "pyarrow", "tensorflow-datasets")
+
+
+def deciding_versions() -> dict[str, str]:
+    """Versions that are part of the fingerprint."""
+    versions = {name: importlib.metadata.version(name) for name in _DECIDING}
+    return {"data_prep_format": str(FORMAT_VERSION), **versions}
+
+
+def library_versions() -> dict[str, str]:
+    """All versions on which a byte of the dataset's directory depends."""
+    return deciding_versions() | {name: importlib.metadata.version(name) for name in _AROUND}
