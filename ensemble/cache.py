@@ -9,12 +9,12 @@ Rows are keyed by image id: an entry whose ids are not the split's is not used.
 import io
 
 import numpy as np
-from trainer.records import RecordTable
 
 from data_prep import storage
 from data_prep.errors import OrchardError
 from ensemble.members import Member
 from trainer.logits import load_logits, save_logits
+from trainer.records import RecordTable
 
 # Part of every key: raised when what a pass computes changes, so that old entries are left alone.
 _FORMAT = "v1"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from data_prep import storage
 from data_prep.errors import OrchardError
+from trainer.plan import NO_SPLIT
 
 _FOLD_NAME = re.compile(r"fold(\d+)")
 
@@ -144,7 +145,7 @@ def _read(run: str, name: str) -> Member:
                 int(height_px), int(width_px), record["resize"], bool(record["exact_decode"])
             ),
             train_split=record["train_split"],
-            eval_split=record["eval_split"],
+            eval_split=None if record["eval_split"] == NO_SPLIT else record["eval_split"],
             fingerprint=record["member_fingerprint"],
             dataset_fingerprint=record["dataset"]["fingerprint"],
         )

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from data_prep.errors import OrchardError
+from ensemble.config import NUM_VIEWS
 from ensemble.members import Member
-
-NUM_VIEWS = {"none": 1, "flips": 4, "d4": 8}
 
 
 def check(members: Iterable[Member], tta: str) -> None:

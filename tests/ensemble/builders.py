@@ -19,7 +19,9 @@ _COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
 def jpeg(target: np.ndarray, generator: np.random.Generator, size=(24, 32)) -> bytes:
     """A noisy picture whose colour tells its classes."""
     colour = np.asarray(target) @ _COLOURS / max(1.0, float(np.sum(target)))
-    pixels = colour + generator.normal(scale=60, size=(*size, 3))
+    pixels = (
+        colour + generator.normal(scale=60, size=3) + generator.normal(scale=30, size=(*size, 3))
+    )
     buffer = io.BytesIO()
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -133,8 +135,8 @@ def make_member(
         def __init__(self):
             super().__init__()
             self.kernel = tf.Variable(kernel, dtype=tf.float32)
-            self.class_names = tf.constant(class_names)
-            self.image_size_px = tf.constant([height, width])
+            self.class_names = tf.Variable(class_names, trainable=False)
+            self.image_size_px = tf.Variable([height, width], trainable=False)
 
         @tf.function(
             input_signature=[tf.TensorSpec([None, height, width, 3], tf.uint8, name="images")]

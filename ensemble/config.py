@@ -1,0 +1,101 @@
+"""What one ensemble is made of: the flags of `ensemble.main`, validated."""
+
+from dataclasses import dataclass
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+from ensemble.combine import METHODS
+from ensemble.scores import RANKING_METRICS
+from trainer.metrics import METRICS
+
+# Test-time augmentation -> forward passes an image and member; `ensemble.tta` makes the views.
+NUM_VIEWS = {"none": 1, "flips": 4, "d4": 8}
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """One ensemble. Construction raises OrchardError for values that cannot be.
+
+    members: run directories, or directories of fold runs.
+    dataset, split: what to predict. output_dir: where everything goes.
+    combine: one of `combine.METHODS`. weights: "uniform", "greedy" or numbers, one a network.
+    metric: what judges, and what greedy weights are fitted for; empty: chosen by the task.
+    weights_split: OUT_OF_FOLD, or splits that no member trained on.
+    thresholds: "0.5", one number a class, or "f1": fitted on held-out logits (many-label tasks).
+    batch_size: images a step over all replicas.
+    deterministic, jit_compile, run_dir: what `trainer.accelerator.connect` reads besides.
+    """
+
+    members: tuple[str, ...]
+    dataset: str
+    split: str
+    output_dir: str
+    combine: str = "logits"
+    weights: str = "uniform"
+    metric: str = ""
+    weights_split: str = "OUT_OF_FOLD"
+    calibrate: bool = False
+    tta: str = "none"
+    sample_submission: str = ""
+    labels_csv: str = ""
+    thresholds: str = "0.5"
+    soft_labels: bool = False
+    allow_other_dataset: bool = False
+    export: bool = True
+    batch_size: int = 32
+    accelerator: str = "auto"
+    tpu: str = ""
+    replicas: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("members", "dataset", "split", "output_dir"):
+            if not getattr(self, name):
+                raise OrchardError(f"--{name} is needed")
+        _require(self, "combine", METHODS)
+        _require(self, "tta", tuple(NUM_VIEWS))
+        _require(self, "metric", ("", *METRICS))
+        if self.batch_size < 1:
+            raise OrchardError(f"--batch_size={self.batch_size} must be at least 1")
+        if self.combine == "rank" and self.calibrate:
+            raise OrchardError(
+                "--calibrate does not go with --combine=rank: mean ranks are no probabilities; "
+                "drop one of them"
+            )
+        if self.combine == "rank" and self.metric and self.metric not in RANKING_METRICS:
+            raise OrchardError(
+                f"--combine=rank cannot be judged by --metric={self.metric}: mean ranks are no "
+                f"probabilities; use one of {', '.join(sorted(RANKING_METRICS))}"
+            )
+
+    @property
+    def needs_held_out(self) -> bool:
+        """Whether anything is fitted on held-out logits."""
+        return self.weights == "greedy" or self.calibrate or self.thresholds == "f1"
+
+    @property
+    def logits_dir(self) -> str:
+        """Directory of the logits cache."""
+        return storage.join(self.output_dir, "logits")
+
+    @property
+    def deterministic(self) -> bool:
+        """Inference draws nothing."""
+        return False
+
+    @property
+    def jit_compile(self) -> bool:
+        """Members run as they were exported."""
+        return False
+
+    @property
+    def run_dir(self) -> str:
+        """Where this process writes, as the trainer calls it."""
+        return self.output_dir
+
+
+def _require(config: EnsembleConfig, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(config, name)
+    if value not in choices:
+        named = ", ".join(choice for choice in choices if choice)
+        raise OrchardError(f"--{name}={value} must be one of {named}")

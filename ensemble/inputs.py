@@ -1,0 +1,157 @@
+"""Everything an ensemble is made from, read and checked before the first image is decoded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.errors import OrchardError
+from data_prep.labels import LabelOptions, read_labels
+from data_prep.manifest import load_records as load_frame
+from ensemble import held_out as held
+from ensemble.config import EnsembleConfig
+from ensemble.fit import parse_weights
+from ensemble.held_out import HeldOut
+from ensemble.members import Member, Network, check_dataset, load_members
+from ensemble.predictions import Submission, match_ids, read_submission
+from ensemble.scores import default_metric
+from trainer.logits import Logits
+from trainer.records import RecordTable, load_records
+
+# Logits of every member on a split of the dataset.
+Predict = Callable[[tuple[Member, ...], RecordTable], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an ensemble is made from.
+
+    targets: float32 [records, classes] of the split, -1 everywhere in unlabelled rows.
+    weights: float64 [networks], or None where they are to be learned.
+    metric: what judges. thresholds: float64 [classes], or None where they are to be fitted.
+    held_out: rows to fit on and to score on; None where there are none, and `no_held_out` says why.
+    csv_rows: id -> row of the label CSV; empty for a dataset that came from no CSV.
+    """
+
+    members: tuple[Member, ...]
+    networks: tuple[Network, ...]
+    records: RecordTable
+    targets: np.ndarray
+    submission: Submission | None
+    weights: np.ndarray | None
+    metric: str
+    thresholds: np.ndarray | None
+    held_out: HeldOut | None
+    no_held_out: str
+    csv_rows: dict[str, int]
+
+
+def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
+    """Read members, dataset, labels and held-out logits.
+
+    predict: computes logits for a named `--weights_split`; not called unless all checks passed.
+    """
+    members, networks = load_members(config.members)
+    records = load_records(config.dataset, config.split)
+    _check_dataset(config, members, records)
+    weights = parse_weights(config.weights, networks)
+    thresholds = _parse_thresholds(config.thresholds, records)
+    submission = None
+    if config.sample_submission:
+        submission = read_submission(config.sample_submission, records.class_names)
+        match_ids(submission.ids, records.ids, f"--sample_submission={submission.file}")
+    targets = _targets(config.labels_csv, records)
+    held_out, no_held_out = _held_out(config, members, networks, predict)
+    default = "roc_auc" if config.combine == "rank" else default_metric(records.task)
+    return Inputs(
+        members,
+        networks,
+        records,
+        targets,
+        submission,
+        weights,
+        config.metric or default,
+        thresholds,
+        held_out,
+        no_held_out,
+        _csv_rows(config.dataset),
+    )
+
+
+def _csv_rows(dataset: str) -> dict[str, int]:
+    try:
+        frame = load_frame(dataset)
+    except OrchardError:
+        return {}
+    return dict(zip(frame["id"].astype(str), frame["csv_row"].astype(int), strict=True))
+
+
+def _check_dataset(
+    config: EnsembleConfig, members: tuple[Member, ...], records: RecordTable
+) -> None:
+    check_dataset(
+        members,
+        records.class_names,
+        records.task,
+        records.fingerprint,
+        config.allow_other_dataset,
+    )
+
+
+def _held_out(
+    config: EnsembleConfig,
+    members: tuple[Member, ...],
+    networks: tuple[Network, ...],
+    predict: Predict,
+) -> tuple[HeldOut | None, str]:
+    if config.weights_split == held.OUT_OF_FOLD:
+        try:
+            return held.out_of_fold(members, networks), ""
+        except OrchardError as error:
+            # Without anything to fit they would only have added scores to the report.
+            if config.needs_held_out:
+                raise
+            return None, str(error)
+    records = load_records(config.dataset, config.weights_split)
+    if any(member.dataset_fingerprint != records.fingerprint for member in members):
+        raise OrchardError(
+            f"--weights_split={config.weights_split} is a split of another dataset than the "
+            "members', so nobody can tell whether they trained on its images; use "
+            f"--weights_split={held.OUT_OF_FOLD}"
+        )
+    held.refuse_leakage(members, config.weights_split)
+    logits = predict(members, records)
+    tables = [Logits(records.ids, one, records.targets, records.class_names) for one in logits]
+    return held.assemble(tables, members, networks), ""
+
+
+def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:
+    if text == "f1":
+        return None
+    try:
+        values = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise OrchardError(f"--thresholds={text} must be f1, or numbers such as 0.5") from None
+    num_classes = len(records.class_names)
+    if len(values) not in (1, num_classes) or not np.all((values > 0) & (values < 1)):
+        raise OrchardError(
+            f"--thresholds={text} must be one number between 0 and 1, or {num_classes}: one a class"
+        )
+    return np.broadcast_to(values, num_classes).copy()
+
+
+def _targets(labels_csv: str, records: RecordTable) -> np.ndarray:
+    """The dataset's own targets, or those of `--labels_csv` where it is given."""
+    if not labels_csv:
+        return records.targets
+    options = LabelOptions(class_names=tuple(records.class_names), task=records.task)
+    table = read_labels(labels_csv, options)
+    if table.problems:
+        problem = table.problems[0]
+        raise OrchardError(
+            f"--labels_csv={labels_csv}, row {problem.row} ({problem.id}): {problem.kind}: "
+            f"{problem.detail}"
+        )
+    targets = np.full_like(records.targets, -1.0)
+    targets[match_ids(table.ids, records.ids, f"--labels_csv={labels_csv}")] = table.targets
+    return targets

@@ -1,0 +1,126 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from ensemble import pipeline
+from ensemble.config import EnsembleConfig
+from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
+
+# Runs without the project on its path: TensorFlow and the model's folder are all it gets.
+_STRANGER = """
+import sys, glob, os
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+files = sorted(glob.glob(os.path.join(sys.argv[2], "*.jpg")))
+outputs = model.signatures["serving_default"](
+    image_bytes=tf.constant([open(f, "rb").read() for f in files]))
+assert "ensemble" not in sys.modules and "trainer" not in sys.modules
+np.savez(sys.argv[3], probabilities=outputs["probabilities"].numpy(),
+         class_names=outputs["class_names"].numpy().astype(str),
+         names=model.class_names.numpy().astype(str))
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """For each task a dataset and members m0, m1, m2 that differ in size and resize."""
+    root = tmp_path_factory.mktemp("export")
+    for task in ("single_label", "multi_label"):
+        dataset = root / task / "leaves" / "1.0.0"
+        make_dataset(dataset, {"fold0": 30, "fold1": 8, "test": 11}, task=task)
+        for at, resize in enumerate(("squash", "crop", "pad")):
+            make_member(
+                root / task / f"m{at}",
+                dataset,
+                size=(16 + 2 * at,) * 2,
+                resize=resize,
+                seed=at,
+                task=task,
+                noise=at + 0.5,
+            )
+    return root
+
+
+def _config(root, output, **overrides):
+    values = {
+        "members": tuple(str(root / f"m{at}") for at in range(3)),
+        "dataset": str(root / "leaves" / "1.0.0"),
+        "split": "test",
+        "output_dir": str(output),
+        "weights": "2,1,1",
+    }
+    return EnsembleConfig(**{**values, **overrides})
+
+
+def _jpegs(records):
+    return [read_jpeg(records, row) for row in range(len(records))]
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides"),
+    [
+        ("single_label", {"combine": "logits", "calibrate": True, "tta": "flips"}),
+        ("single_label", {"combine": "rank"}),
+        ("multi_label", {"combine": "geometric", "calibrate": True}),
+        ("multi_label", {"combine": "probabilities", "weights": "0,1,2", "calibrate": True}),
+    ],
+)
+def test_the_model_gives_the_predictions(task, overrides, world, tmp_path):
+    result = pipeline.run(_config(world / task, tmp_path / "out", **overrides))
+    model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    records = result.inputs.records
+    outputs = model.signatures["serving_default"](image_bytes=tf.constant(_jpegs(records)))
+    # A rank reads a step function, where float32 noise may cross a step's edge.
+    tolerance = 1e-3 if overrides["combine"] == "rank" else 1e-5
+    np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=tolerance)
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    np.testing.assert_allclose(outputs["probabilities"], table[list(CLASS_NAMES)], atol=tolerance)
+
+
+def test_a_stranger_runs_it_without_our_code_and_without_the_members(world, tmp_path):
+    shutil.copytree(world / "single_label", tmp_path, dirs_exist_ok=True)
+    result = pipeline.run(_config(tmp_path, tmp_path / "out", calibrate=True))
+    moved = tmp_path / "elsewhere" / "1"
+    shutil.move(tmp_path / "out" / "saved_model", moved)
+    images = tmp_path / "images"
+    images.mkdir()
+    for image_id, jpeg in zip(
+        result.inputs.records.ids, _jpegs(result.inputs.records), strict=True
+    ):
+        (images / f"{image_id}.jpg").write_bytes(jpeg)
+    for at in range(3):
+        shutil.rmtree(tmp_path / f"m{at}")
+    shutil.rmtree(tmp_path / "leaves")
+    (tmp_path / "stranger.py").write_text(_STRANGER)
+    subprocess.run(
+        [sys.executable, "-I", "stranger.py", str(moved), str(images), "answer.npz"],
+        cwd=tmp_path,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    answer = np.load(tmp_path / "answer.npz")
+    np.testing.assert_allclose(answer["probabilities"], result.probabilities, atol=1e-5)
+    assert answer["class_names"].shape == (11, 3)
+    assert answer["class_names"][0].tolist() == answer["names"].tolist() == list(CLASS_NAMES)
+
+
+def test_images_of_any_size_give_what_their_files_give(world, tmp_path):
+    # Without m2, whose padding lets these files be decoded at half scale.
+    config = _config(world / "single_label", tmp_path / "out", weights="2,1,0")
+    result = pipeline.run(config)
+    model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
+    jpegs = _jpegs(result.inputs.records)
+    pixels = tf.stack([tf.io.decode_jpeg(jpeg, channels=3) for jpeg in jpegs])
+    outputs = model.signatures["images"](images=pixels)
+    np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=1e-5)
+    assert len(model.members) == 2  # a member without weight stays out
+    serve = model.signatures["serving_default"]
+    for row, jpeg in enumerate(jpegs[:3]):
+        alone = serve(image_bytes=tf.constant([jpeg]))["probabilities"][0]
+        np.testing.assert_allclose(alone, result.probabilities[row], atol=1e-5)

@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.errors import OrchardError
+from ensemble import pipeline
+from ensemble.config import EnsembleConfig
+from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
+from trainer.metrics import probabilities
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A dataset with unlabelled test images, two networks of one fold, and the true labels."""
+    root = tmp_path_factory.mktemp("pipeline")
+    dataset = root / "leaves" / "1.0.0"
+    truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
+    make_member(root / "a", dataset, seed=1, size=(16, 16))
+    make_member(root / "b", dataset, seed=2, size=(24, 12), noise=1.0)
+    make_member(root / "c", dataset, seed=3, size=(16, 16), noise=2.0)
+    labels = root / "labels.csv"
+    names = [CLASS_NAMES[at] for at in truth["test"].argmax(axis=1)]
+    pd.DataFrame({"image_id": [f"test_{i:04d}" for i in range(37)], "label": names}).to_csv(
+        labels, index=False
+    )
+    return root, dataset, labels
+
+
+def _config(world, output, members="abc", **overrides):
+    root, dataset, _ = world
+    values = {
+        "members": tuple(str(root / name) for name in members),
+        "dataset": str(dataset),
+        "split": "test",
+        "output_dir": str(output),
+        "batch_size": 16,
+        "export": False,
+    }
+    return EnsembleConfig(**{**values, **overrides})
+
+
+def test_predictions_hold_every_image_with_class_and_probabilities(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, weights="2,1,1"))
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(table.columns) == ["image_id", "class", *CLASS_NAMES]
+    assert list(table["image_id"]) == [f"test_{i:04d}" for i in range(37)]
+    mean = (2 * result.logits[0] + result.logits[1] + result.logits[2]) / 4
+    expected = probabilities(mean, "single_label")
+    np.testing.assert_allclose(table[list(CLASS_NAMES)], expected, atol=1e-6)
+    assert list(table["class"]) == [CLASS_NAMES[at] for at in expected.argmax(axis=1)]
+
+
+def test_weights_record_says_what_was_done(world, tmp_path):
+    pipeline.run(_config(world, tmp_path, weights="2,1,1", combine="probabilities"))
+    record = json.loads((tmp_path / "weights.json").read_text())
+    assert record["schema_version"] == 1
+    assert [m["weight"] for m in record["members"]] == [0.5, 0.25, 0.25]
+    assert record["combine"] == "probabilities"
+    assert record["class_names"] == list(CLASS_NAMES)
+    assert record["selection"] is None
+
+
+def test_labels_csv_scores_an_unlabelled_split(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
+    board = result.split_board
+    assert [entry.candidate.name for entry in board.entries] == ["a", "b", "c", "ensemble"]
+    assert 0.5 < board.ensemble.scores["accuracy"] <= 1.0
+    assert "37 labelled images" in board.where
+    report = (tmp_path / "report.html").read_text()
+    assert "Worst mistakes" in report
+    assert "Where members disagree" in report
+    assert "data:image/jpeg" in report
+
+
+def test_without_labels_the_report_shows_held_out_scores(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path))
+    assert result.split_board is None
+    assert result.held_out_board.entries[0].candidate.name == "a"
+    assert "The split has no labels" in (tmp_path / "report.html").read_text()
+
+
+def test_one_member_is_an_ensemble_of_itself(world, tmp_path):
+    result = pipeline.run(
+        _config(world, tmp_path, members="a", weights="greedy", labels_csv=str(world[2]))
+    )
+    expected = probabilities(result.logits[0], "single_label")
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-7)
+    assert "equals its best member" in result.split_board.verdict
+
+
+def test_greedy_weights_and_calibration_on_out_of_fold_logits(world, tmp_path):
+    result = pipeline.run(
+        _config(
+            world,
+            tmp_path,
+            weights="greedy",
+            calibrate=True,
+            metric="log_loss",
+            soft_labels=True,
+            labels_csv=str(world[2]),
+        )
+    )
+    record = json.loads((tmp_path / "weights.json").read_text())
+    assert record["weights_split"] == "OUT_OF_FOLD"
+    assert record["selection"]["order"]
+    assert all(m["temperature"] != [1.0] for m in record["members"])
+    assert result.fit.verdict is not None
+    soft = pd.read_csv(tmp_path / "soft_labels_out_of_fold.csv")
+    assert list(soft.columns) == ["image_id", *CLASS_NAMES]
+    assert len(soft) == 40
+    np.testing.assert_allclose(soft[list(CLASS_NAMES)].sum(axis=1), 1.0, atol=1e-5)
+    assert len(pd.read_csv(tmp_path / "soft_labels.csv")) == 37
+    assert "after temperature scaling" in (tmp_path / "report.html").read_text()
+
+
+def test_a_second_run_overwrites_and_drops_what_it_does_not_make(world, tmp_path):
+    pipeline.run(_config(world, tmp_path, members="a", soft_labels=True, export=True))
+    assert (tmp_path / "saved_model").is_dir()
+    pipeline.run(_config(world, tmp_path, members="a"))
+    assert not (tmp_path / "saved_model").exists()
+    assert not (tmp_path / "soft_labels.csv").exists()
+
+
+def test_rank_average_is_scored_by_ranking_metrics_alone(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, combine="rank", labels_csv=str(world[2])))
+    assert set(result.split_board.ensemble.scores) == {"roc_auc", "average_precision"}
+    assert result.split_board.metric == "roc_auc"
+
+
+def test_weights_on_a_split_that_a_member_trained_on_are_refused(world, tmp_path):
+    with pytest.raises(OrchardError, match=r"a was trained on fold1 .* use --weights_split"):
+        pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="fold1"))
+    assert not (tmp_path / "logits").exists()
+
+
+def test_weights_on_a_named_split(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, calibrate=True, weights_split="fold0"))
+    assert len(result.inputs.held_out.ids) == 40
+
+
+def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("image_id,label\ntest_0000,scab\nnobody,rust\n")
+    with pytest.raises(OrchardError, match="names 'nobody'"):
+        pipeline.run(_config(world, tmp_path / "out", labels_csv=str(bad)))
+    bad.write_text("image_id,label\ntest_0000,mildew\n")
+    with pytest.raises(OrchardError, match="row 2 .*'mildew'"):
+        pipeline.run(_config(world, tmp_path / "out", labels_csv=str(bad)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_some_labels_score_those_rows(world, tmp_path):
+    some = tmp_path / "some.csv"
+    some.write_text("".join(world[2].read_text().splitlines(keepends=True)[:16]))
+    result = pipeline.run(_config(world, tmp_path / "out", labels_csv=str(some)))
+    assert len(result.split_board.targets) == 15
