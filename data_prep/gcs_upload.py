@@ -31,6 +31,7 @@ class Uploads(Generic[Item, Result]):
         self.max_waiting_bytes = max_waiting_bytes
         self._waiting: dict[Future, int] = {}
         self._tasks: queue.SimpleQueue = queue.SimpleQueue()
+        self._error: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"upload-{index}")
             for index in range(threads)
@@ -70,6 +71,8 @@ class Uploads(Generic[Item, Result]):
         done, _ = concurrent.futures.wait(
             self._waiting, timeout=None if wait else 0, return_when=first
         )
+        if self._error is not None:
+            raise self._error
         for future in done:
             del self._waiting[future]
         for future in done:
@@ -81,6 +84,8 @@ class Uploads(Generic[Item, Result]):
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(self._upload(item))
+                # After a failure the rest is not uploaded: the program is about to stop.
+                future.set_result(self._upload(item) if self._error is None else None)
             except BaseException as error:
+                self._error = self._error or error
                 future.set_exception(error)

@@ -5,6 +5,7 @@ import google_crc32c
 import pytest
 
 from data_prep import gcs as client
+from data_prep import gcs_client
 from data_prep.errors import OrchardError
 from tests.gcs_server.conditions import Conditions
 
@@ -155,7 +156,7 @@ def test_refused_credentials_are_told_with_what_to_do(gcs):
 
 
 def test_a_service_that_keeps_failing_is_given_up_at_the_deadline(gcs, monkeypatch):
-    monkeypatch.setattr(client, "_DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(gcs_client, "_DEADLINE_SECONDS", 0.5)
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("503",)))
     with pytest.raises(OrchardError, match="kept failing until the deadline"):
         client.read_bytes(gcs.path("a"))

@@ -1,0 +1,338 @@
+"""data_prep on gs://: the same bytes as on a disk, whatever happens on the way."""
+
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from data_prep import gcs as client
+from data_prep.config import PrepConfig
+from data_prep.errors import OrchardError
+from data_prep.gcs_staging import GcsStaging
+from data_prep.prepare import prepare
+from tests.gcs_server.conditions import Conditions
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion_mnist"
+NUM_ROWS = 90
+PREFIX = "tfds/clothes/1.0.0/"
+RUN_LOG = "run_log.json"
+
+
+@pytest.fixture(scope="module")
+def labels_csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    with open(EXAMPLE / "train.csv", newline="") as file:
+        rows = list(csv.reader(file))[: NUM_ROWS + 1]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return str(path)
+
+
+@pytest.fixture
+def config(labels_csv):
+    """Six shards: three folds, two hosts."""
+
+    def config(data_dir, **more):
+        settings = {"folds": 3, "hosts": 2, "workers": 2} | more
+        return PrepConfig(
+            csv=labels_csv,
+            images_dir=str(EXAMPLE / "images"),
+            name="clothes",
+            version="1.0.0",
+            data_dir=data_dir,
+            **settings,
+        )
+
+    return config
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    """This test's own temporary folder, as another machine would have."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local_files(labels_csv, tmp_path_factory):
+    """File name -> crc32c of the dataset as a local run makes it."""
+    directory = tmp_path_factory.mktemp("local")
+    settings = {"folds": 3, "hosts": 2, "name": "clothes", "version": "1.0.0", "workers": 2}
+    made = prepare(
+        PrepConfig(
+            csv=labels_csv,
+            images_dir=str(EXAMPLE / "images"),
+            data_dir=str(directory),
+            **settings,
+        )
+    )
+    return {
+        path.name: google_crc32c.value(path.read_bytes())
+        for path in Path(made).iterdir()
+        if path.name != RUN_LOG
+    }
+
+
+def published(server):
+    """The same of what is in the bucket, which must hold the dataset and nothing else."""
+    objects = server.crc32c()
+    assert all(name.startswith(PREFIX) for name in objects), sorted(objects)
+    return {
+        name.removeprefix(PREFIX): crc
+        for name, crc in objects.items()
+        if not name.endswith(RUN_LOG)
+    }
+
+
+def data_dir(server):
+    return server.path("tfds")
+
+
+def is_published(server):
+    return PREFIX + "features.json" in server.objects()
+
+
+def uploads(log):
+    """The names of the objects that were written, in the order of the answers."""
+    return [
+        Path(entry["path"]).name
+        for entry in log
+        if entry["operation"] == "upload" and entry["status"] == 200
+    ]
+
+
+def test_a_dataset_on_gcs_is_the_local_one_to_the_byte(gcs, config, local_files, scratch):
+    assert prepare(config(data_dir(gcs))) == gcs.path(PREFIX.rstrip("/"))
+    assert published(gcs) == local_files
+    left = [path for path in scratch.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert left == []
+
+
+def test_features_json_is_the_last_object_and_must_be_new(gcs, config):
+    prepare(config(data_dir(gcs)))
+    names = [name for name in uploads(gcs.take_log()) if not name.endswith(".lock")]
+    assert names[-1] == "features.json"
+    assert names.count("features.json") == 1
+
+
+def test_shards_carry_their_plans_fingerprint_as_metadata(gcs, config):
+    prepare(config(data_dir(gcs)))
+    fingerprints = {
+        item["metadata"]["orchard-fingerprint"]
+        for name, item in gcs.objects().items()
+        if "tfrecord" in name
+    }
+    assert len(fingerprints) == 6 and all(len(text) == 64 for text in fingerprints)
+
+
+def test_faults_at_one_request_in_ten_change_no_byte(gcs, config, local_files):
+    gcs.set_conditions(Conditions(fault_rate=0.1, fault_seed=3))
+    prepare(config(data_dir(gcs)))
+    assert sum(entry["fault"] != "" for entry in gcs.take_log()) >= 3
+    assert published(gcs) == local_files
+
+
+def test_a_run_that_was_refused_halfway_goes_on_with_the_shards_that_are_missing(
+    gcs, config, local_files, capsys
+):
+    gcs.set_conditions(Conditions(deny_status=403, match="upload .*fold[12].tfrecord-00001"))
+    with pytest.raises(OrchardError, match="lacks storage.objects.create"):
+        prepare(config(data_dir(gcs)))
+    assert not is_published(gcs)
+    there = {name for name in gcs.objects(PREFIX) if "tfrecord" in name}
+    gcs.set_conditions(Conditions())
+    capsys.readouterr()
+    prepare(config(data_dir(gcs)))
+    assert f"{len(there)} of 6 shards are there already" in capsys.readouterr().out
+    shards = [name for name in uploads(gcs.take_log()) if name.startswith("clothes-fold")]
+    assert len([name for name in shards if not name.endswith(".json")]) == 6 - len(there)
+    assert published(gcs) == local_files
+
+
+def interrupted(gcs, config):
+    """All but the last step."""
+    gcs.set_conditions(Conditions(deny_status=403, match="upload .*features.json"))
+    with pytest.raises(OrchardError):
+        prepare(config(data_dir(gcs)))
+    gcs.set_conditions(Conditions())
+    assert not is_published(gcs)
+
+
+def test_a_shard_whose_object_was_changed_is_written_again(gcs, config, local_files, capsys):
+    interrupted(gcs, config)
+    path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")
+    found = client.stat(path)
+    client.write_bytes(path, b"x" * found.num_bytes, found.generation, found.metadata)
+    capsys.readouterr()
+    prepare(config(data_dir(gcs)))
+    assert "5 of 6 shards are there already" in capsys.readouterr().out
+    assert published(gcs) == local_files
+
+
+def test_another_plan_replaces_what_an_unfinished_one_left(gcs, config, local_files):
+    gcs.set_conditions(Conditions(deny_status=403, match="upload .*features.json"))
+    with pytest.raises(OrchardError):
+        prepare(config(data_dir(gcs), folds=5, seed=1))
+    gcs.set_conditions(Conditions())
+    prepare(config(data_dir(gcs)))
+    assert published(gcs) == local_files
+
+
+def test_a_finished_dataset_is_left_alone(gcs, config, capsys):
+    prepare(config(data_dir(gcs)))
+    before = gcs.objects()
+    prepare(config(data_dir(gcs)))
+    assert "finished already, nothing to do" in capsys.readouterr().out
+    assert gcs.objects() == before
+
+
+def test_a_finished_dataset_is_not_replaced_unasked(gcs, config):
+    prepare(config(data_dir(gcs)))
+    with pytest.raises(OrchardError, match="pass a new --version, or --overwrite"):
+        prepare(config(data_dir(gcs), seed=1))
+    assert is_published(gcs)
+
+
+def test_overwriting_takes_features_json_away_before_anything_else_changes(gcs, config):
+    prepare(config(data_dir(gcs)))
+    gcs.take_log()
+    prepare(config(data_dir(gcs), seed=1, overwrite=True))
+    changes = [
+        (entry["operation"], Path(entry["path"]).name)
+        for entry in gcs.take_log()
+        if entry["operation"] in ("upload", "delete") and PREFIX in entry["path"]
+    ]
+    assert changes[0] == ("delete", "features.json")
+    assert changes[-1] != ("delete", "features.json") and is_published(gcs)
+
+
+def test_a_foreign_object_in_the_way_is_refused_and_kept(gcs, config):
+    client.write_bytes(gcs.path(PREFIX + "thesis.docx"), b"years of work")
+    with pytest.raises(OrchardError, match="thesis.docx is in the way"):
+        prepare(config(data_dir(gcs)))
+    assert gcs.read(PREFIX + "thesis.docx") == b"years of work"
+    assert not is_published(gcs)
+
+
+def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
+    gcs, config, monkeypatch
+):
+    commit = GcsStaging.commit
+
+    def replace_a_shard_first(*args):
+        path = gcs.path(PREFIX + "clothes-fold0.tfrecord-00000-of-00002")
+        client.write_bytes(path, b"mine", metadata={"orchard-fingerprint": "another"})
+        commit(*args)
+
+    monkeypatch.setattr(GcsStaging, "commit", replace_a_shard_first)
+    with pytest.raises(OrchardError, match="replaced or removed by another process"):
+        prepare(config(data_dir(gcs)))
+    assert not is_published(gcs)
+
+
+def test_a_second_writer_on_the_same_machine_is_refused_at_once(gcs, config):
+    staging = GcsStaging(data_dir(gcs), "clothes", "1.0.0")
+    with staging.lock():
+        with pytest.raises(OrchardError, match="being written by another process on this machine"):
+            prepare(config(data_dir(gcs)))
+
+
+def test_a_shard_damaged_on_the_local_disk_is_not_published(gcs, config, monkeypatch):
+    upload = client.upload_file
+
+    def damage_first(local_path, *args):
+        content = bytearray(Path(local_path).read_bytes())
+        content[100] ^= 1
+        Path(local_path).write_bytes(content)
+        return upload(local_path, *args)
+
+    monkeypatch.setattr(client, "upload_file", damage_first)
+    with pytest.raises(OrchardError, match="changed between its writing and its upload"):
+        prepare(config(data_dir(gcs)))
+    assert not [name for name in gcs.objects() if "tfrecord-" in name and "receipts" not in name]
+
+
+def command(config):
+    return [
+        *(sys.executable, "-m", "data_prep.main", f"--csv={config.csv}"),
+        *(f"--images_dir={config.images_dir}", f"--name={config.name}"),
+        *(f"--version={config.version}", f"--data_dir={config.data_dir}"),
+        *(f"--folds={config.folds}", f"--hosts={config.hosts}", "--workers=2"),
+    ]
+
+
+def run_and_kill(gcs, config, after_uploads):
+    """Start the command; SIGKILL its whole group once so many objects have been written."""
+    gcs.take_log()
+    process = subprocess.Popen(
+        command(config),
+        env=gcs.process_env(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    seen = 0
+    while process.poll() is None and seen < after_uploads:
+        seen += len(uploads(gcs.take_log()))
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def finish(gcs, config):
+    done = subprocess.run(
+        command(config), env=gcs.process_env(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# Lock and quarantine aside a run writes a receipt and an object a shard, then 7 files.
+@pytest.mark.parametrize("moments", [(3, 9)], ids=["early and late"])
+def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
+    gcs.set_conditions(Conditions(latency_ms=5))
+    for after_uploads in moments:
+        run_and_kill(gcs, config(data_dir(gcs)), after_uploads)
+        assert not is_published(gcs)
+    finish(gcs, config(data_dir(gcs)))
+    assert published(gcs) == local_files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_", range(3))
+def test_a_campaign_of_kills_with_faults_ends_in_the_same_objects(gcs, config, local_files, round_):
+    gcs.set_conditions(Conditions(latency_ms=5, fault_rate=0.1, fault_seed=round_))
+    for moment in range(8):
+        run_and_kill(gcs, config(data_dir(gcs)), after_uploads=1 + 2 * moment + round_)
+    finish(gcs, config(data_dir(gcs)))
+    assert published(gcs) == local_files
+
+
+def test_tfds_loads_it_from_gcs_in_a_fresh_process_without_our_code(gcs, config):
+    prepare(config(data_dir(gcs)))
+    code = (
+        "import sys, tensorflow_datasets as tfds\n"
+        f"data = tfds.load('clothes', data_dir={data_dir(gcs)!r}, split='fold0+fold1+fold2')\n"
+        "ids = {example['image_id'].numpy() for example in data}\n"
+        "assert 'data_prep' not in sys.modules\n"
+        "print(len(ids))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=gcs.process_env(),
+        cwd=tempfile.gettempdir(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str(NUM_ROWS), done.stderr

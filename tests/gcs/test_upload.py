@@ -1,0 +1,70 @@
+import threading
+
+import pytest
+
+from data_prep.gcs_upload import Uploads
+
+
+def test_results_come_back_as_they_are_finished():
+    with Uploads(lambda item: item * 2, max_waiting_bytes=10) as uploads:
+        results = [result for item in range(20) for result in uploads.add(item, 1)]
+        results += uploads.drain()
+    assert sorted(results) == [item * 2 for item in range(20)]
+
+
+def test_no_more_than_the_limit_waits_on_the_disk():
+    go_on, on_disk, most = threading.Semaphore(0), set(), 0
+
+    def upload(item):
+        go_on.acquire()
+        on_disk.discard(item)
+        return item
+
+    with Uploads(upload, max_waiting_bytes=30) as uploads:
+        for item in range(12):
+            on_disk.add(item)
+            most = max(most, len(on_disk))
+            if item >= 3:
+                go_on.release()
+            list(uploads.add(item, 10))
+        for _ in range(12):
+            go_on.release()
+        list(uploads.drain())
+    # Three may wait, and one is being added.
+    assert most == 4
+
+
+def test_uploads_overlap():
+    together = threading.Barrier(4, timeout=20)
+    with Uploads(lambda _: together.wait(), max_waiting_bytes=100, threads=4) as uploads:
+        results = [result for item in range(4) for result in uploads.add(item, 1)]
+        assert len(results + list(uploads.drain())) == 4
+
+
+def test_a_failed_upload_is_raised_to_who_adds_or_drains():
+    def fail(_):
+        raise OSError("no route")
+
+    with pytest.raises(OSError, match="no route"):
+        with Uploads(fail, max_waiting_bytes=0) as uploads:
+            list(uploads.add("a", 1))
+            list(uploads.drain())
+
+
+def test_after_a_failure_what_has_not_begun_is_not_uploaded():
+    begun, may_fail = [], threading.Event()
+
+    def upload(item):
+        begun.append(item)
+        if item == 0:
+            may_fail.wait(20)
+            raise OSError("no route")
+        return item
+
+    with pytest.raises(OSError, match="no route"):
+        with Uploads(upload, max_waiting_bytes=100, threads=1) as uploads:
+            for item in range(5):
+                list(uploads.add(item, 1))
+            may_fail.set()
+            next(uploads.drain())
+    assert begun == [0]
