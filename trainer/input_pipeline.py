@@ -3,50 +3,33 @@
 The host reads, decodes and resizes; all else runs on the accelerator inside the step, so that a
 batch crosses as uint8, a quarter of float32. The training stream is a function of (seed, step): a
 run is resumed by asking for its next step.
+
+    steps -> rows (gids, epochs, serialized examples): one Python call a step, or block reads
+          -> encoded images, targets, weights, augmentation parameters
+          -> single images, decoded by as many threads as there are cores
+          -> batches
 """
 
+import contextlib
+import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import OrchardError
-from trainer import augment as augmentation
-from trainer import decode, order, readers
-from trainer.augment import AugmentOptions
+from trainer import augment_draw, bad_records, block_reader, decode, order, readers, shard_cache
+from trainer.augment_options import AugmentOptions
+from trainer.input_options import InputOptions, order_options, reads_blocks
 from trainer.records import RecordTable
 
+__all__ = ["InputOptions", "damage_named", "eval_batches", "order_options", "train_batches"]
+
 Batch = dict[str, tf.Tensor]
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How records become batches.
-
-    Attributes:
-        height_px: rows of every image.
-        width_px: columns of every image.
-        resize: "squash", "crop" or "pad" (see `trainer.decode.decode_image`).
-        exact_decode: full-scale accurate decode and antialiased resize, as Pillow gives; slower.
-        threads: decoding threads of this process; 0: one a core.
-    """
-
-    height_px: int
-    width_px: int
-    resize: str = "squash"
-    exact_decode: bool = False
-    threads: int = 0
-
-    def __post_init__(self):
-        for name in ("height_px", "width_px"):
-            if getattr(self, name) < 1:
-                raise OrchardError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.resize not in decode.RESIZES:
-            raise OrchardError(
-                f"resize is {self.resize!r}; choose one of {', '.join(decode.RESIZES)}"
-            )
+# Decoding a tiny image costs less than calling a function for it: one call takes several.
+_CHUNK_PIXELS = 64 * 64
+_CHUNK_IMAGES = 16
 
 
 def train_batches(
@@ -67,49 +50,42 @@ def train_batches(
 
     Args:
         records: what to train on, labelled.
-        options: decoding and reading.
+        options: reading and decoding.
         batch_size: the global batch.
         seed: of order and augmentation.
         start_step: the first step; nothing else is needed to resume.
         num_steps: how many batches.
-        augment: what to draw parameters for; None: no "augment" in the batches.
+        augment: what to draw parameters for; None: no "augment" in the batches, no random crops.
         num_hosts: hosts that share each batch.
         host: this host's number, from 0.
 
     Returns:
         Batches {"image": uint8 [b, height, width, 3], "target": float32 [b, num_classes],
-        "weight": float32 [b], "index": int64 [b] (the gid), "augment": float32 [b, k]},
-        b = batch_size / num_hosts.
+        "weight": float32 [b] (0: a skipped record), "index": int64 [b] (the gid),
+        "augment": float32 [b, k]}, b = batch_size / num_hosts.
 
     Raises:
         OrchardError: unlabelled records, or a batch that the hosts can't share.
     """
     _check_labelled(records)
-    stream = order.TrainOrder(
-        records.file_index,
-        order.random_access_options(len(records), batch_size),
-        batch_size=batch_size,
-        seed=seed,
-        num_hosts=num_hosts,
-        host=host,
-    )
-    columns = len(augmentation.COLUMNS) if augment else 0
-
-    def rows(step: int) -> dict[str, np.ndarray]:
-        gids, epochs = stream.step(step)
-        chosen = {
-            "index": gids,
-            "target": records.targets[gids],
-            "weight": np.ones(len(gids), np.float32),
-        }
-        if augment:
-            chosen["augment"] = augmentation.draw(seed, epochs, gids, augment)
-        return chosen
-
-    signature = _signature(records, batch_size // num_hosts, columns)
-    steps = tf.data.Dataset.range(start_step, start_step + num_steps)
-    batches = _read_and_decode(steps, rows, signature, records, options)
-    return batches.prefetch(2)
+    records = _near(records, options)
+    share = {"batch_size": batch_size, "num_hosts": num_hosts, "host": host}
+    ordering = order_options(records, options, batch_size)
+    if reads_blocks(records, options):
+        rows = block_reader.train_rows(
+            records,
+            ordering,
+            seed=seed,
+            start_step=start_step,
+            num_steps=num_steps,
+            tolerant=options.tolerant,
+            **share,
+        )
+    else:
+        stream = order.TrainOrder(records.file_index, ordering, seed=seed, **share)
+        steps = tf.data.Dataset.range(start_step, start_step + num_steps)
+        rows = _local_rows(steps, stream.step, batch_size // num_hosts, records, options)
+    return _batches(rows, batch_size // num_hosts, records, options, seed, augment)
 
 
 def eval_batches(
@@ -122,11 +98,11 @@ def eval_batches(
 ) -> tf.data.Dataset:
     """One host's part of an evaluation: each record once, in the table's order.
 
-    The last batch is padded with copies of the first record of weight 0 and index -1.
+    The last batch is padded with rows of weight 0 and index -1.
 
     Args:
         records: what to evaluate.
-        options: decoding and reading.
+        options: reading and decoding.
         batch_size: the global batch.
         num_hosts: hosts that share each batch.
         host: this host's number, from 0.
@@ -137,24 +113,53 @@ def eval_batches(
     """
     if batch_size % num_hosts:
         raise OrchardError(
-            f"evaluation: {num_hosts} hosts can't share a global batch of {batch_size} evenly"
+            f"evaluation: {num_hosts} hosts can't share a global batch of {batch_size} evenly; "
+            f"choose a batch that {num_hosts} divides"
         )
+    records = _near(records, options)
     per_host = batch_size // num_hosts
 
-    def rows(step: int) -> dict[str, np.ndarray]:
+    def step_rows(step: int) -> tuple[np.ndarray, np.ndarray]:
         index = step * batch_size + host * per_host + np.arange(per_host)
-        real = index < len(records)
-        gids = np.where(real, index, 0)
-        return {
-            "index": np.where(real, index, -1),
-            "target": records.targets[gids],
-            "weight": real.astype(np.float32),
-        }
+        return np.where(index < len(records), index, -1), np.zeros(per_host, np.int64)
 
-    signature = _signature(records, per_host, 0)
-    steps = tf.data.Dataset.range(-(-len(records) // batch_size))
-    batches = _read_and_decode(steps, rows, signature, records, options)
-    return batches.prefetch(2)
+    if reads_blocks(records, options):
+        rows = block_reader.eval_rows(
+            records,
+            batch_size=batch_size,
+            num_hosts=num_hosts,
+            host=host,
+            tolerant=options.tolerant,
+        )
+    else:
+        steps = tf.data.Dataset.range(-(-len(records) // batch_size))
+        rows = _local_rows(steps, step_rows, per_host, records, options)
+    return _batches(rows, per_host, records, options, seed=0, augment=None)
+
+
+@contextlib.contextmanager
+def damage_named(records: RecordTable, options: InputOptions):
+    """Wraps what consumes batches: an error about a damaged record then names file, record and id.
+
+    After such an error alone, all records are read and decoded once to find the damaged ones.
+    """
+
+    def find() -> list[int]:
+        tolerant = dataclasses.replace(options, on_bad_record="skip")
+        batches = eval_batches(records, tolerant, batch_size=min(64, len(records)))
+        damaged = []
+        for batch in batches.as_numpy_iterator():
+            damaged += batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)].tolist()
+        return damaged
+
+    with bad_records.named(find, records):
+        yield
+
+
+def _near(records: RecordTable, options: InputOptions) -> RecordTable:
+    return (
+        shard_cache.with_local_copies(records, options.cache_dir) if options.cache_dir else records
+    )
 
 
 def _check_labelled(records: RecordTable) -> None:
@@ -166,63 +171,169 @@ def _check_labelled(records: RecordTable) -> None:
         )
 
 
-def _signature(records: RecordTable, rows: int, columns: int) -> dict[str, tf.TensorSpec]:
-    signature = {
-        "index": tf.TensorSpec([rows], tf.int64),
-        "target": tf.TensorSpec([rows, records.targets.shape[1]], tf.float32),
-        "weight": tf.TensorSpec([rows], tf.float32),
-    }
-    if columns:
-        signature["augment"] = tf.TensorSpec([rows, columns], tf.float32)
-    return signature
-
-
-def _read_and_decode(
+def _local_rows(
     steps: tf.data.Dataset,
-    rows: Callable[[int], dict[str, np.ndarray]],
-    signature: dict[str, tf.TensorSpec],
+    step_rows: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    per_host: int,
     records: RecordTable,
     options: InputOptions,
 ) -> tf.data.Dataset:
-    """Steps to batches: one Python call a step chooses and reads, threads decode."""
-    source = readers.FileSource(records.files)
-    names = sorted(signature)
-    per_host = signature["index"].shape[0]
+    """Reads single records, one Python call a step: one a record would cost more than reading.
 
-    def fetch(step: np.ndarray) -> list[np.ndarray]:
-        chosen = rows(int(step))
-        examples = readers.read_records(source, records, np.maximum(chosen["index"], 0))
-        return [np.array(examples, object), *(chosen[name] for name in names)]
+    Args:
+        steps: int64 scalars.
+        step_rows: step -> (gids, epochs); gid -1 is padding.
+        per_host: rows of a step.
+        records: the table.
+        options: of the pipeline.
+    """
+    if options.cache == "ram":
+        source = readers.MemorySource(shard_cache.in_memory(records.files))
+    else:
+        source = readers.FileSource(records.files)
 
-    def choose(step: tf.Tensor) -> Batch:
-        types = [tf.string, *(signature[name].dtype for name in names)]
-        examples, *values = tf.numpy_function(fetch, [step], types, stateful=False)
-        batch = {"image": _encoded_images(tf.ensure_shape(examples, [per_host]), records.image_key)}
-        for name, value in zip(names, values, strict=True):
-            batch[name] = tf.ensure_shape(value, signature[name].shape)
+    def fetch(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        gids, epochs = step_rows(int(step))
+        examples = np.full(len(gids), readers.DAMAGED, object)
+        real = gids >= 0
+        examples[real] = readers.read_records(source, records, gids[real])
+        return examples, gids, epochs
+
+    def read(step: tf.Tensor) -> Batch:
+        types = [tf.string, tf.int64, tf.int64]
+        rows = tf.numpy_function(fetch, [step], types, stateful=False)
+        names = ("example", "index", "epoch")
+        return {
+            name: tf.ensure_shape(value, [per_host])
+            for name, value in zip(names, rows, strict=True)
+        }
+
+    # Two calls at a time: one reads while the other holds Python's lock.
+    return steps.map(read, num_parallel_calls=2, deterministic=True)
+
+
+def _batches(
+    rows: tf.data.Dataset,
+    per_host: int,
+    records: RecordTable,
+    options: InputOptions,
+    seed: int,
+    augment: AugmentOptions | None,
+) -> tf.data.Dataset:
+    """Parses, decodes and batches rows, in their order."""
+    skip_log = bad_records.SkipLog(records)
+    look_up = _target_table(records.targets)
+    crops = augment is not None and augment.crops
+    # What stands in for the image of a padding row.
+    nothing = tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8))
+
+    def complete(row: Batch) -> Batch:
+        features = {records.image_key: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        index = row["index"]
+        encoded = tf.io.parse_example(row["example"], features)[records.image_key]
+        batch = {
+            "image": tf.where(index >= 0, encoded, nothing),
+            "index": index,
+            "target": look_up(tf.maximum(index, 0)),
+            "weight": tf.cast(index >= 0, tf.float32),
+        }
+        if augment is not None:
+            batch["augment"] = augment_draw.draw(seed, row["epoch"], index, augment)
+        if crops:
+            batch["crop"] = augment_draw.draw_crops(seed, row["epoch"], index)
         return batch
 
-    def decode_one(row: Batch) -> Batch:
-        image = decode.decode_image(
-            row["image"],
-            options.height_px,
-            options.width_px,
-            resize=options.resize,
-            exact=options.exact_decode,
-        )
-        return row | {"image": image}
+    def finish(batch: Batch) -> Batch:
+        if not options.tolerant:
+            return batch
+        intact = batch.pop("intact")
+        noted = skip_log.watch(batch["index"], intact, not reads_blocks(records, options))
+        with tf.control_dependencies([noted]):
+            return batch | {"weight": batch["weight"] * tf.cast(intact, tf.float32)}
 
     threads = options.threads or len(os.sched_getaffinity(0))
-    dataset = steps.map(choose, num_parallel_calls=2, deterministic=True).prefetch(1)
-    dataset = dataset.unbatch().map(decode_one, num_parallel_calls=threads, deterministic=True)
-    dataset = dataset.batch(per_host, drop_remainder=True)
+    batches = rows.map(complete).prefetch(1)
+    batches = _decode_all(batches, per_host, options, augment if crops else None, threads)
+    return batches.map(finish).with_options(_settings(threads)).prefetch(2)
+
+
+def _target_table(targets: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """From gids to float32 targets; a large one-hot table is kept as one number a record."""
+    classes = targets.argmax(axis=1)
+    one_hot = np.zeros_like(targets)
+    one_hot[np.arange(len(targets)), classes] = 1
+    if np.array_equal(one_hot, targets):
+        table = tf.constant(classes)
+        return lambda gids: tf.one_hot(tf.gather(table, gids), targets.shape[1])
+    table = tf.constant(targets)
+    return lambda gids: tf.gather(table, gids)
+
+
+def _decode_all(
+    batches: tf.data.Dataset,
+    per_host: int,
+    options: InputOptions,
+    crops: AugmentOptions | None,
+    threads: int,
+) -> tf.data.Dataset:
+    """Decodes the images of batches, several at a time; the rest of a batch goes along."""
+    pixels = options.height_px * options.width_px
+    limit = max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // pixels))
+    chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
+
+    def split(batch: Batch) -> Batch:
+        return {name: _regroup(value, [per_host // chunk, chunk]) for name, value in batch.items()}
+
+    def join(batch: Batch) -> Batch:
+        return {name: _regroup(value, [per_host], 2) for name, value in batch.items()}
+
+    def decode_chunk(rows: Batch) -> Batch:
+        crop = rows.pop("crop", None)
+        decoded = [
+            _decode_one(rows["image"][i], None if crop is None else crop[i], options, crops)
+            for i in range(chunk)
+        ]
+        columns = {name: tf.stack([one[name] for one in decoded]) for name in decoded[0]}
+        return rows | columns
+
+    images = batches.map(split).unbatch()
+    images = images.map(decode_chunk, num_parallel_calls=threads, deterministic=True)
+    return images.batch(per_host // chunk, drop_remainder=True).map(join)
+
+
+def _regroup(values: tf.Tensor, leading: list[int], replaced: int = 1) -> tf.Tensor:
+    return tf.reshape(values, leading + values.shape.as_list()[replaced:])
+
+
+def _decode_one(
+    encoded: tf.Tensor,
+    crop_draws: tf.Tensor | None,
+    options: InputOptions,
+    crops: AugmentOptions | None,
+) -> Batch:
+    height_px, width_px = options.height_px, options.width_px
+
+    def decode_it(encoded: tf.Tensor) -> tf.Tensor:
+        return decode.decode_image(
+            encoded,
+            height_px,
+            width_px,
+            resize=options.resize,
+            exact=options.exact_decode,
+            crop_draws=crop_draws,
+            crop_range=crops and decode.CropRange(crops.crop_min_area, crops.crop_max_aspect),
+        )
+
+    if not options.tolerant:
+        return {"image": decode_it(encoded)}
+    image, intact = bad_records.decode_or_flag(decode_it, encoded, [height_px, width_px, 3])
+    return {"image": image, "intact": intact}
+
+
+def _settings(threads: int) -> tf.data.Options:
     settings = tf.data.Options()
+    # All parallelism is set from the cores; a tuner would spend its time finding the same.
     settings.autotune.enabled = False
     settings.threading.private_threadpool_size = threads
     settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return dataset.with_options(settings)
-
-
-def _encoded_images(examples: tf.Tensor, image_key: str) -> tf.Tensor:
-    features = {image_key: tf.io.FixedLenFeature([], tf.string, default_value="")}
-    return tf.io.parse_example(examples, features)[image_key]
+    return settings

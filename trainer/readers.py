@@ -2,13 +2,13 @@
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import google_crc32c
 import numpy as np
 
-from data_prep import storage, tfrecord
+from data_prep import tfrecord
 from data_prep.errors import OrchardError
 from trainer.records import RecordTable
 
@@ -54,12 +54,12 @@ class FileSource:
 class MemorySource:
     """Whole files held in memory: encoded bytes, never pixels."""
 
-    def __init__(self, files: Iterable[str]):
-        self._files = [memoryview(storage.read_bytes(path)) for path in files]
+    def __init__(self, files: Sequence[bytes]):
+        self._files = files
 
     def read(self, file: int, offset: int, num_bytes: int) -> bytes:
         """Reads a range of one file; fewer bytes where the file ends."""
-        return bytes(self._files[file][offset : offset + num_bytes])
+        return self._files[file][offset : offset + num_bytes]
 
 
 def read_records(source: Source, records: RecordTable, gids: np.ndarray) -> list[bytes]:
