@@ -10,7 +10,8 @@ sum_m w_m = 1, and act is softmax over the classes (one-label tasks) or the sigm
                    `logits`, because the softmax's normaliser cancels)
     rank           p = sum_m w_m F_mc(act(z_m)_c): F_mc is the distribution of member m's
                    probabilities of class c over reference rows, so p is a mean quantile in 0..1
-                   that only ranks (column-wise AUC); rows do not sum to 1
+                   that only ranks (column-wise AUC); rows do not sum to 1. F is kept over the
+                   log-odds of the probabilities: the same ranks, without their crowding at 0 and 1
 
 Every method is `finish(mean of represent(z_m))`, which lets weight search average
 representations and pay for the last step alone.
@@ -33,7 +34,7 @@ _SMALLEST = np.finfo(np.float64).tiny
 class RankReference:
     """Piecewise linear distribution functions, one per member and class.
 
-    values: float64 [members, knots, classes], non-decreasing along knots: probabilities.
+    values: float64 [members, knots, classes], non-decreasing along knots: log-odds.
     levels: float64 of the same shape, 0..1: the share of reference rows below each value (equal
         values share their mean level, as tied ranks do).
     """
@@ -90,13 +91,14 @@ def represent(
     """
     if method == "logits":
         return logits
+    if method == "rank":
+        odds = log_odds(logits, task)
+        reference = reference or rank_reference(odds[np.newaxis])
+        return quantiles(odds, reference.values[0], reference.levels[0])
     probabilities = activate(logits, task)
     if method == "probabilities":
         return probabilities
-    if method == "geometric":
-        return np.log(np.maximum(probabilities, _SMALLEST))
-    reference = reference or rank_reference(probabilities[np.newaxis])
-    return quantiles(probabilities, reference.values[0], reference.levels[0])
+    return np.log(np.maximum(probabilities, _SMALLEST))
 
 
 def finish(mean: np.ndarray, method: str, task: str) -> np.ndarray:
@@ -116,6 +118,20 @@ def to_logits(probabilities: np.ndarray, task: str) -> np.ndarray:
     return logs - np.log(np.maximum(1.0 - probabilities, np.finfo(np.float64).eps / 2))
 
 
+def log_odds(logits: np.ndarray, task: str) -> np.ndarray:
+    """Logits [rows, classes] -> log(p / (1 - p)) of each class, exact where p is near 0 or 1."""
+    if task == "multi_label":
+        return logits
+    above = logits - logits.max(axis=1, keepdims=True)
+    likeliest = above.argmax(axis=1)[:, np.newaxis]
+    exponentials = np.exp(above)
+    # Subtracting from the total is exact enough but for the class that makes up nearly all of it.
+    others = exponentials.sum(axis=1, keepdims=True) - exponentials
+    np.put_along_axis(exponentials, likeliest, 0.0, axis=1)
+    np.put_along_axis(others, likeliest, exponentials.sum(axis=1, keepdims=True), axis=1)
+    return above - np.log(np.maximum(others, _SMALLEST))
+
+
 def rescale(probabilities: np.ndarray, temperature: np.ndarray, task: str) -> np.ndarray:
     """Divide the logits of probabilities [rows, classes] by temperature [1] or [classes]."""
     if np.all(temperature == 1.0):
@@ -123,15 +139,15 @@ def rescale(probabilities: np.ndarray, temperature: np.ndarray, task: str) -> np
     return activate(to_logits(probabilities, task) / temperature, task)
 
 
-def rank_reference(probabilities: np.ndarray) -> RankReference:
-    """Distribution functions of probabilities float [members, rows, classes], at most 257 knots.
+def rank_reference(odds: np.ndarray) -> RankReference:
+    """Distribution functions of log-odds float [members, rows, classes], at most 257 knots each.
 
     The level of the i-th smallest of n values is i / (n - 1); with more rows than knots the
     quantiles at evenly spaced levels are kept.
     """
-    rows = probabilities.shape[1]
+    rows = odds.shape[1]
     grid = np.linspace(0.0, 1.0, max(2, min(rows, _NUM_KNOTS)))
-    values = np.moveaxis(np.quantile(probabilities, grid, axis=1), 0, 1)
+    values = np.moveaxis(np.quantile(odds, grid, axis=1), 0, 1)
     levels = np.empty_like(values)
     for member in range(values.shape[0]):
         for column in range(values.shape[2]):
@@ -142,15 +158,15 @@ def rank_reference(probabilities: np.ndarray) -> RankReference:
     return RankReference(values, levels)
 
 
-def quantiles(probabilities: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Where probabilities [rows, classes] stand in distributions given by knots [knots, classes].
+def quantiles(odds: np.ndarray, values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Where log-odds [rows, classes] stand in distributions given by knots [knots, classes].
 
     Linear between knots, clipped outside them. Returns float64 in 0..1.
     """
-    result = np.empty(probabilities.shape, np.float64)
-    for column in range(probabilities.shape[1]):
+    result = np.empty(odds.shape, np.float64)
+    for column in range(odds.shape[1]):
         result[:, column] = np.interp(
-            probabilities[:, column], *_distinct(values[:, column], levels[:, column])
+            odds[:, column], *_distinct(values[:, column], levels[:, column])
         )
     return result
 

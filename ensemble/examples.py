@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
-from data_prep import tfrecord
+from data_prep import storage, tfrecord
 from data_prep.html import image_to_uri
 from ensemble.scores import row_losses
 from trainer.records import RecordTable
@@ -93,9 +92,9 @@ def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
 
 
 def _thumbnail(records: RecordTable, row: int) -> str:
-    with tf.io.gfile.GFile(records.files[records.file_index[row]], "rb") as file:
-        file.seek(int(records.offsets[row]) + _FRAME_HEADER_BYTES)
-        payload = file.read(int(records.lengths[row]))
+    start = int(records.offsets[row]) + _FRAME_HEADER_BYTES
+    file = records.files[records.file_index[row]]
+    payload = storage.read_range(file, start, int(records.lengths[row]))
     encoded = tfrecord.decode_example(payload)[records.image_key][0]
     with Image.open(io.BytesIO(encoded)) as image:
         image = image.convert("RGB")

@@ -8,7 +8,15 @@ import numpy as np
 from data_prep.errors import OrchardError
 from ensemble import scores
 from ensemble.calibrate import fit_temperature
-from ensemble.combine import Combination, activate, finish, normalized, rank_reference, to_logits
+from ensemble.combine import (
+    Combination,
+    activate,
+    finish,
+    log_odds,
+    normalized,
+    rank_reference,
+    to_logits,
+)
 from ensemble.held_out import HeldOut
 from ensemble.members import Network
 from ensemble.weights import Selection, Verdict, greedy_selection, guard
@@ -179,5 +187,5 @@ def _learn(
 
 def _reference(logits: np.ndarray, temperatures: np.ndarray, task: str):
     return rank_reference(
-        np.stack([activate(one / t, task) for one, t in zip(logits, temperatures, strict=True)])
+        np.stack([log_odds(one / t, task) for one, t in zip(logits, temperatures, strict=True)])
     )

@@ -41,16 +41,30 @@ def _represent(scaled: tf.Tensor, combination: Combination, member: int) -> tf.T
         return scaled
     if method == "geometric":
         return tf.nn.log_softmax(scaled) if task == "single_label" else tf.math.log_sigmoid(scaled)
-    probabilities = _activate(scaled, task)
     if method == "probabilities":
-        return probabilities
+        return _activate(scaled, task)
     reference = combination.reference
-    return _quantiles(probabilities, reference.values[member], reference.levels[member])
+    odds = _log_odds(scaled, task)
+    return _quantiles(odds, reference.values[member], reference.levels[member])
 
 
-def _quantiles(probabilities: tf.Tensor, values: np.ndarray, levels: np.ndarray) -> tf.Tensor:
+def _log_odds(logits: tf.Tensor, task: str) -> tf.Tensor:
+    if task == "multi_label":
+        return logits
+    above = logits - tf.reduce_max(logits, axis=1, keepdims=True)
+    likeliest = tf.one_hot(
+        tf.argmax(above, axis=1), logits.shape[1], dtype=tf.bool, on_value=True, off_value=False
+    )
+    exponentials = tf.exp(above)
+    total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
+    rest = tf.reduce_sum(tf.where(likeliest, 0.0, exponentials), axis=1, keepdims=True)
+    others = tf.where(likeliest, rest, total - exponentials)
+    return above - tf.math.log(tf.maximum(others, _SMALLEST))
+
+
+def _quantiles(odds: tf.Tensor, values: np.ndarray, levels: np.ndarray) -> tf.Tensor:
     knots, heights = _constant(values.T), _constant(levels.T)  # [classes, knots]
-    columns = tf.transpose(probabilities)  # [classes, batch]
+    columns = tf.transpose(odds)  # [classes, batch]
     upper = tf.searchsorted(knots, columns, side="right")
     upper = tf.clip_by_value(upper, 1, values.shape[0] - 1)
     low, high = (tf.gather(knots, at, batch_dims=1) for at in (upper - 1, upper))

@@ -1,0 +1,116 @@
+r"""Predict a folder of photographs with an exported ensemble or a single trained network.
+
+    python -m ensemble.predict --model=out/saved_model --images_dir=photos --output=predictions.csv
+
+Needs no dataset. Killed, it goes on where it stopped when it is run again.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+from absl import flags, logging
+from tqdm import tqdm
+
+from data_prep import cli
+from data_prep.errors import OrchardError
+from ensemble import folder, predictions
+from ensemble.partial import PartialRows
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("model", "", "saved_model of ensemble.main or trainer.main, or its folder.")
+flags.DEFINE_string("images_dir", "", "Folder of JPEG, PNG or WebP files; ids are paths in it.")
+flags.DEFINE_string("output", "", "CSV to write.")
+flags.DEFINE_string("sample_submission", "", "CSV whose columns, ids and order to follow.")
+flags.DEFINE_integer("batch_size", 32, "Images a step.")
+flags.DEFINE_enum("on_bad", "fail", ["fail", "skip"], "What to do about files that are no images.")
+
+_SAVE_EVERY_SECONDS = 20.0
+
+
+def main(argv: list[str]) -> None:
+    """Write the predictions of a folder and say where they are."""
+    if len(argv) > 1:
+        raise OrchardError(f"unexpected argument {argv[1]!r}; every option is --name=value")
+    for name in ("model", "images_dir", "output"):
+        if not FLAGS[name].value:
+            raise OrchardError(f"--{name} is needed")
+    if FLAGS.batch_size < 1:
+        raise OrchardError(f"--batch_size={FLAGS.batch_size} must be at least 1")
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    photos = folder.list_photos(FLAGS.images_dir)
+    # TensorFlow takes seconds to import: not before the flags are known to be good.
+    from ensemble.saved import SavedModel
+
+    model = SavedModel(FLAGS.model)
+    submission = None
+    if FLAGS.sample_submission:
+        submission = predictions.read_submission(FLAGS.sample_submission, model.class_names)
+        owner = f"--sample_submission={submission.file}"
+        predictions.match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
+    partial = PartialRows(FLAGS.output, model.key)
+    bad = _predict(model, photos, partial)
+    ids = [image_id for image_id, _ in photos if image_id in partial.rows]
+    if not ids:
+        raise OrchardError(
+            f"--images_dir={FLAGS.images_dir}: none of {len(photos)} files is usable"
+        )
+    predictions.write_predictions(
+        FLAGS.output,
+        ids,
+        np.stack([partial.rows[image_id] for image_id in ids]),
+        model.class_names,
+        model.task,
+        thresholds=model.thresholds,
+        submission=submission,
+    )
+    partial.remove()
+    for photo in bad:
+        print(f"skipped {photo.path}: {photo.problem}")
+    print(f"{len(ids)} predictions in {FLAGS.output}")
+
+
+def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list[folder.Photo]:
+    """Fill `partial` with every photo; returns those left out under --on_bad=skip."""
+    todo = [photo for photo in photos if photo[0] not in partial.rows]
+    left_out: list[folder.Photo] = []
+    saved_at = time.monotonic()
+    with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar:
+        try:
+            for batch in folder.read_batches(todo, FLAGS.batch_size):
+                good, rows, bad = _predict_batch(model, batch)
+                if bad and FLAGS.on_bad == "fail":
+                    raise OrchardError(
+                        f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
+                    )
+                left_out += bad
+                partial.add([photo.image_id for photo in good], rows)
+                bar.update(len(batch))
+                if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
+                    partial.save()
+                    saved_at = time.monotonic()
+        finally:
+            partial.save()
+    return left_out
+
+
+def _predict_batch(
+    model, batch: list[folder.Photo]
+) -> tuple[list[folder.Photo], list[np.ndarray], list[folder.Photo]]:
+    """(usable photos, their probabilities, photos that are no images)."""
+    bad = [photo for photo in batch if photo.problem]
+    good = [photo for photo in batch if not photo.problem]
+    rows = model.try_each([photo.jpeg for photo in good])
+    bad += [
+        dataclasses.replace(photo, problem="the pixels cannot be decoded")
+        for photo, row in zip(good, rows, strict=True)
+        if row is None
+    ]
+    kept = [(photo, row) for photo, row in zip(good, rows, strict=True) if row is not None]
+    return [photo for photo, _ in kept], [row for _, row in kept], bad
+
+
+if __name__ == "__main__":
+    cli.run(main)
