@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from trainer import checkpoint, export
+from trainer import checkpoint, export, report
 from trainer.config import TrainConfig, changed_result_flags
-from trainer.logits import save_logits
+from trainer.logits import Logits, load_logits, save_logits
 from trainer.plan import NO_SPLIT
-from trainer.records import load_records
+from trainer.records import RecordTable, load_records
 from trainer.resume import CONFIG_FILE
 
 RUN_FILE = "run.json"
@@ -51,7 +51,7 @@ def finish(run_dir: str) -> dict[str, Any]:
         raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
     best = checkpoint.load_best(run_dir, last.meta["progress"]["best_step"])
     dataset = last.meta["dataset"]
-    save_eval_logits(run_dir, config, resolved, best)
+    records, scored = save_eval_logits(run_dir, config, resolved, best)
     fingerprint = export_weights(run_dir, config, dataset, best, run_dir)
     description = {
         "schema_version": SCHEMA_VERSION,
@@ -73,13 +73,17 @@ def finish(run_dir: str) -> dict[str, Any]:
         "versions": versions(),
         "config": config.to_json(),
     }
-    storage.write_json(storage.join(run_dir, RUN_FILE), json_safe(description))
+    description = json_safe(description)
+    report.write(run_dir, description, records, scored)
+    storage.write_json(storage.join(run_dir, RUN_FILE), description)
     return description
 
 
 def export_only(run_dir: str, which: str) -> int:
-    """Export without training: "best" finishes the run directory anew, another checkpoint goes
-    to `run_dir/export-STEP/`, with its SavedModel and .keras file.
+    """Export without training.
+
+    "best" finishes the run directory anew; another checkpoint's SavedModel and .keras file go to
+    `run_dir/export-STEP/`.
 
     Args:
         run_dir: a run directory with checkpoints.
@@ -129,19 +133,16 @@ def export_weights(
 
 def save_eval_logits(
     run_dir: str, config: TrainConfig, resolved: dict[str, Any], best: checkpoint.Checkpoint
-) -> None:
-    """Write the logits behind the best scores, keyed by id; nothing without an evaluation."""
+) -> tuple[RecordTable | None, Logits | None]:
+    """Write, and return, the logits behind the best scores, keyed by id; None without any."""
     split = resolved["eval_split"]
     if split == NO_SPLIT:
-        return
+        return None, None
     records = load_records(config.dataset, split)
-    save_logits(
-        storage.join(run_dir, "eval_logits", f"{split}.npz"),
-        records.ids,
-        best.arrays["eval_logits"],
-        records.targets,
-        records.class_names,
-    )
+    path = storage.join(run_dir, "eval_logits", f"{split}.npz")
+    logits = best.arrays["eval_logits"]
+    save_logits(path, records.ids, logits, records.targets, records.class_names)
+    return records, load_logits(path)
 
 
 def versions() -> dict[str, str]:

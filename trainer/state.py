@@ -134,7 +134,7 @@ def set_network_arrays(network: keras.Model, checkpoint: Checkpoint) -> None:
 
 
 def _value(variable) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+    return np.asarray(variable.value.numpy())
 
 
 def _check_fits(variables: dict[str, Any], arrays: dict[str, np.ndarray], step: int) -> None:

@@ -1,0 +1,126 @@
+"""A tiny network, a tiny dataset and the flags to train one on the other within seconds."""
+
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from tests.trainer.datasets import jpeg, write_dataset
+from trainer.config import TrainConfig
+
+NUM_CLASSES = 3
+
+
+def tiny_dataset(directory, count: int = 54, folds: int = 3, size: int = 16) -> str:
+    """Noisy images whose brightest channel is the label, in `folds` splits of equal size."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % NUM_CLASSES
+    images = []
+    for label in labels:
+        pixels = rng.integers(0, 120, (size, size, 3))
+        pixels[:, :, label] += 60
+        images.append(jpeg(pixels.astype(np.uint8)))
+    splits = {f"fold{k}": [i for i in range(count) if i // 3 % folds == k] for k in range(folds)}
+    return write_dataset(directory, images, labels, splits=splits, num_classes=NUM_CLASSES)
+
+
+def tiny_backbone(path, dropout: float = 0.2, batch_norm: bool = True) -> str:
+    """A convolutional classifier with dropout, BatchNorm and its own scaling, as a .keras file."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    x = inputs = keras.Input((None, None, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    for filters in (8, 16):
+        x = layers.Conv2D(filters, 3, strides=2, use_bias=not batch_norm)(x)
+        if batch_norm:
+            x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+    if dropout:
+        x = layers.Dropout(dropout)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    outputs = layers.Dense(5, activation="softmax")(x)
+    keras.Model(inputs, outputs).save(str(path))
+    return str(path)
+
+
+def config(dataset: str, backbone: str, run_dir, **changes) -> TrainConfig:
+    """Flags for four epochs of the tiny network on folds 1 and 2, evaluated on fold 0."""
+    base = TrainConfig(
+        dataset=str(dataset),
+        run_dir=str(run_dir),
+        fold="0",
+        architecture=str(backbone),
+        image_size="16",
+        weights="none",
+        batch_size=8,
+        epochs=4,
+        learning_rate=0.01,
+        eval_every_epochs=2,
+        log_every_steps=3,
+        progress=False,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def command(config: TrainConfig) -> list[str]:
+    """The command line of a config: only what differs from the defaults."""
+    changed = [
+        f"--{f.name}={getattr(config, f.name)}"
+        for f in dataclasses.fields(config)
+        if getattr(config, f.name) != f.default
+    ]
+    return [sys.executable, "-m", "trainer.main", *changed]
+
+
+def start(config: TrainConfig, **environment: str) -> subprocess.Popen:
+    """The command in a process of its own; stdout and stderr come together."""
+    return subprocess.Popen(
+        command(config),
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def outcome(run_dir) -> dict[str, object]:
+    """What must be the same, bit for bit, however often the run was killed."""
+    from trainer import checkpoint
+    from trainer.logits import load_logits
+    from trainer.progress import read_metrics
+
+    last = checkpoint.load_latest(str(run_dir))
+    best = checkpoint.load_best(str(run_dir), last.meta["progress"]["best_step"])
+    timings = {"images_per_second", "data_wait_share"}
+    lines = [
+        {key: value for key, value in line.items() if key not in timings}
+        for line in read_metrics(str(run_dir))
+        if line["kind"] != "event"
+    ]
+    return {
+        "weights": {name: array.tobytes() for name, array in last.arrays.items()},
+        "best": {name: array.tobytes() for name, array in best.arrays.items()},
+        "progress": last.meta["progress"],
+        "metrics": lines,
+        "logits": load_logits(
+            os.path.join(str(run_dir), "eval_logits", "fold0.npz")
+        ).logits.tobytes(),
+    }
+
+
+def differences(a: dict, b: dict) -> list[str]:
+    """Names of the parts of two outcomes that differ."""
+    found = [key for key in a if a[key] != b[key] and not isinstance(a[key], dict)]
+    for key in ("weights", "best"):
+        found += [f"{key}/{name}" for name in a[key] if a[key][name] != b[key].get(name)]
+    return found + ([] if a["progress"] == b["progress"] else ["progress"])
+
+
+@functools.cache
+def environment_without_tf_config() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}

@@ -1,0 +1,84 @@
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.errors import OrchardError
+from tests.trainer import runs
+from trainer import logits, metrics
+from trainer.loop import train_and_evaluate
+from trainer.progress import read_metrics
+from trainer.records import load_records
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path_factory.mktemp("run") / "tiny", epochs=12
+    )
+    assert train_and_evaluate(config) == 0
+    return config
+
+
+def _run_json(config):
+    with open(os.path.join(config.run_dir, "run.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def test_a_run_learns_and_leaves_everything_that_it_promises(finished):
+    run = _run_json(finished)
+    assert run["scores"]["accuracy"] > 0.8
+    assert run["train_split"] == "fold1+fold2" and run["eval_split"] == "fold0"
+    assert run["image_size_px"] == [16, 16]
+    assert run["dataset"]["name"] == "tiny" and run["dataset"]["fingerprint"] == "f00d"
+    names = set(os.listdir(finished.run_dir))
+    assert {"config.json", "checkpoints", "metrics.jsonl", "model.keras"} <= names
+    assert {"saved_model", "eval_logits", "tensorboard", "run.json", "report.html"} <= names
+
+
+def test_the_saved_model_gives_the_logits_that_were_scored(finished):
+    records = load_records(finished.dataset, "fold0")
+    saved = logits.load_logits(os.path.join(finished.run_dir, "eval_logits", "fold0.npz"))
+    assert list(saved.ids) == list(records.ids)
+    scores = metrics.evaluate(saved.logits, saved.targets, "single_label")
+    assert scores == _run_json(finished)["scores"]
+
+    jpegs = [_jpeg(records, gid) for gid in range(len(records))]
+    loaded = tf.saved_model.load(os.path.join(finished.run_dir, "saved_model"))
+    from_bytes = loaded.signatures["serving_default"](image_bytes=tf.constant(jpegs))["logits"]
+    np.testing.assert_allclose(from_bytes.numpy(), saved.logits, atol=1e-5)
+    assert from_bytes.dtype == tf.float32
+    assert [name.decode() for name in loaded.class_names.numpy()] == list(records.class_names)
+    assert list(loaded.image_size_px.numpy()) == [16, 16]
+
+
+def test_metrics_lines_cover_every_step_and_evaluation(finished):
+    lines = read_metrics(finished.run_dir)
+    total = round(finished.epochs * 36 / finished.batch_size)
+    train = [line["step"] for line in lines if line["kind"] == "train"]
+    assert train == [*range(3, total + 1, 3)]
+    assert [line["step"] for line in lines if line["kind"] == "eval"] == [*range(9, total + 1, 9)]
+    assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
+
+
+def test_a_finished_run_is_left_alone(finished):
+    path = os.path.join(finished.run_dir, "run.json")
+    before = os.stat(path).st_mtime_ns
+    assert train_and_evaluate(finished) == 0
+    assert os.stat(path).st_mtime_ns == before
+
+
+def test_a_finished_run_of_other_flags_is_refused(finished):
+    changed = dataclasses.replace(finished, label_smoothing=0.1)
+    with pytest.raises(OrchardError, match="--label_smoothing was 0.0, now 0.1"):
+        train_and_evaluate(changed)
+
+
+def _jpeg(records, gid):
+    with open(records.files[records.file_index[gid]], "rb") as file:
+        file.seek(int(records.offsets[gid]) + 12)
+        example = tf.train.Example.FromString(file.read(int(records.lengths[gid])))
+    return example.features.feature["image"].bytes_list.value[0]

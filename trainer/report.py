@@ -1,0 +1,183 @@
+"""report.html of a run: scores, curves, classes, confusion, worst mistakes. Reads files only."""
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from data_prep import html, storage
+from trainer import metrics
+from trainer.logits import Logits
+from trainer.progress import read_metrics
+from trainer.records import RecordTable
+
+REPORT_FILE = "report.html"
+_MISTAKES = 24
+_THUMBNAIL_PX = 192
+_MAX_CONFUSION_CLASSES = 40
+
+
+def write(
+    run_dir: str, run: dict[str, Any], records: RecordTable | None, scored: Logits | None
+) -> None:
+    """Write the report.
+
+    Args:
+        run_dir: where metrics.jsonl is and report.html goes.
+        run: the content of run.json.
+        records: the evaluation records, in the order of `scored`; None without an evaluation.
+        scored: the logits of the best evaluation; None without one.
+    """
+    lines = read_metrics(run_dir)
+    text = html.render(
+        "trainer/report.html",
+        run=run,
+        facts=_facts(run, lines),
+        curves=html.figure_to_uri(curves(lines, run["best_step"])) if lines else None,
+        events=[line for line in lines if line["kind"] == "event"],
+        evaluation=_evaluation(run, records, scored) if scored else None,
+        settings=_changed_settings(run["config"]),
+    )
+    storage.write_bytes(storage.join(run_dir, REPORT_FILE), text.encode())
+
+
+def curves(lines: list[dict[str, Any]], best_step: int) -> Figure:
+    """Loss, learning rate and evaluation scores over the steps."""
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    loss, rate, score = figure.subplots(1, 3)
+    train = [line for line in lines if line["kind"] == "train"]
+    evals = [line for line in lines if line["kind"] == "eval"]
+    steps = [line["step"] for line in train]
+    loss.plot(steps, [line["loss"] for line in train], label="training loss")
+    rate.plot(steps, [line["learning_rate"] for line in train], color="tab:gray")
+    rate.set_title("learning rate")
+    eval_steps = [line["step"] for line in evals]
+    if evals:
+        # Of the same kind as the training loss for plain cross-entropy of one label.
+        loss.plot(
+            eval_steps, [line["log_loss"] for line in evals], "o-", label="evaluation log loss"
+        )
+        for name in ("accuracy", "balanced_accuracy", "roc_auc", "average_precision", "f1"):
+            score.plot(eval_steps, [line[name] for line in evals], "o-", label=name, markersize=3)
+        score.axvline(best_step, color="tab:gray", linestyle=":", label="best")
+        score.legend(fontsize="x-small")
+    loss.set_title("loss")
+    loss.legend(fontsize="x-small")
+    score.set_title("evaluation")
+    for axes in (loss, rate, score):
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+    return figure
+
+
+def confusion(scored: Logits) -> Figure:
+    """How often each true class (row) was taken for each class (column)."""
+    true, predicted = np.argmax(scored.targets, axis=1), np.argmax(scored.logits, axis=1)
+    count = len(scored.class_names)
+    matrix = np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
+    side = 2.5 + 0.35 * count
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Greens", vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix):
+        color = "white" if share[row, column] > 0.6 else "black"
+        cell = str(matrix[row, column])
+        axes.text(column, row, cell, ha="center", va="center", color=color, fontsize="small")
+    axes.set_xticks(range(count), scored.class_names, rotation=90)
+    axes.set_yticks(range(count), scored.class_names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure
+
+
+def worst_mistakes(scored: Logits, task: str, count: int) -> np.ndarray:
+    """Rows that are wrong, those with the highest loss first."""
+    probabilities = np.clip(metrics.probabilities(scored.logits, task), 1e-12, 1 - 1e-12)
+    cells = -scored.targets * np.log(probabilities)
+    if task == "multi_label":
+        cells -= (1 - scored.targets) * np.log1p(-probabilities)
+    right = metrics.hard_predictions(scored.logits, task) == metrics.hard_targets(
+        scored.targets, task
+    )
+    losses = np.where(right.all(axis=1), -np.inf, cells.sum(axis=1))
+    order = np.argsort(-losses, kind="stable")[:count]
+    return order[np.isfinite(losses[order])]
+
+
+def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, Any]:
+    task, names = run["task"], scored.class_names
+    small = task == "single_label" and len(names) <= _MAX_CONFUSION_CLASSES
+    return {
+        "split": run["eval_split"],
+        "count": len(scored.ids),
+        "scores": run["scores"],
+        "classes": metrics.per_class_table(scored.logits, scored.targets, task, names),
+        "confusion": html.figure_to_uri(confusion(scored)) if small else None,
+        "mistakes": [
+            _mistake(records, scored, task, row) for row in worst_mistakes(scored, task, _MISTAKES)
+        ],
+    }
+
+
+def _mistake(records: RecordTable, scored: Logits, task: str, row: int) -> dict[str, str]:
+    probabilities = metrics.probabilities(scored.logits[row : row + 1], task)[0]
+    predicted = metrics.hard_predictions(scored.logits[row : row + 1], task)[0]
+    true = metrics.hard_targets(scored.targets[row : row + 1], task)[0]
+
+    def named(chosen: np.ndarray) -> str:
+        return ", ".join(scored.class_names[i] for i in np.flatnonzero(chosen)) or "nothing"
+
+    shown = probabilities[predicted].max() if predicted.any() else probabilities.max()
+    return {
+        "id": str(scored.ids[row]),
+        "picture": html.image_to_uri(_thumbnail(records, row)),
+        "true": named(true),
+        "predicted": f"{named(predicted)} ({shown:.0%})",
+    }
+
+
+def _thumbnail(records: RecordTable, row: int) -> bytes:
+    import tensorflow as tf
+
+    from trainer import readers
+
+    source = readers.FileSource(records.files)
+    payload = readers.read_records(source, records, np.array([row]))[0]
+    source.close()
+    example = tf.train.Example.FromString(payload)
+    encoded = example.features.feature[records.image_key].bytes_list.value[0]
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
+    rates = [line["images_per_second"] for line in lines if line.get("images_per_second")]
+    waits = [line["data_wait_share"] for line in lines if "data_wait_share" in line]
+    facts = {
+        "architecture": os.path.basename(run["architecture"]),
+        "image size": "x".join(str(side) for side in run["image_size_px"]) + " px",
+        "trained on": run["train_split"],
+        "best step": f"{run['best_step']} of {lines[-1]['step'] if lines else run['best_step']}",
+    }
+    if rates:
+        facts["images a second"] = f"{np.median(rates):.4g}"
+        facts["waiting for data"] = f"{np.median(waits):.1%}"
+    return facts
+
+
+def _changed_settings(config: dict[str, Any]) -> str:
+    from trainer.config import TrainConfig
+
+    defaults = {f.name: f.default for f in TrainConfig.__dataclass_fields__.values()}
+    return "\n".join(
+        f"--{name}={value}"
+        for name, value in config.items()
+        if name in defaults and value != defaults[name]
+    )
