@@ -10,6 +10,10 @@ def _logits(members=3, rows=7, classes=4, seed=0):
     return np.random.default_rng(seed).normal(size=(members, rows, classes)).astype(np.float32) * 3
 
 
+def _odds(logits):
+    return np.stack([combine.log_odds(one, "single_label") for one in logits.astype(float)])
+
+
 def _combination(method, task, weights, classes=4, temperature=1.0, **kwargs):
     shape = 1 if task == "single_label" else classes
     return Combination(
@@ -103,7 +107,7 @@ def test_many_label_temperatures_are_per_class():
 def test_ranks_among_the_reference_rows_are_their_ranks():
     logits = _logits(members=2, rows=101)
     p = np.stack([activate(one, "single_label") for one in logits])
-    reference = rank_reference(p)
+    reference = rank_reference(_odds(logits))
     result = _combination("rank", "single_label", [1, 1], reference=reference)(logits)
     ranks = p.argsort(axis=1).argsort(axis=1) / 100
     np.testing.assert_allclose(result, ranks.mean(axis=0), atol=1e-9)
@@ -111,7 +115,7 @@ def test_ranks_among_the_reference_rows_are_their_ranks():
 
 def test_rank_of_one_new_image_is_the_same_alone_and_in_company():
     logits, new = _logits(rows=50), _logits(rows=9, seed=5)
-    reference = rank_reference(np.stack([activate(one, "single_label") for one in logits]))
+    reference = rank_reference(_odds(logits))
     combination = _combination("rank", "single_label", [1, 1, 1], reference=reference)
     together = combination(new)
     for row in range(9):
@@ -134,6 +138,17 @@ def test_many_reference_rows_keep_the_order_of_the_rows():
         order = np.argsort(p[0, :, column])
         assert (np.diff(ranks[order, column]) >= 0).all()
         np.testing.assert_allclose(ranks[order, column], np.linspace(0, 1, 5000), atol=0.005)
+
+
+def test_log_odds_are_those_of_the_probabilities_and_hold_where_those_saturate():
+    logits = _logits()[0].astype(np.float64)
+    p = activate(logits, "single_label")
+    np.testing.assert_allclose(combine.log_odds(logits, "single_label"), np.log(p / (1 - p)))
+    assert combine.log_odds(logits, "multi_label") is logits
+    sure = combine.log_odds(np.array([[60.0, 0.0, 0.0], [70.0, 0.0, 0.0]]), "single_label")
+    np.testing.assert_allclose(sure[:, 0], [60 - np.log(2), 70 - np.log(2)])
+    tied = combine.log_odds(np.array([[5.0, 5.0, -1e4]]), "single_label")
+    np.testing.assert_allclose(tied[0, :2], 0.0)
 
 
 def test_rescaling_by_one_changes_nothing_and_logits_come_back():

@@ -76,8 +76,8 @@ def test_the_model_gives_the_predictions(task, overrides, world, tmp_path):
     model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
     records = result.inputs.records
     outputs = model.signatures["serving_default"](image_bytes=tf.constant(_jpegs(records)))
-    # A rank reads a step function, where float32 noise may cross a step's edge.
-    tolerance = 1e-3 if overrides["combine"] == "rank" else 1e-5
+    # Ranks among few rows are steep: they turn float32's noise into more than it was.
+    tolerance = 1e-4 if overrides["combine"] == "rank" else 1e-5
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=tolerance)
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     np.testing.assert_allclose(outputs["probabilities"], table[list(CLASS_NAMES)], atol=tolerance)
@@ -111,15 +111,15 @@ def test_a_stranger_runs_it_without_our_code_and_without_the_members(world, tmp_
 
 
 def test_images_of_any_size_give_what_their_files_give(world, tmp_path):
-    # Without m2, whose padding lets these files be decoded at half scale.
-    config = _config(world / "single_label", tmp_path / "out", weights="2,1,0")
+    # m0 alone: a crop or a smaller scale is left to libjpeg when a file is decoded.
+    config = _config(world / "single_label", tmp_path / "out", weights="1,0,0")
     result = pipeline.run(config)
     model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
     jpegs = _jpegs(result.inputs.records)
     pixels = tf.stack([tf.io.decode_jpeg(jpeg, channels=3) for jpeg in jpegs])
     outputs = model.signatures["images"](images=pixels)
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=1e-5)
-    assert len(model.members) == 2  # a member without weight stays out
+    assert len(model.members) == 1  # a member without weight stays out
     serve = model.signatures["serving_default"]
     for row, jpeg in enumerate(jpegs[:3]):
         alone = serve(image_bytes=tf.constant([jpeg]))["probabilities"][0]

@@ -1,0 +1,116 @@
+"""The command as a user runs it: one good call on two replicas, and calls that are refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_prep.errors import OrchardError
+from ensemble import pipeline
+from ensemble.config import EnsembleConfig
+from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A dataset of 21 test images and two members."""
+    root = tmp_path_factory.mktemp("main")
+    dataset = root / "leaves" / "1.0.0"
+    truth = make_dataset(dataset, {"fold0": 24, "fold1": 8, "test": 21})
+    make_member(root / "a", dataset, seed=1)
+    make_member(root / "b", dataset, seed=2, size=(20, 24), noise=1.0)
+    names = [CLASS_NAMES[at] for at in truth["test"].argmax(axis=1)]
+    pd.DataFrame({"image_id": [f"test_{i:04d}.jpg" for i in range(21)], "label": names}).to_csv(
+        root / "labels.csv", index=False
+    )
+    return root
+
+
+def _config(world, output, **changes):
+    values = {
+        "members": (str(world / "a"), str(world / "b")),
+        "dataset": str(world / "leaves" / "1.0.0"),
+        "split": "test",
+        "output_dir": str(output),
+    }
+    return EnsembleConfig(**{**values, **changes})
+
+
+def _command(world, *flags):
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ensemble.main",
+            f"--members={world / 'a'},{world / 'b'}",
+            f"--dataset={world / 'leaves' / '1.0.0'}",
+            *flags,
+        ],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_two_replicas_predict_every_row_and_end_with_the_scores(world, tmp_path):
+    out = tmp_path / "out"
+    done = _command(
+        world,
+        f"--output_dir={out}",
+        "--replicas=2",
+        "--batch_size=5",
+        "--weights=2,1",
+        f"--labels_csv={world / 'labels.csv'}",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Scores on split test, 21 labelled images:"
+    assert [line.split()[0] for line in lines[2:5]] == ["a", "b", "ensemble"]
+    assert lines[5].startswith("The ensemble ")
+    assert str(out / "predictions.csv") in done.stdout
+    assert str(out / "report.html") in done.stdout
+    table = pd.read_csv(out / "predictions.csv")
+    assert list(table["image_id"]) == [f"test_{i:04d}" for i in range(21)]
+    names = list(CLASS_NAMES)
+    one = pipeline.run(_config(world, tmp_path / "one", weights="2,1", export=False))
+    assert one.probabilities.shape == (21, 3)
+    other = pd.read_csv(tmp_path / "one" / "predictions.csv")
+    pd.testing.assert_frame_equal(table[names], other[names], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": "2,1,1"}, "--weights=2,1,1 has 3 values for 2 networks (a, b)"),
+        ({"weights": "-1,1"}, "weights must be >= 0"),
+        ({"weights": "best"}, "must be uniform, greedy or numbers"),
+        ({"split": "nowhere"}, "no split 'nowhere'"),
+        ({"members": ("absent",)}, "no run.json there"),
+        ({"members": ()}, "--members is needed"),
+        ({"combine": "rank", "calibrate": True}, "--calibrate does not go with"),
+        ({"combine": "rank", "metric": "accuracy"}, "cannot be judged by"),
+        ({"combine": "median"}, "--combine=median must be one of logits,"),
+        ({"thresholds": "0.5,0.5"}, "must be one number between 0 and 1, or 3"),
+        ({"weights": "greedy", "weights_split": "fold1"}, "was trained on fold1"),
+        ({"sample_submission": "absent.csv"}, "no such file"),
+        ({"batch_size": 0}, "must be at least 1"),
+        ({"dataset": "absent"}, "absent does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(changes, words, world, tmp_path):
+    with pytest.raises(OrchardError) as caught:
+        pipeline.run(_config(world, tmp_path / "out", **changes))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_is_told_on_stderr_with_exit_status_one(world, tmp_path):
+    done = _command(world, f"--output_dir={tmp_path / 'out'}", "--weights=1,2,3")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("error: --weights=1,2,3 has 3 values")
+    assert "Traceback" not in done.stderr
