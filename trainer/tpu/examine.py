@@ -1,0 +1,101 @@
+"""One config's step against topologies: does it fit, and what is the largest batch that does."""
+
+import os
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from data_prep.errors import OrchardError
+from trainer.tpu import compiler, search
+from trainer.tpu.chips import Topology
+from trainer.tpu.compiler import Compiled
+from trainer.tpu.lowering import StepLowering
+
+
+class Examiner:
+    """Compiles a step for the batches and topologies that it is asked for.
+
+    Args:
+        lowering: of the step.
+        parts: parts that a replica's batch is computed in; batches are multiples of it.
+        cache_dir: where results of earlier compilations are.
+    """
+
+    def __init__(self, lowering: StepLowering, parts: int, cache_dir: str):
+        self._lowering, self._parts, self._cache_dir = lowering, parts, cache_dir
+        self._programs: dict[int, bytes] = {}
+
+    def compile(self, topology: Topology, batch_size: int) -> Compiled:
+        """The verdict on `batch_size` images per replica.
+
+        Raises:
+            OrchardError: the step holds what no TPU can run, named with its origin.
+        """
+        text = f"{topology.name}, {batch_size} a replica"
+        with _bar(f"{text}: lowering") as bar:
+            program = self._program(batch_size)
+            bar.set_description(f"{text}: compiling")
+            compiled = compiler.compile_program(program, topology, self._cache_dir, bar.update)
+        if compiled.problems or compiled.verdict == compiler.UNSUPPORTED:
+            found = "; ".join([*compiled.problems, compiled.message]).strip("; ")
+            raise OrchardError(f"the step does not compile for {topology.chip.name}: {found}")
+        return compiled
+
+    def largest(
+        self,
+        topology: Topology,
+        refused: tuple[int, Compiled] | None = None,
+        on_attempt: Callable[[int, Compiled], None] = lambda *_: None,
+    ) -> tuple[int, Compiled]:
+        """The largest batch per replica that fits, and its verdict.
+
+        Args:
+            topology: what it must fit.
+            refused: a batch that did not fit.
+            on_attempt: told of each batch that was tried.
+
+        Raises:
+            OrchardError: not even one image fits.
+        """
+        verdicts: dict[int, Compiled] = {}
+        chip, parts = topology.chip, self._parts
+
+        def attempt(rung: int) -> search.Attempt:
+            verdicts[rung] = self.compile(topology, rung * parts)
+            on_attempt(rung * parts, verdicts[rung])
+            return _attempt(rung, verdicts[rung], chip.available_hbm_bytes)
+
+        before = []
+        if refused:
+            rung = -(-refused[0] // parts)
+            before = [_attempt(rung, refused[1], chip.available_hbm_bytes)]
+        start = chip.available_hbm_bytes // self._lowering.activation_bytes_per_image
+        found = search.largest_batch(attempt, start, before)
+        if found is None:
+            raise OrchardError(
+                f"not even one image per replica fits {topology.name}; take smaller images, a "
+                "smaller network or a chip with more memory"
+            )
+        return found.batch_size * parts, verdicts[found.batch_size]
+
+    def _program(self, batch_size: int) -> bytes:
+        if batch_size not in self._programs:
+            lowered = self._lowering.lower(batch_size)
+            if lowered.problems:
+                raise OrchardError(
+                    "the step cannot be compiled for a TPU: " + "; ".join(lowered.problems)
+                )
+            self._programs = {batch_size: lowered.program}  # One: they weigh megabytes.
+        return self._programs[batch_size]
+
+
+def _attempt(rung: int, compiled: Compiled, available_bytes: int) -> search.Attempt:
+    needed = compiled.peak_bytes if compiled.fits else compiled.needed_bytes
+    return search.Attempt(rung, compiled.fits, needed, compiled.available_bytes or available_bytes)
+
+
+def _bar(text: str) -> tqdm:
+    # No total: a compilation tells nothing of how far it is; the clock shows that it lives.
+    layout = "{desc} {elapsed}"
+    hidden = not os.isatty(2)
+    return tqdm(desc=text, bar_format=layout, leave=False, disable=hidden)

@@ -1,0 +1,128 @@
+"""The training step of a TrainConfig as StableHLO, for one replica; needs no TPU.
+
+It is the step that the trainer runs, put together by the trainer's own `assemble`: augmentation,
+forward pass, loss, gradients (accumulated), clipping, update. Only what passes between replicas is
+not in it: for one replica the sum of the gradients is nothing, and BatchNorm is not synchronised.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import augment
+from trainer import plan as plans
+from trainer import run as runs
+from trainer.accelerator import Accelerator
+from trainer.config import TrainConfig
+from trainer.records import RecordTable
+from trainer.tpu import graph_check
+
+KERNELS = "CPU"  # Whose kernels TensorFlow lowers with: what every wheel of it has.
+_BATCH_KEYS = ("image", "target", "weight", "augment")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What of a dataset the step depends on.
+
+    Attributes:
+        num_classes: columns of the targets.
+        task: "single_label" or "multi_label".
+    """
+
+    num_classes: int
+    task: str
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A step, ready for the compiler.
+
+    Attributes:
+        program: serialized StableHLO; empty where there are problems.
+        problems: ops that no TPU can run, by name and origin.
+    """
+
+    program: bytes
+    problems: tuple[str, ...] = ()
+
+
+class StepLowering:
+    """Lowers the step of one config for as many batch sizes as are asked for."""
+
+    def __init__(self, config: TrainConfig, labels: Labels):
+        self._config = _without_data(config)
+        accelerator = Accelerator("tpu", tf.distribute.get_strategy())
+        records = _stand_in_records(labels)
+        splits = plans.Splits("train", plans.NO_SPLIT)
+        self._run = runs.assemble(self._config, accelerator, splits, records, None)
+        self._labels = labels
+
+    @property
+    def activation_bytes_per_image(self) -> int:
+        """Outputs of all layers with a kernel, in bfloat16: about what a step must keep."""
+        layers = self._run.network._flatten_layers(include_self=False, recursive=True)
+        outputs = [layer.output for layer in layers if hasattr(layer, "kernel")]
+        return 2 * sum(math.prod(output.shape[1:]) for output in outputs)
+
+    def lower(self, batch_size: int) -> Lowered:
+        """The step for `batch_size` images per replica."""
+        step = self._run.make_step()
+
+        def replica_step(*values):
+            return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)))
+
+        compiled = tf.function(replica_step, jit_compile=True, autograph=False)
+        specs = self._batch_specs(batch_size)
+        problems = graph_check.problems(compiled.get_concrete_function(*specs))
+        if problems:
+            return Lowered(b"", tuple(problems))
+        ir = compiled.experimental_get_compiler_ir(*specs)
+        return Lowered(ir(stage="stablehlo_serialized", platform_name=KERNELS))
+
+    def _batch_specs(self, batch_size: int) -> list[tf.TensorSpec]:
+        """As `input_pipeline.train_batches` yields them, in the order of `_BATCH_KEYS`."""
+        size = (self._config.height_px, self._config.width_px)
+        drawn = augment.draw(0, 0, np.zeros(1, np.int64), runs.augment_options(self._config))
+        return [
+            tf.TensorSpec((batch_size, *size, 3), tf.uint8),
+            tf.TensorSpec((batch_size, self._labels.num_classes), tf.float32),
+            tf.TensorSpec((batch_size,), tf.float32),
+            tf.TensorSpec((batch_size, drawn.shape[1]), tf.float32),
+        ]
+
+
+def _without_data(config: TrainConfig) -> TrainConfig:
+    """The same step, with nothing to load: weights and labels are arguments, not operations."""
+    weighted = config.class_weights != "none"
+    return dataclasses.replace(
+        config,
+        weights="none",
+        soft_labels="",
+        class_weights="balanced" if weighted else "none",
+        freeze_epochs=0.0,  # The stage that trains everything needs the most.
+        batch_size=0,
+        batch_size_per_replica=config.accumulation_steps,
+    )
+
+
+def _stand_in_records(labels: Labels) -> RecordTable:
+    """One record a class: enough for a plan, a head and class weights."""
+    count = max(labels.num_classes, 2)
+    targets = np.eye(count, labels.num_classes, dtype=np.float32)
+    zeros = np.zeros(count, np.int64)
+    return RecordTable(
+        ids=np.array([str(i) for i in range(count)]),
+        files=("none",),
+        file_index=zeros.astype(np.int32),
+        offsets=zeros,
+        lengths=zeros.astype(np.int32),
+        targets=targets,
+        class_names=tuple(str(i) for i in range(labels.num_classes)),
+        task=labels.task,
+        fingerprint="",
+        splits=("train",),
+    )
