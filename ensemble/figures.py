@@ -48,27 +48,32 @@ def reliability_figure(before: Reliability, after: Reliability | None) -> Figure
     return _plain(figure)
 
 
-def curves_figure(
+def roc_figure(
     probabilities: np.ndarray, hard: np.ndarray, class_names: Sequence[str], columns: Sequence[int]
 ) -> Figure:
-    """ROC and precision-recall curves of some classes, side by side.
+    """ROC curves of some classes.
 
     probabilities: float [rows, classes]. hard: bool [rows, classes]. columns: the classes to draw,
     each with both outcomes among the rows.
     """
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, axes = _curves("false positive rate", "true positive rate", "ROC")
     for at, column in enumerate(columns):
-        colour = _COLOURS[at % len(_COLOURS)]
         false, true, _ = roc_curve(hard[:, column], probabilities[:, column])
+        axes.plot(false, true, color=_COLOURS[at % len(_COLOURS)], label=class_names[column])
+    axes.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
+    return _with_legend(figure, len(columns))
+
+
+def precision_recall_figure(
+    probabilities: np.ndarray, hard: np.ndarray, class_names: Sequence[str], columns: Sequence[int]
+) -> Figure:
+    """Precision-recall curves of some classes; arguments as for `roc_figure`."""
+    figure, axes = _curves("recall", "precision", "Precision and recall")
+    for at, column in enumerate(columns):
         precision, recall, _ = precision_recall_curve(hard[:, column], probabilities[:, column])
-        left.plot(false, true, color=colour, label=class_names[column])
-        right.step(recall, precision, color=colour, where="post")
-    left.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
-    left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
-    right.set(xlabel="recall", ylabel="precision", title="Precision and recall", ylim=(0, 1.03))
-    figure.legend(loc="outside lower center", ncols=min(5, len(columns)), frameon=False)
-    return _plain(figure)
+        colour = _COLOURS[at % len(_COLOURS)]
+        axes.step(recall, precision, color=colour, where="post", label=class_names[column])
+    return _with_legend(figure, len(columns))
 
 
 def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
@@ -91,6 +96,18 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.set_yticks(ticks, class_names)
     axes.set(xlabel="predicted", ylabel="true")
     return figure
+
+
+def _curves(x: str, y: str, title: str):
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return figure, axes
+
+
+def _with_legend(figure: Figure, num_curves: int) -> Figure:
+    figure.legend(loc="outside lower center", ncols=min(3, num_curves), frameon=False)
+    return _plain(figure)
 
 
 def _plain(figure: Figure) -> Figure:

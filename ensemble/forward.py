@@ -161,12 +161,13 @@ def _compute(members, caches, records, missing, batch_size, tta, strategy) -> No
     replicas = strategy.num_replicas_in_sync
     batches = image_batches(records, missing, specs, -(-batch_size // replicas) * replicas)
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
-    # The first update comes after the networks were traced; the bar's rate then settles.
     with tqdm(total=int(missing.sum()), unit="img", desc=label, smoothing=0.1) as bar:
         unsaved: list[tuple[np.ndarray, np.ndarray]] = []
         saved_at = time.monotonic()
         try:
             for rows, logits in _steps(members, specs, batches, tta, strategy):
+                if bar.n == 0:
+                    bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
                 unsaved.append((rows, logits))
                 bar.update(len(rows))
                 if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:

@@ -128,10 +128,10 @@ def _per_class(board: Scoreboard, result) -> dict[str, Any]:
         row["roc_auc"] = float(area)
     # With many classes the weakest are the ones to look at.
     columns = sorted(mixed, key=lambda c: areas[c])[: figures.MAX_CURVES]
-    figure = figures.curves_figure(p, hard, names, sorted(columns)) if columns else None
+    drawn = (figures.roc_figure, figures.precision_recall_figure) if columns else ()
     return {
         "rows": rows,
-        "figure": figure and html.figure_to_uri(figure),
+        "figures": [html.figure_to_uri(draw(p, hard, names, sorted(columns))) for draw in drawn],
         "hidden": len(mixed) - len(columns),
     }
 
