@@ -142,8 +142,12 @@ class GcsServer:
 
     def clear(self) -> None:
         """Delete every object, and treat requests normally again."""
-        self._control(f"clear?{self.bucket}", b"")
+        self.clear_objects()
         self.set_conditions(Conditions())
+
+    def clear_objects(self) -> None:
+        """Delete every object."""
+        self._control(f"clear?{self.bucket}", b"")
 
     def _control(self, command: str, body: bytes | None = None) -> bytes:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

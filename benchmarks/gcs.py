@@ -1,0 +1,239 @@
+"""What Google Cloud Storage costs: uploads, preparing to gs://, requests of reading.
+
+    python -m benchmarks.gcs [--latency_ms=30] [--rounds=3] [upload] [prep] [reads]
+
+All against the loopback server of the tests, with a latency added to every request: ratios between
+rows of one run mean something, megabytes a second do not.
+"""
+
+import argparse
+import io
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.gcs_server import GcsServer
+from tests.gcs_server.conditions import Conditions
+
+_MIB = 1 << 20
+_NUM_FILES = 100
+_PHOTO_PX = 256
+
+
+def main() -> None:
+    """Run the parts that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--latency_ms", type=float, default=30.0, help="added to each request")
+    parser.add_argument("--rounds", type=int, default=3, help="the median of so many is shown")
+    parser.add_argument("parts", nargs="*", default=[], help="upload, prep, reads; default: all")
+    args = parser.parse_args()
+    parts = {"upload": _upload, "prep": _prep, "reads": _reads}
+    with tempfile.TemporaryDirectory(prefix="bench-gcs-") as folder, GcsServer() as server:
+        os.environ.update(server.env)
+        server.set_conditions(Conditions(latency_ms=args.latency_ms))
+        print(f"{args.latency_ms:g} ms added to each request, median of {args.rounds} rounds")
+        for name in args.parts or parts:
+            print(f"\n{name}")
+            parts[name](server, Path(folder), args.rounds)
+
+
+def _upload(server: GcsServer, folder: Path, rounds: int) -> None:
+    """100 files of 1 MiB: one after the other, the client's own threads, ours."""
+    from google.cloud import storage as client
+    from google.cloud.storage import transfer_manager
+
+    files = _files(folder / "files")
+    bucket = client.Client(project="test").bucket(server.bucket)
+
+    def sequential():
+        for file in files:
+            bucket.blob(f"a/{file.name}").upload_from_filename(str(file), checksum="crc32c")
+
+    def transfer_manager_threads():
+        transfer_manager.upload_many_from_filenames(
+            bucket,
+            [file.name for file in files],
+            source_directory=str(files[0].parent),
+            worker_type=transfer_manager.THREAD,
+            raise_exception=True,
+        )
+
+    rows = {
+        "google-cloud-storage, one by one": sequential,
+        "transfer_manager, 8 threads": transfer_manager_threads,
+        "data_prep, as shards are published": lambda: _publish_files(server, files),
+    }
+    seconds = _interleaved(rows, rounds, server.clear_objects)
+    base = seconds["google-cloud-storage, one by one"]
+    for name, value in seconds.items():
+        print(f"  {name:38} {value:6.2f} s   {base / value:5.2f} x")
+
+
+def _publish_files(server: GcsServer, files: list[Path]) -> None:
+    import google_crc32c
+
+    from data_prep import gcs
+    from data_prep.gcs_upload import Uploads
+
+    def upload(file: Path) -> gcs.ObjectInfo:
+        crc = google_crc32c.value(file.read_bytes())
+        return gcs.upload_file(str(file), server.path("a", file.name), crc, gcs.ABSENT)
+
+    with Uploads(upload, max_waiting_bytes=64 * _MIB) as uploads:
+        for file in files:
+            list(uploads.add(file, _MIB))
+        list(uploads.drain())
+
+
+def _prep(server: GcsServer, folder: Path, rounds: int) -> None:
+    """Whole commands: to a local disk, to gs://; and the upload of the finished shards alone."""
+    csv = _photos(folder / "photos", 2000)
+    local = folder / "local"
+
+    def command(data_dir: str) -> None:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
+                *(f"--images_dir={csv.parent}", "--version=1.0.0", f"--data_dir={data_dir}"),
+                "--shard_mb=1",
+            ],
+            check=True,
+            env=server.process_env(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    command(str(local))
+    shards = sorted(path for path in local.rglob("*tfrecord*"))
+    total = sum(path.stat().st_size for path in shards)
+    print(f"  {len(shards)} shards, {total / _MIB:.0f} MiB; whole processes")
+
+    def to_local():
+        shutil.rmtree(local)
+        command(str(local))
+
+    rows = {
+        "data_prep to a local disk": to_local,
+        "upload of the shards alone": lambda: _publish_files(server, shards),
+        "data_prep to gs://": lambda: command(server.path("tfds")),
+    }
+    seconds = _interleaved(rows, rounds, server.clear_objects)
+    slower = max(seconds["data_prep to a local disk"], seconds["upload of the shards alone"])
+    for name, value in seconds.items():
+        print(f"  {name:38} {value:6.2f} s   {value / slower:5.2f} x the slower of the first two")
+
+
+def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
+    """Requests and bytes of an epoch of training, by TensorFlow's read options."""
+    del rounds  # Counts, not times.
+    from trainer.gcs_reads import read_options
+
+    csv = _photos(folder / "photos", 2000)
+    server.set_conditions(Conditions())
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
+            *(f"--images_dir={csv.parent}", "--version=1.0.0", "--shard_mb=32"),
+            f"--data_dir={server.path('tfds')}",
+        ],
+        check=True,
+        env=server.process_env(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    size = sum(int(item["size"]) for name, item in server.objects().items() if "tfrecord" in name)
+    print(f"  {size / 1e6:.0f} MB in shards of 32 MB, batches of 64; GETs (MB) of epochs 0 and 1")
+    for name, options in {
+        "TensorFlow's defaults": {},
+        "ours, larger than the memory": read_options(size, memory_bytes=size // 2),
+        "ours, fits into the memory": read_options(size, memory_bytes=100 * size),
+    }.items():
+        counts = [_count_epoch(server, options, epochs) for epochs in (1, 2)]
+        first, both = counts
+        second = (both[0] - first[0], both[1] - first[1])
+        shown = " ".join(f"{key.removeprefix('GCS_')}={value}" for key, value in options.items())
+        print(
+            f"  {name:30} {first[0]:5} ({first[1] / 1e6:6.0f}) {second[0]:6} "
+            f"({second[1] / 1e6:6.0f})   {shown}"
+        )
+
+
+_EPOCHS = """
+import sys
+from trainer import input_pipeline, records
+table = records.load_records(sys.argv[1], "train")
+options = input_pipeline.InputOptions(height_px=64, width_px=64)
+steps = int(sys.argv[2]) * len(table) // 64
+batches = input_pipeline.train_batches(
+    table, options, batch_size=64, seed=0, start_step=0, num_steps=steps, augment=None
+)
+for _ in batches:
+    pass
+"""
+
+
+def _count_epoch(server: GcsServer, options: dict[str, str], epochs: int) -> tuple[int, int]:
+    server.take_log()
+    subprocess.run(
+        [sys.executable, "-c", _EPOCHS, server.path("tfds/photos/1.0.0"), str(epochs)],
+        check=True,
+        env=server.process_env(TF_CPP_MIN_LOG_LEVEL="3", **options),
+    )
+    gets = [
+        entry["bytes_out"]
+        for entry in server.take_log()
+        if entry["operation"] == "download" and "tfrecord" in entry["path"]
+    ]
+    return len(gets), sum(gets)
+
+
+def _interleaved(rows: dict, rounds: int, before) -> dict[str, float]:
+    """The median seconds of each row; all rows take turns, after one unmeasured turn each."""
+    seconds = {name: [] for name in rows}
+    for round_ in range(rounds + 1):
+        for name, run in rows.items():
+            before()
+            started = time.perf_counter()
+            run()
+            if round_:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    generator = np.random.default_rng(0)
+    files = [folder / f"file-{index:03}" for index in range(_NUM_FILES)]
+    for file in files:
+        file.write_bytes(generator.bytes(_MIB))
+    return files
+
+
+def _photos(folder: Path, count: int) -> Path:
+    """A CSV beside `count` noisy JPEGs of about 50 kB."""
+    csv = folder / "labels.csv"
+    if csv.exists():
+        return csv
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    rows = ["image_id,label"]
+    for index in range(count):
+        pixels = generator.integers(0, 256, (_PHOTO_PX, _PHOTO_PX, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+        (folder / f"photo_{index:05}.jpg").write_bytes(buffer.getvalue())
+        rows.append(f"photo_{index:05},{'ab'[index % 2]}")
+    csv.write_text("\n".join(rows) + "\n")
+    return csv
+
+
+if __name__ == "__main__":
+    main()
