@@ -70,14 +70,13 @@ class StepClock:
         self.seconds += seconds
         self.wait_seconds += wait_seconds
 
-    def take(self, batch_size: int) -> dict[str, float]:
-        """images_per_second and data_wait_share since the last call; empty if nothing ran."""
+    def take(self, batch_size: int, waits: bool) -> dict[str, float]:
+        """images_per_second and, if `waits`, data_wait_share since the last call."""
         if not self.seconds:
             return {}
-        rates = {
-            "images_per_second": round(self.steps * batch_size / self.seconds, 2),
-            "data_wait_share": round(self.wait_seconds / self.seconds, 4),
-        }
+        rates = {"images_per_second": round(self.steps * batch_size / self.seconds, 2)}
+        if waits:
+            rates["data_wait_share"] = round(self.wait_seconds / self.seconds, 4)
         self.steps, self.seconds, self.wait_seconds = 0, 0.0, 0.0
         return rates
 

@@ -130,6 +130,7 @@ class Run:
             clip_norm=config.clip_norm,
             steps_per_call=self.accelerator.steps_per_call(config.steps_per_call),
             jit_compile=config.jit_compile,
+            time_data=not config.deterministic,
         )
         return TrainStep(
             self.network,

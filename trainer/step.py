@@ -27,6 +27,7 @@ class StepOptions:
         clip_norm: largest global norm of the summed gradient; 0: any.
         steps_per_call: most steps in one call.
         jit_compile: compile the step with XLA.
+        time_data: measure how long devices wait for data; op determinism forbids clocks.
     """
 
     global_batch: int
@@ -34,6 +35,7 @@ class StepOptions:
     clip_norm: float = 0.0
     steps_per_call: int = 1
     jit_compile: bool = False
+    time_data: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class StepResults:
 
     Attributes:
         losses: float32 [steps], the loss of each step before its update.
-        wait_seconds: time in which the devices waited for data.
+        wait_seconds: time in which the devices waited for data; 0 if not measured.
     """
 
     losses: np.ndarray
@@ -89,16 +91,19 @@ class TrainStep:
         loss = tf.constant(0.0)
         for i in tf.range(num_steps):
             with tf.control_dependencies([loss]):
-                asked = tf.timestamp()
+                asked = self._now()
             with tf.control_dependencies([asked]):
                 batch = next(iterator)
             with tf.control_dependencies(self._tensors(batch)):
-                wait_seconds += tf.timestamp() - asked
+                wait_seconds += self._now() - asked
             self.optimizer.learning_rate.assign(learning_rates[i])
             per_replica = self.strategy.run(self._step, args=(batch,))
             loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             losses = losses.write(i, loss)
         return losses.stack(), wait_seconds
+
+    def _now(self) -> tf.Tensor:
+        return tf.timestamp() if self.options.time_data else tf.constant(0.0, tf.float64)
 
     def _tensors(self, batch) -> list[tf.Tensor]:
         return tf.nest.flatten(

@@ -117,7 +117,7 @@ class Trainer:
             epoch=round(progress.step / run.plan.steps_per_epoch, 4),
             loss=progress.loss_sum / progress.loss_count,
             learning_rate=schedules.learning_rate(schedule, progress.step - 1),
-            **self._clock.take(run.plan.batch_size),
+            **self._clock.take(run.plan.batch_size, waits=self._step.options.time_data),
         )
         progress.loss_sum, progress.loss_count = 0.0, 0
 

@@ -1,0 +1,111 @@
+"""A run killed at any moment and started again ends in the same bits."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from data_prep.errors import OrchardError
+from tests.trainer import runs
+from trainer import checkpoint, interruption
+from trainer.loop import train_and_evaluate
+
+# What makes a resume hard: dropout, BatchNorm, a moving average, accumulation, a frozen start.
+_HARD = {
+    "deterministic": True,
+    "ema_momentum": 0.9,
+    "accumulation_steps": 2,
+    "checkpoint_every_steps": 4,
+    "dropout": 0.1,
+}
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path_factory.mktemp("run") / "once", **_HARD
+    )
+    process = runs.start(config)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return runs.outcome(config.run_dir)
+
+
+def test_two_kills_change_no_bit(tmp_path, tiny_dataset, tiny_backbone, untouched):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "killed", **_HARD)
+    for steps in (4, 12):
+        process = runs.start(config)
+        _wait_for_checkpoint(config.run_dir, steps, process)
+        process.kill()
+        process.communicate()
+    process = runs.start(config)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
+
+
+def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=2000)
+    process = runs.start(config)
+    _wait_for_checkpoint(config.run_dir, 9, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == interruption.EXIT_RUN_AGAIN, output
+    assert "run the same command again" in output
+    assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
+    assert checkpoint.steps(config.run_dir)[-1] >= 9
+
+
+def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)
+    assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    first = checkpoint.steps(config.run_dir)[-1]
+    assert first >= 1
+    assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert checkpoint.steps(config.run_dir)[-1] > first
+
+
+def test_changed_flags_are_refused_by_name(tmp_path, tiny_dataset, tiny_backbone):
+    first = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    train_and_evaluate(first)
+    changes = {
+        "optimizer": "sgd",
+        "batch_size": 4,
+        "learning_rate": 0.5,
+        "epochs": 5,
+        "seed": 1,
+        "fold": "1",
+    }
+    for name, value in changes.items():
+        changed = runs.config(
+            tiny_dataset, tiny_backbone, tmp_path, **{"max_minutes": 1e-6, name: value}
+        )
+        expected = {"fold": "train_split"}.get(name, name)
+        with pytest.raises(OrchardError, match=f"--{expected} was "):
+            train_and_evaluate(changed)
+
+
+def test_a_torn_checkpoint_is_passed_over_and_a_foreign_one_refused(
+    tmp_path, tiny_dataset, tiny_backbone, caplog
+):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6, checkpoint_every_steps=1
+    )
+    for _ in range(3):
+        train_and_evaluate(config)
+    steps = checkpoint.steps(config.run_dir)
+    newest = os.path.join(config.run_dir, "checkpoints", f"step-{steps[-1]:09d}.npz")
+    with open(newest, "r+b") as file:
+        file.truncate(os.path.getsize(newest) // 2)
+    train_and_evaluate(config)
+    assert "damaged" in caplog.text
+    assert checkpoint.load_latest(config.run_dir).step == steps[-2] + 1
+
+
+def _wait_for_checkpoint(run_dir, steps, process):
+    deadline = time.monotonic() + 240
+    while not (done := checkpoint.steps(str(run_dir))) or done[-1] < steps:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
