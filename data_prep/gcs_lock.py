@@ -71,7 +71,9 @@ class Lock:
         self.raise_if_lost()
 
     def raise_if_lost(self) -> None:
-        """Raise if the lock is known to be lost, without a request."""
+        """Raise if the lock is lost; makes a request only when it has not been renewed for long."""
+        if time.monotonic() - self._renewed > _LEASE_SECONDS - _MARGIN_SECONDS:
+            self._renew()
         if self._lost:
             raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
 
