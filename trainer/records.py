@@ -13,6 +13,7 @@ import numpy as np
 from data_prep import manifest as manifests
 from data_prep import storage
 from data_prep.errors import OrchardError
+from trainer import gcs_reads
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,10 @@ def choose_splits(dataset_dir: str, there: tuple[str, ...], splits: str) -> tupl
 def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
     manifest = manifests.load_manifest(dataset_dir)
     chosen = choose_splits(dataset_dir, tuple(manifest.splits), splits)
+    if storage.is_gcs(dataset_dir):
+        # Every command loads its table before TensorFlow first touches gs://.
+        shards = (shard for split in manifest.splits.values() for shard in split.shards)
+        gcs_reads.set_read_options(sum(shard.num_bytes for shard in shards))
     frame = _frame(dataset_dir, manifest.fingerprint)
     first_file, files = {}, []
     for split in chosen:
