@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
 def run(main: Callable[[list[str]], int | None]) -> None:
     """Run `main(argv)` under absl, turning user errors into one line on stderr.
 
-    Exit status: what `main` returns (None counts as 0), 1 after an `OrchardError`, 130 after Ctrl-C.
+    Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C.
     Anything else keeps its traceback: it is a defect of ours and wants reporting.
     """
     # TensorFlow's start-up chatter would bury the one line that matters; errors still show.

@@ -1,5 +1,6 @@
-"""Maps one function over many tasks: on a process pool here."""
+"""Maps one function over many tasks: on a process pool, or on Apache Beam (`beam.py`)."""
 
+import abc
 import concurrent.futures
 import contextlib
 import ctypes
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from data_prep import storage
+from data_prep.config import PrepConfig
 from data_prep.errors import OrchardError
 
 Task = TypeVar("Task")
@@ -29,12 +32,54 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-class LocalEngine:
+class Engine(abc.ABC):
+    """Runs tasks in parallel; a context manager.
+
+    Attributes:
+      workers: how many run at a time, at least about.
+      shares_files: whether workers see the local files of this process.
+    """
+
+    workers: int
+    shares_files: bool
+
+    @abc.abstractmethod
+    def __enter__(self) -> "Engine": ...
+
+    @abc.abstractmethod
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None: ...
+
+    @abc.abstractmethod
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], ahead: int | None = None
+    ) -> Iterator[tuple[int, Result]]:
+        """(position, result) of every task, in any order.
+
+        The work begins at once, not with the first item that is asked for. With `ahead`, at most
+        that many tasks are begun and not yet asked for: what they leave on the disk is bounded.
+
+        Raises:
+          OrchardError: raised by a task, or a worker process died.
+        """
+
+
+def open_engine(config: PrepConfig, staging_root: str) -> Engine:
+    """The engine that the settings ask for."""
+    if config.engine == "beam":
+        from data_prep.beam import BeamEngine
+
+        return BeamEngine(config.beam_options, storage.join(staging_root, "results"))
+    return LocalEngine(config.workers)
+
+
+class LocalEngine(Engine):
     """A pool of worker processes; a context manager.
 
     The workers die with this process, however it dies, and within moments when the block is left
     by an exception: what they were writing is unfinished by name and is written again.
     """
+
+    shares_files = True
 
     def __init__(self, workers: int) -> None:
         self.workers = workers or default_workers()
@@ -63,14 +108,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], ahead: int | None = None
     ) -> Iterator[tuple[int, Result]]:
-        """(position, result) of every task, in the order in which they finish.
-
-        The work begins at once, not with the first item that is asked for. With `ahead`, at most
-        that many tasks are begun and not yet asked for: what they leave on the disk is bounded.
-
-        Raises:
-          OrchardError: raised by a task, or a worker process died.
-        """
+        """(position, result) of every task, in the order in which they finish."""
         rest = iter(enumerate(tasks))
         positions: dict[concurrent.futures.Future, int] = {}
         done: queue.SimpleQueue = queue.SimpleQueue()
@@ -99,8 +137,7 @@ class LocalEngine:
         except BrokenProcessPool as error:
             raise OrchardError(
                 "a worker process was killed (out of memory?); run the same command again to go "
-                "on, "
-                "with fewer --workers if memory is short"
+                "on, with fewer --workers if memory is short"
             ) from error
 
 

@@ -22,8 +22,7 @@ from data_prep.plan import Plan
 from data_prep.shard import Receipt, read_receipt
 from data_prep.staging import Staging
 
-# The key of every object's metadata: shards bear their plan's fingerprint, other files "metadata".
-_METADATA_KEY = "orchard-fingerprint"
+# What files that are no shards bear where a shard bears its plan's fingerprint.
 _NO_SHARD = "metadata"
 _MIN_WAITING_BYTES = 64 << 20
 
@@ -34,11 +33,14 @@ class GcsStaging(Staging):
     Workers write to `files_dir` and `receipts_dir`, in the local temporary folder; what is there at
     one time is bounded by `publish`. Receipts are kept in `<data_dir>/.staging/<name>/<version>`
     until the dataset is whole, so that any machine can go on.
+
+    With `direct`, the workers are on other machines: they upload shards and receipts themselves,
+    and `publish` only asks the bucket what came of it.
     """
 
     remote = True
 
-    def __init__(self, data_dir: str, name: str, version: str) -> None:
+    def __init__(self, data_dir: str, name: str, version: str, direct: bool = False) -> None:
         self.final_dir = self.shards_dir = storage.join(data_dir, name, version)
         self.root = storage.join(data_dir, ".staging", name, version)
         self._lock_path = storage.join(data_dir, ".staging", f"{name}-{version}.lock")
@@ -47,12 +49,17 @@ class GcsStaging(Staging):
         self.files_dir = os.path.join(self._scratch, "files")
         self.receipts_dir = os.path.join(self._scratch, "receipts")
         self.spool_path = os.path.join(self._scratch, "spool")
+        self._direct = direct
+        if direct:
+            self.files_dir, self.receipts_dir = self.final_dir, self._receipts
         self._lock: Lock | None = None
         # What we know to be in the bucket, by file name: found there, then uploaded.
         self._objects: dict[str, gcs.ObjectInfo] = {}
 
     def prepare(self) -> None:
         """Make the local folders, empty: what an earlier run left there was not uploaded."""
+        if self._direct:
+            return
         for directory in (self.files_dir, self.receipts_dir):
             shutil.rmtree(directory, ignore_errors=True)
             os.makedirs(directory)
@@ -112,7 +119,10 @@ class GcsStaging(Staging):
 
     def _has_shard(self, plan: Plan, shard: int) -> bool:
         found = self._objects.get(plan.file_name(shard))
-        return found is not None and found.metadata.get(_METADATA_KEY) == plan.fingerprints[shard]
+        return (
+            found is not None
+            and found.metadata.get(storage.FINGERPRINT_KEY) == plan.fingerprints[shard]
+        )
 
     def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
         receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
@@ -132,6 +142,9 @@ class GcsStaging(Staging):
         What waits on the local disk stays below `workers` shards (or a few small ones): only then
         the next one is asked for.
         """
+        if self._direct:
+            yield from map(self._check_uploaded, receipts)
+            return
         largest = 0
         with Uploads(self._upload_shard, _MIN_WAITING_BYTES) as uploads:
             for receipt in receipts:
@@ -150,9 +163,18 @@ class GcsStaging(Staging):
             self._path(receipt.file),
             receipt.crc32c,
             self._generation(receipt.file),
-            {_METADATA_KEY: receipt.fingerprint},
+            {storage.FINGERPRINT_KEY: receipt.fingerprint},
         )
         os.remove(local)
+        return receipt
+
+    def _check_uploaded(self, receipt: Receipt) -> Receipt:
+        found = gcs.stat(self._path(receipt.file))
+        if found is None or (found.num_bytes, found.crc32c) != (receipt.num_bytes, receipt.crc32c):
+            raise OrchardError(
+                f"{self._path(receipt.file)} is not what the worker wrote; run the command again"
+            )
+        self._objects[receipt.file] = found
         return receipt
 
     def remove_finished(self) -> None:
@@ -178,7 +200,7 @@ class GcsStaging(Staging):
 
     def _upload_metadata(self, name: str, data: bytes) -> None:
         self._objects[name] = gcs.write_bytes(
-            self._path(name), data, self._generation(name), {_METADATA_KEY: _NO_SHARD}
+            self._path(name), data, self._generation(name), {storage.FINGERPRINT_KEY: _NO_SHARD}
         )
 
     def _check_all_is_ours(self, wanted: set[str]) -> None:
@@ -203,7 +225,7 @@ class GcsStaging(Staging):
 
 
 def _refuse_stranger(found: gcs.ObjectInfo) -> None:
-    if _METADATA_KEY not in found.metadata:
+    if storage.FINGERPRINT_KEY not in found.metadata:
         raise OrchardError(
             f"{found.path} is in the way and was not written by data_prep; remove it, or choose "
             "another --version"

@@ -72,7 +72,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Manifest":
-        """The manifest that `to_json` wrote; KeyError or TypeError when `value` is something else."""
+        """The manifest that `to_json` wrote; KeyError or TypeError when it is something else."""
         value = dict(value)
         order = value.pop("split_order")
         splits = {}

@@ -1,9 +1,11 @@
 """Writes one shard and its receipt: a pure function of (plan, index); imports no TensorFlow."""
 
 import functools
+import json
 import mmap
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import google_crc32c
 import numpy as np
@@ -71,7 +73,8 @@ def write_shard(plan: Plan, index: int) -> Receipt:
     file = plan.file_name(index)
     lengths, image_crcs = [], []
     read = _reader(plan, rows)
-    with storage.writing(storage.join(plan.files_dir, file)) as output:
+    path = storage.join(plan.files_dir, file)
+    with storage.writing(path, plan.fingerprints[index]) as output:
         writer = _ChecksumWriter(output)
         for position, image_id in enumerate(rows.ids):
             jpeg = read(position)
@@ -91,7 +94,8 @@ def write_shard(plan: Plan, index: int) -> Receipt:
         lengths=tuple(lengths),
         image_crc32c=tuple(image_crcs),
     )
-    storage.write_json(receipt_path(plan, index), asdict(receipt))
+    # Compact: a receipt holds two numbers a record.
+    storage.write_bytes(receipt_path(plan, index), json.dumps(vars(receipt)).encode())
     return receipt
 
 
@@ -106,17 +110,20 @@ def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
 
 def _rest_of_example(image_id: str, target: np.ndarray, task: str) -> bytes:
     """The features after `image`, in the order of their names."""
-    unlabelled = target[0] < 0
+    return tfrecord.bytes_entry("image_id", image_id.encode()) + _labels(target.tobytes(), task)
+
+
+@functools.lru_cache(maxsize=4096)
+def _labels(target: bytes, task: str) -> bytes:
+    """The features `label` or `labels`, and `target`: most records share theirs with others."""
+    values = np.frombuffer(target, np.float32)
+    unlabelled = values[0] < 0
     if task == "single_label":
-        labels = tfrecord.int64_entry("label", [-1 if unlabelled else int(target.argmax())])
+        labels = tfrecord.int64_entry("label", [-1 if unlabelled else int(values.argmax())])
     else:
-        present = [] if unlabelled else np.flatnonzero(target >= 0.5).tolist()
+        present = [] if unlabelled else np.flatnonzero(values >= 0.5).tolist()
         labels = tfrecord.int64_entry("labels", present)
-    return (
-        tfrecord.bytes_entry("image_id", image_id.encode())
-        + labels
-        + tfrecord.float_entry("target", target)
-    )
+    return labels + tfrecord.float_entry("target", values)
 
 
 def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
@@ -130,7 +137,7 @@ def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
         ) from error
 
 
-def _reader(plan: Plan, rows: ShardRows):  # noqa: ANN202
+def _reader(plan: Plan, rows: ShardRows) -> Callable[[int], bytes]:
     """A function from a position to its file's bytes, checked against what the pre-flight saw."""
     source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
     spool = _spool(plan.spool_path) if plan.spool_path else b""
@@ -165,7 +172,7 @@ def _spool(path: str) -> mmap.mmap | bytes:
 
 
 class _ChecksumWriter:
-    """Counts and checksums what it writes; gathers small pieces, passes large ones on uncopied."""
+    """Counts and checksums what it writes, in pieces large enough for both."""
 
     def __init__(self, file) -> None:  # noqa: ANN001
         self._file = file

@@ -76,12 +76,19 @@ class Staging(abc.ABC):
         """
 
 
-def open_staging(data_dir: str, name: str, version: str) -> Staging:
-    """The staging of a dataset, local or on gs://."""
+def open_staging(data_dir: str, name: str, version: str, direct: bool = False) -> Staging:
+    """The staging of a dataset, local or on gs://.
+
+    Args:
+      data_dir: where datasets lie.
+      name: the dataset's.
+      version: the dataset's.
+      direct: whether workers, on other machines, write to gs:// themselves.
+    """
     if storage.is_gcs(data_dir):
         from data_prep.gcs_staging import GcsStaging
 
-        return GcsStaging(data_dir, name, version)
+        return GcsStaging(data_dir, name, version, direct)
     return LocalStaging(data_dir, name, version)
 
 

@@ -22,6 +22,10 @@ from data_prep.errors import OrchardError
 _READ_CHUNK_BYTES = 1 << 22
 
 
+# The key, in an object's metadata, of the fingerprint of the plan that it was written for.
+FINGERPRINT_KEY = "orchard-fingerprint"
+
+
 def is_gcs(path: str) -> bool:
     """Whether `path` names an object or a prefix on Google Cloud Storage."""
     return path.startswith(gcs.PREFIX)
@@ -78,8 +82,13 @@ def read_ranges(
 
 def read_json(path: str) -> Any:
     """The value in a JSON file."""
+    return parse_json(read_bytes(path), path)
+
+
+def parse_json(text: str | bytes, path: str) -> Any:
+    """The value of a JSON text that was read from `path`."""
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(text)
     except ValueError as error:
         raise OrchardError(
             f"{path} is not valid JSON ({error}); it was damaged or edited"
@@ -132,11 +141,11 @@ def replacing(path: str) -> Iterator[Any]:
 
 
 @contextmanager
-def writing(path: str) -> Iterator[Any]:
+def writing(path: str, fingerprint: str = "") -> Iterator[Any]:
     """A binary file that becomes `path`, local or gs://, when the block ends well.
 
     An object is written to a temporary local file first and uploaded whole, so that a writer that
-    dies leaves nothing behind.
+    dies leaves nothing behind; its metadata holds the `fingerprint`.
     """
     if not is_gcs(path):
         with _told(path), replacing(path) as file:
@@ -146,7 +155,7 @@ def writing(path: str) -> Iterator[Any]:
         yield file
         file.flush()
         _, crc = size_and_crc32c(file.name)
-        gcs.upload_file(file.name, path, crc)
+        gcs.upload_file(file.name, path, crc, metadata={FINGERPRINT_KEY: fingerprint})
 
 
 def size_and_crc32c(path: str) -> tuple[int, int] | None:
@@ -164,6 +173,13 @@ def size_and_crc32c(path: str) -> tuple[int, int] | None:
         while chunk := file.read(_READ_CHUNK_BYTES):
             size, crc = size + len(chunk), google_crc32c.extend(crc, chunk)
     return size, crc
+
+
+def make_directory(path: str) -> None:
+    """Make a local directory with its parents; gs:// has none to make."""
+    if not is_gcs(path):
+        with _told(path):
+            os.makedirs(path, exist_ok=True)
 
 
 def remove_tree(path: str) -> None:

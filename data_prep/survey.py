@@ -1,15 +1,16 @@
 """Runs the pre-flight over all rows of the CSVs and gathers what it found."""
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from data_prep import progress
 from data_prep.config import PrepConfig
-from data_prep.engine import LocalEngine
+from data_prep.engine import Engine
 from data_prep.images import ImageOptions
 from data_prep.labels import LabelTable
 from data_prep.plan import hashed_order
@@ -58,8 +59,9 @@ def image_options(config: PrepConfig) -> ImageOptions:
 def survey(
     tables: Sequence[tuple[LabelTable, str]],
     config: PrepConfig,
-    engine: LocalEngine,
+    engine: Engine,
     spool_path: str | None,
+    meanwhile: Callable[[], None],
 ) -> list[Survey]:
     """Look at every image of every table.
 
@@ -68,6 +70,7 @@ def survey(
       config: the settings.
       engine: where the work is done.
       spool_path: a file for the bytes of small images, or None to read them twice.
+      meanwhile: what to do while the engine is at the first images.
 
     Raises:
       OrchardError: an images folder does not exist.
@@ -82,13 +85,15 @@ def survey(
         for start, task in _tasks(files[-1], table, root, config, engine.workers):
             offset = len(tasks) * _SPOOL_BYTES_PER_TASK
             if spool_path and offset < _MAX_SPOOL_BYTES:
-                task = _with_spool(task, Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK))
+                part = Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK)
+                task = dataclasses.replace(task, spool=part)
             tasks.append(task)
             places.append((at, start))
     facts = [np.zeros(len(table.ids), SCAN_DTYPE) for table, _ in tables]
     found: list[list[Problem]] = [[] for _ in tables]
     results = engine.map(scan, tasks)
     with progress.bar("checking", sum(len(table.ids) for table, _ in tables)) as bar:
+        meanwhile()
         for position, result in results:
             at, start = places[position]
             table = tables[at][0]
@@ -134,12 +139,6 @@ def _tasks(
         )
         for start in range(0, len(files), size)
     ]
-
-
-def _with_spool(task: ScanTask, spool: Spool) -> ScanTask:
-    import dataclasses
-
-    return dataclasses.replace(task, spool=spool)
 
 
 def _make_spool(path: str | None) -> str | None:

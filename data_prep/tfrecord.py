@@ -44,6 +44,8 @@ def is_intact(payload_and_footer: bytes) -> bool:
 
 
 def _varint(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return bytes((value,))
     if value < 0:
         value += 1 << 64
     out = bytearray()

@@ -1,11 +1,11 @@
-"""The TFDS side: features and metadata of a prepared dataset.
+"""TFDS's metadata of a prepared dataset: made and checked with TFDS itself.
 
 Importing TFDS costs little, and nothing here loads TensorFlow.
 """
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,13 +14,17 @@ from data_prep.errors import OrchardError
 from data_prep.manifest import SplitInfo
 
 
-def refuse_registered_name(name: str) -> None:
+def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
     """Refuse a name that TFDS has a builder for: `tfds.load(name)` would take that one.
+
+    Args:
+      name: the dataset's.
+      own: names registered by our own builders, which prepare just this.
 
     Raises:
       OrchardError: the name is taken.
     """
-    if name in tfds.core.registered.list_imported_builders():
+    if name not in own and name in tfds.core.registered.list_imported_builders():
         raise OrchardError(
             f"--name={name} is the name of a dataset of TFDS, which tfds.load would prepare "
             f"instead of yours; "
@@ -95,3 +99,38 @@ def metadata_files(
             with open(os.path.join(directory, file), "rb") as content:
                 files[file] = content.read()
         return files
+
+
+def check_metadata(
+    files: dict[str, bytes], name: str, version: str, class_names: Sequence[str], task: str
+) -> dict[str, list[int]]:
+    """Let TFDS read its own files; what it thinks of the splits: name -> records of each shard.
+
+    Args:
+      files: `features.json`, `dataset_info.json` and whatever else is no shard, by name.
+      name: the dataset's, as the manifest has it.
+      version: the dataset's, as the manifest has it.
+      class_names: as the manifest has them.
+      task: as the manifest has it.
+
+    Raises:
+      OrchardError: TFDS cannot read them, or reads something else than the manifest says.
+    """
+    with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
+        for file, data in files.items():
+            with open(os.path.join(directory, file), "wb") as output:
+                output.write(data)
+        try:
+            info = tfds.builder_from_directory(directory).info
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise OrchardError(f"TFDS cannot read the dataset's metadata: {reason}") from error
+        key = supervised_keys(task)[1]
+        label = info.features.get(key)
+        label = getattr(label, "feature", label)
+        found = (info.name, str(info.version), list(getattr(label, "names", None) or []))
+        wanted = (name, version, list(class_names))
+        for what, one, other in zip(("name", "version", "class names"), found, wanted, strict=True):
+            if one != other:
+                raise OrchardError(f"TFDS's metadata has {what} {one}, the manifest {other}")
+        return {split: list(split_info.shard_lengths) for split, split_info in info.splits.items()}

@@ -1,0 +1,96 @@
+"""Maps one function over many tasks with Apache Beam: DirectRunner, Dataflow, Flink, Spark.
+
+A pipeline cannot hand results back, so each is written to a folder that both sides reach.
+"""
+
+import pickle
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from data_prep import storage
+from data_prep.engine import Engine, Result, Task
+from data_prep.errors import OrchardError
+
+
+class BeamEngine(Engine):
+    """Runs each `map` as one pipeline; a context manager.
+
+    Args:
+      options: Beam's flags, as on a command line.
+      results_dir: where results are handed over; on gs:// when the workers are elsewhere.
+
+    Raises:
+      OrchardError: Apache Beam is not installed.
+    """
+
+    # The workers may be other machines: no file of ours is sure to be there.
+    shares_files = False
+
+    def __init__(self, options: str, results_dir: str) -> None:
+        try:
+            from apache_beam.options import pipeline_options
+        except ImportError as error:
+            raise OrchardError(
+                "--engine=beam needs Apache Beam: pip install 'orchard[beam]'"
+            ) from error
+        arguments = shlex.split(options)
+        known = pipeline_options.PipelineOptions(arguments)
+        # How many tasks to make: Beam deals them out, whatever its number of workers is.
+        self.workers = max(1, getattr(known, "direct_num_workers", 0) or 0, 8)
+        self._options = known
+        self._results_dir = results_dir
+
+    def __enter__(self) -> "BeamEngine":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        storage.remove_tree(self._results_dir)
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], ahead: int | None = None
+    ) -> Iterator[tuple[int, Result]]:
+        """(position, result) of every task, once the whole pipeline has run.
+
+        Raises:
+          OrchardError: raised by a task, or the pipeline failed.
+        """
+        del ahead  # Workers publish by themselves: nothing piles up here.
+        import apache_beam as beam
+
+        storage.remove_tree(self._results_dir)
+        storage.make_directory(self._results_dir)
+        results_dir = self._results_dir
+        try:
+            with beam.Pipeline(options=self._options) as pipeline:
+                _ = (
+                    pipeline
+                    | "Tasks" >> beam.Create(list(enumerate(tasks)))
+                    | "Spread" >> beam.Reshuffle()
+                    | "Run" >> beam.Map(_run_task, function, results_dir)
+                )
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise OrchardError(f"the Beam pipeline failed: {reason[-500:]}") from error
+        return self._results(len(tasks))
+
+    def _results(self, count: int) -> Iterator[tuple[int, Any]]:
+        for position in range(count):
+            result = pickle.loads(storage.read_bytes(_result_path(self._results_dir, position)))
+            if isinstance(result, OrchardError):
+                raise result
+            yield position, result
+
+
+def _result_path(results_dir: str, position: int) -> str:
+    return storage.join(results_dir, f"{position:06d}.pickle")
+
+
+def _run_task(numbered: tuple[int, Any], function: Callable, results_dir: str) -> None:
+    position, task = numbered
+    try:
+        result = function(task)
+    except OrchardError as error:
+        # As a result it reaches the user in one line; raised, Beam would try again and again.
+        result = error
+    storage.write_bytes(_result_path(results_dir, position), pickle.dumps(result))

@@ -1,0 +1,151 @@
+"""The files beside the shards: manifest, index, card, TFDS's metadata, run log."""
+
+import dataclasses
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep import index, planner, report, storage
+from data_prep.config import PrepConfig
+from data_prep.manifest import (
+    MANIFEST_FILE,
+    QUARANTINE_FILE,
+    RECORDS_FILE,
+    REPORT_FILE,
+    RUN_LOG_FILE,
+    SCHEMA_VERSION,
+    Manifest,
+    ShardInfo,
+    SplitInfo,
+)
+from data_prep.plan import Plan
+from data_prep.planner import Assignment
+from data_prep.problems import quarantine_csv
+from data_prep.shard import Receipt
+from data_prep.survey import Survey
+from data_prep.versions import deciding_versions, library_versions
+
+
+@dataclass
+class Clock:
+    """When each step began, in seconds since 1970: what only `run_log.json` may hold."""
+
+    started: float
+    checked: float = 0.0
+    written: float = 0.0
+
+
+def dataset_fingerprint(config: PrepConfig, plan: Plan, surveys: Sequence[Survey]) -> str:
+    """SHA-256 (hex) of all that decides the dataset: see `manifest.Manifest`."""
+    problems = [problem for one in surveys for problem in one.problems]
+    parts = {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "version": config.version,
+        "settings": config.settings(),
+        "library_versions": deciding_versions(),
+        "shards": plan.fingerprints,
+        "quarantine": quarantine_csv(problems).decode(),
+    }
+    return hashlib.sha256(storage.json_bytes(parts)).hexdigest()
+
+
+def make_manifest(
+    config: PrepConfig,
+    surveys: Sequence[Survey],
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    fingerprint: str,
+) -> Manifest:
+    """The manifest of a dataset whose shards are all written."""
+    table = surveys[0].table
+    splits: dict[str, list[int]] = {}
+    for shard, rows in plan.shards.items():
+        splits.setdefault(rows.split, []).append(shard)
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=config.name,
+        version=config.version,
+        fingerprint=fingerprint,
+        task=table.task,
+        class_names=table.class_names,
+        splits={
+            split: _split_info(
+                split, [plan.shards[s] for s in shards], [receipts[s] for s in shards]
+            )
+            for split, shards in splits.items()
+        },
+        settings=config.settings(),
+        inputs=planner.inputs(surveys),
+        library_versions=library_versions(),
+    )
+
+
+def _split_info(split: str, rows: Sequence, receipts: Sequence[Receipt]) -> SplitInfo:
+    targets = np.concatenate([shard.targets for shard in rows])
+    labelled = split != "test"
+    counts = targets.sum(0, dtype=np.float64) if labelled else np.zeros(targets.shape[1])
+    return SplitInfo(
+        shards=tuple(
+            ShardInfo(receipt.file, len(receipt.lengths), receipt.num_bytes, receipt.crc32c)
+            for receipt in receipts
+        ),
+        labelled=labelled,
+        class_counts=tuple(round(count, 6) for count in counts.tolist()),
+    )
+
+
+def files(
+    config: PrepConfig,
+    manifest: Manifest,
+    surveys: Sequence[Survey],
+    assignment: Assignment,
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    clock: Clock,
+) -> dict[str, bytes]:
+    """Every file beside the shards, by name; the shards lie in `plan.files_dir`."""
+    # TFDS takes a while to import, and nothing before this needs it.
+    from data_prep import metadata
+
+    result = metadata.metadata_files(
+        config.name,
+        config.version,
+        manifest.task,
+        manifest.class_names,
+        manifest.splits,
+        report.description(manifest),
+    )
+    result[MANIFEST_FILE] = storage.json_bytes(manifest.to_json())
+    result[RECORDS_FILE] = index.records_parquet(plan, receipts)
+    result[REPORT_FILE] = report.card(config, manifest, surveys, assignment, plan, receipts)
+    problems = [problem for one in surveys for problem in one.problems]
+    if problems:
+        result[QUARANTINE_FILE] = quarantine_csv(problems)
+    result[RUN_LOG_FILE] = storage.json_bytes(_run_log(config, surveys, receipts, clock))
+    return result
+
+
+def _run_log(
+    config: PrepConfig, surveys: Sequence[Survey], receipts: Sequence[Receipt], clock: Clock
+) -> dict[str, object]:
+    """What differs from run to run."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": sys.argv,
+        "config": dataclasses.asdict(config),
+        "host": os.uname().nodename,
+        "python": sys.version.split()[0],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock.started)),
+        "checking_seconds": round(clock.checked - clock.started, 3),
+        "writing_seconds": round(clock.written - clock.checked, 3),
+        "newest_image_mtime_ns": max(int(one.facts["mtime_ns"].max()) for one in surveys),
+        "shards": [
+            {"file": r.file, "images": len(r.lengths), "bytes": r.num_bytes} for r in receipts
+        ],
+    }

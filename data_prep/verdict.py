@@ -1,0 +1,90 @@
+"""What the pre-flight's findings mean: go on, go on without the bad rows, or stop."""
+
+from collections.abc import Callable, Sequence
+
+from data_prep import changes, storage
+from data_prep.config import PrepConfig
+from data_prep.errors import OrchardError
+from data_prep.manifest import QUARANTINE_FILE, load_manifest
+from data_prep.planner import Assignment
+from data_prep.problems import describe, quarantine_csv, summary
+from data_prep.staging import Staging
+from data_prep.survey import Survey
+
+Say = Callable[[str], None]
+
+
+def judge_rows(surveys: Sequence[Survey], config: PrepConfig, staging: Staging, say: Say) -> None:
+    """Tell the bad rows and decide by `--on_bad` whether they are the end.
+
+    Raises:
+      OrchardError: they are; all of them are in a `quarantine.csv` that the message names.
+    """
+    problems = [problem for one in surveys for problem in one.problems]
+    if not problems:
+        return
+    for line in describe(problems):
+        say(line)
+    left = sum(int(one.usable.sum()) for one in surveys)
+    if config.on_bad == "fail" or not surveys[0].usable.any():
+        path = storage.join(staging.root, QUARANTINE_FILE)
+        storage.write_bytes(path, quarantine_csv(problems))
+        advice = "mend them, or pass --on_bad=skip to leave them out"
+        if config.on_bad == "skip":
+            advice = f"no labelled row is left; mend {config.csv}"
+        raise OrchardError(f"{summary(problems)}; all are in {path}; {advice}")
+    bad = sum(len(one.table.ids) for one in surveys) - left
+    say(f"left out {bad} bad row{'s' if bad > 1 else ''}, kept {left} (--on_bad=skip)")
+
+
+def tell_duplicates(assignment: Assignment, surveys: Sequence[Survey], say: Say) -> None:
+    """Say how many images are there more than once."""
+    table = surveys[0].table
+    sets = (("identical", assignment.identical), ("nearly identical", assignment.near))
+    for what, groups in sets:
+        if groups:
+            rows = sum(len(group) for group in groups)
+            first = " and ".join(repr(table.ids[row]) for row in groups[0][:2])
+            say(
+                f"{rows} {what} images in {len(groups)} groups, each kept in one split; "
+                f"first: {first}"
+            )
+    if assignment.identical_across:
+        one, other = assignment.identical_across[0]
+        say(
+            f"{len(assignment.identical_across)} test images have the content of a labelled one; "
+            f"first: {surveys[1].table.ids[other]!r} and {table.ids[one]!r}"
+        )
+
+
+def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -> None:
+    """Return when the published dataset is what this run would make, and is undamaged.
+
+    Raises:
+      OrchardError: it was made of something else, in what it differs, and what to do.
+    """
+    published = load_manifest(staging.final_dir)
+    if published.fingerprint != fingerprint:
+        before = changes.of_dataset(staging.final_dir, published)
+        phrases = changes.differences(before, now) or ["other rows were left out"]
+        raise OrchardError(
+            f"{staging.final_dir} is finished and was made of other things: {'; '.join(phrases)}; "
+            "pass a new --version, or --overwrite to replace it"
+        )
+    for split in published.splits.values():
+        for shard in split.shards:
+            found = storage.size_and_crc32c(storage.join(staging.final_dir, shard.file))
+            if found != (shard.num_bytes, shard.crc32c):
+                raise OrchardError(
+                    f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; "
+                    "pass --overwrite to write the dataset again"
+                )
+
+
+def tell_changes(staging: Staging, now: changes.Snapshot, say: Say) -> None:
+    """Say what changed since an interrupted run, and keep what this one was given."""
+    before = changes.load(staging.root)
+    if before is not None:
+        for phrase in changes.differences(before, now):
+            say(f"since the interrupted run: {phrase}")
+    changes.save(now, staging.root)
