@@ -51,9 +51,8 @@ class BlockReader:
             segments: what to read.
             longest: no segment has more records.
         """
-        strict = self._gather(segments, longest, ignore_errors=False)
         if not self._tolerant:
-            return strict
+            return self._gather(segments, longest, ignore_errors=False)
         count = tf.reduce_sum(segments.counts)
         read = self._gather(segments, longest, ignore_errors=True)
         # An error ends its segment; what is missing is then read again, record by record.

@@ -19,7 +19,15 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import OrchardError
-from trainer import augment_draw, bad_records, block_reader, decode, order, readers, shard_cache
+from trainer import (
+    augment_draw,
+    bad_records,
+    block_reader,
+    decode_stage,
+    order,
+    readers,
+    shard_cache,
+)
 from trainer.augment_options import AugmentOptions
 from trainer.input_options import InputOptions, order_options, reads_blocks
 from trainer.records import RecordTable
@@ -27,9 +35,6 @@ from trainer.records import RecordTable
 __all__ = ["InputOptions", "damage_named", "eval_batches", "order_options", "train_batches"]
 
 Batch = dict[str, tf.Tensor]
-# Decoding a tiny image costs less than calling a function for it: one call takes several.
-_CHUNK_PIXELS = 64 * 64
-_CHUNK_IMAGES = 16
 
 
 def train_batches(
@@ -253,7 +258,9 @@ def _batches(
 
     threads = options.threads or len(os.sched_getaffinity(0))
     batches = rows.map(complete).prefetch(1)
-    batches = _decode_all(batches, per_host, options, augment if crops else None, threads)
+    batches = decode_stage.decode_batches(
+        batches, per_host, options, augment if crops else None, threads
+    )
     return batches.map(finish).with_options(_settings(threads)).prefetch(2)
 
 
@@ -267,67 +274,6 @@ def _target_table(targets: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda gids: tf.one_hot(tf.gather(table, gids), targets.shape[1])
     table = tf.constant(targets)
     return lambda gids: tf.gather(table, gids)
-
-
-def _decode_all(
-    batches: tf.data.Dataset,
-    per_host: int,
-    options: InputOptions,
-    crops: AugmentOptions | None,
-    threads: int,
-) -> tf.data.Dataset:
-    """Decodes the images of batches, several at a time; the rest of a batch goes along."""
-    pixels = options.height_px * options.width_px
-    limit = max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // pixels))
-    chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
-
-    def split(batch: Batch) -> Batch:
-        return {name: _regroup(value, [per_host // chunk, chunk]) for name, value in batch.items()}
-
-    def join(batch: Batch) -> Batch:
-        return {name: _regroup(value, [per_host], 2) for name, value in batch.items()}
-
-    def decode_chunk(rows: Batch) -> Batch:
-        crop = rows.pop("crop", None)
-        decoded = [
-            _decode_one(rows["image"][i], None if crop is None else crop[i], options, crops)
-            for i in range(chunk)
-        ]
-        columns = {name: tf.stack([one[name] for one in decoded]) for name in decoded[0]}
-        return rows | columns
-
-    images = batches.map(split).unbatch()
-    images = images.map(decode_chunk, num_parallel_calls=threads, deterministic=True)
-    return images.batch(per_host // chunk, drop_remainder=True).map(join)
-
-
-def _regroup(values: tf.Tensor, leading: list[int], replaced: int = 1) -> tf.Tensor:
-    return tf.reshape(values, leading + values.shape.as_list()[replaced:])
-
-
-def _decode_one(
-    encoded: tf.Tensor,
-    crop_draws: tf.Tensor | None,
-    options: InputOptions,
-    crops: AugmentOptions | None,
-) -> Batch:
-    height_px, width_px = options.height_px, options.width_px
-
-    def decode_it(encoded: tf.Tensor) -> tf.Tensor:
-        return decode.decode_image(
-            encoded,
-            height_px,
-            width_px,
-            resize=options.resize,
-            exact=options.exact_decode,
-            crop_draws=crop_draws,
-            crop_range=crops and decode.CropRange(crops.crop_min_area, crops.crop_max_aspect),
-        )
-
-    if not options.tolerant:
-        return {"image": decode_it(encoded)}
-    image, intact = bad_records.decode_or_flag(decode_it, encoded, [height_px, width_px, 3])
-    return {"image": image, "intact": intact}
 
 
 def _settings(threads: int) -> tf.data.Options:
