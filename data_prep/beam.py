@@ -3,6 +3,7 @@
 A pipeline cannot hand results back, so each is written to a folder that both sides reach.
 """
 
+import logging
 import pickle
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ class BeamEngine(Engine):
         self._results_dir = results_dir
 
     def __enter__(self) -> "BeamEngine":
+        # At INFO, each worker tells of its start and end, between the lines that are for the user.
+        logging.getLogger("apache_beam").setLevel(logging.WARNING)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:

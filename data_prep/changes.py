@@ -24,8 +24,8 @@ _FILE = "seen.npz"
 class Snapshot:
     """What a run was given.
 
-    ids, sha256 (hex of the image's content): string [n]; targets: float32 [n, num_classes]; mtime_ns:
-    int64 [n], or None when it is not known.
+    ids, sha256 (hex of the image's content): string [n]; targets: float32 [n, num_classes];
+    mtime_ns: int64 [n], or None when it is not known.
     """
 
     settings: dict[str, Any]
@@ -73,9 +73,7 @@ def save(snapshot: Snapshot, directory: str) -> None:
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        head=storage.json_bytes(
-            {"settings": snapshot.settings, "versions": snapshot.versions}
-        ).decode(),
+        head=json.dumps({"settings": snapshot.settings, "versions": snapshot.versions}),
         ids=snapshot.ids,
         sha256=snapshot.sha256,
         targets=snapshot.targets,

@@ -199,6 +199,35 @@ def remove_tree(path: str) -> None:
     in_parallel(lambda name: delete(path + name), names)
 
 
+def upload_tree(source_dir: str, path: str, last: str) -> None:
+    """Put a local directory's files below `path`, in place of what is there; `last` is the last.
+
+    Whoever looks for `last` never finds half a tree: of an old one it is deleted first.
+    """
+    delete(f"{path}/{last}")
+    remove_tree(path)
+    names = [
+        os.path.relpath(os.path.join(root, file), source_dir)
+        for root, _, files in os.walk(source_dir)
+        for file in files
+    ]
+
+    def upload(name: str) -> None:
+        local = os.path.join(source_dir, name)
+        upload_file(local, f"{path}/{name.replace(os.sep, '/')}", _crc32c(local))
+
+    in_parallel(upload, [name for name in names if name != last])
+    upload(last)
+
+
+def _crc32c(local_path: str) -> int:
+    crc = 0
+    with open(local_path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            crc = google_crc32c.extend(crc, chunk)
+    return crc
+
+
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """`function` of each item, in order, by threads: most of a request's time is spent waiting."""
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:

@@ -126,7 +126,7 @@ def check_metadata(
             reason = " ".join(str(error).split())[:200]
             raise OrchardError(f"TFDS cannot read the dataset's metadata: {reason}") from error
         key = supervised_keys(task)[1]
-        label = info.features.get(key)
+        label = info.features[key] if key in info.features else None
         label = getattr(label, "feature", label)
         found = (info.name, str(info.version), list(getattr(label, "names", None) or []))
         wanted = (name, version, list(class_names))

@@ -138,7 +138,7 @@ def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
 
 
 def _reader(plan: Plan, rows: ShardRows) -> Callable[[int], bytes]:
-    """A function from a position to its file's bytes, checked against what the pre-flight saw."""
+    """From a position to its file's bytes, checked to be what the pre-flight saw."""
     source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
     spool = _spool(plan.spool_path) if plan.spool_path else b""
 
@@ -155,8 +155,8 @@ def _reader(plan: Plan, rows: ShardRows) -> Callable[[int], bytes]:
                 ) from problem
         if len(data) != size or google_crc32c.value(data) != rows.crc32c[position]:
             raise OrchardError(
-                f"row {rows.csv_rows[position]}, {rows.files[position]!r}: the file changed while the "
-                "dataset was being written; run the command again"
+                f"row {rows.csv_rows[position]}, {rows.files[position]!r}: the file changed while "
+                "the dataset was being written; run the command again"
             )
         return data
 

@@ -182,6 +182,26 @@ def make_directory(path: str) -> None:
             os.makedirs(path, exist_ok=True)
 
 
+def replace_tree(source_dir: str, path: str, last: str) -> None:
+    """Put a copy of a local directory at `path`, in place of what is there.
+
+    Locally it appears by a rename. On gs:// `last` is its last object: the file without which a
+    reader sees nothing, for instance `saved_model.pb`.
+    """
+    path = path.rstrip("/")
+    if is_gcs(path):
+        gcs.upload_tree(source_dir, path, last)
+        return
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with _told(path):
+        try:
+            shutil.copytree(source_dir, temporary)
+            remove_tree(path)
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
 def remove_tree(path: str) -> None:
     """Remove a directory, a prefix, a file or an object, with everything below; absent is fine."""
     if is_gcs(path):

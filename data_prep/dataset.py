@@ -1,0 +1,130 @@
+"""`CsvImages`: the same preparation as a TFDS builder.
+
+    from data_prep.dataset import CsvImages
+
+    Plants = CsvImages.define("plants", csv="train.csv", images_dir="images", folds=5)
+    builder = Plants(data_dir="tfds")
+    builder.download_and_prepare()
+    dataset = builder.as_dataset(split="fold0+fold1", as_supervised=True)
+
+In a module of its own, the definition is what `tfds build` takes.
+"""
+
+import os
+import sys
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_builder
+
+from data_prep import labels, metadata, prepare, storage
+from data_prep.config import PrepConfig
+from data_prep.errors import OrchardError
+from data_prep.manifest import FEATURES_FILE, load_manifest
+
+
+class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
+    """Base of the builders that `define` makes.
+
+    Preparing runs the engine of `data_prep.main`, which leaves the same bytes, resumes where it was
+    stopped and refuses to read what it did not finish; TFDS's own writer is not involved.
+    """
+
+    SETTINGS: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def define(
+        cls, name: str, *, csv: str, images_dir: str, version: str = "1.0.0", **settings: Any
+    ) -> type["CsvImages"]:
+        """A builder class, registered with TFDS under `name`.
+
+        Args:
+          name: as `--name` of `data_prep.main`.
+          csv: as `--csv`.
+          images_dir: as `--images_dir`.
+          version: as `--version`.
+          **settings: further fields of `data_prep.config.PrepConfig`.
+
+        Raises:
+          OrchardError: a setting is impossible, or TFDS has a dataset of that name.
+          ValueError: this process has defined that name already.
+        """
+        settings = {"csv": csv, "images_dir": images_dir, **settings}
+        try:
+            PrepConfig(name=name, version=version, data_dir="unknown", **settings)
+        except TypeError as error:
+            raise OrchardError(f"CsvImages.define({name!r}): {error}") from error
+        metadata.refuse_registered_name(name, {one.name for one in CsvImages.__subclasses__()})
+        class_name = "".join(part.capitalize() for part in name.split("_"))
+        body = {
+            "name": name,
+            "VERSION": tfds.core.Version(version),
+            "SETTINGS": settings,
+            # Whoever looks for the builder, `tfds build` among them, looks where it was defined.
+            "__module__": sys._getframe(1).f_globals.get("__name__", __name__),
+            "__doc__": f"The dataset {name!r} of {csv}.",
+        }
+        return type(class_name, (CsvImages,), body)
+
+    def config(self) -> PrepConfig:
+        """The settings with which this builder prepares."""
+        return PrepConfig(
+            name=self.name,
+            version=str(self.version),
+            data_dir=os.fspath(self.data_dir_root),
+            **self.SETTINGS,
+        )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        # A prepared dataset needs its CSV no more: it may be read on another machine.
+        data_dir = os.fspath(self.data_dir)
+        if storage.exists(storage.join(data_dir, FEATURES_FILE)):
+            source = load_manifest(data_dir)
+        else:
+            config = self.config()
+            source = labels.read_labels(config.csv, prepare.label_options(config))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=metadata.features(source.task, source.class_names),
+            supervised_keys=metadata.supervised_keys(source.task),
+        )
+
+    def download_and_prepare(
+        self,
+        *,
+        download_dir: str | None = None,
+        download_config: tfds.download.DownloadConfig | None = None,
+        file_format: str | None = None,
+        **unused: Any,
+    ) -> None:
+        """Prepare the dataset, unless it is there and undamaged.
+
+        Args:
+          download_dir: nothing is downloaded.
+          download_config: of it, `download_mode` says whether to replace what is there.
+          file_format: None or `tfrecord`.
+          **unused: TFDS's other options, which concern its own writer.
+
+        Raises:
+          OrchardError: as the command would print it.
+        """
+        del download_dir, unused
+        if file_format not in (None, "tfrecord", tfds.core.FileFormat.TFRECORD):
+            raise OrchardError(f"file_format={file_format}: only tfrecord can be written")
+        self._download_and_prepare(None, download_config)
+        self.info.read_from_directory(os.fspath(self.data_dir))
+
+    def _download_and_prepare(
+        self, dl_manager: object, download_config: tfds.download.DownloadConfig | None = None
+    ) -> None:
+        del dl_manager
+        settings = dict(self.SETTINGS)
+        if download_config is not None and download_config.download_mode.overwrite_dataset:
+            settings["overwrite"] = True
+        config = PrepConfig(
+            name=self.name,
+            version=str(self.version),
+            data_dir=os.fspath(self.data_dir_root),
+            **settings,
+        )
+        prepare.prepare(config, own_names={self.name})

@@ -1,0 +1,60 @@
+"""Re-check a published dataset end to end, or trace one of its images.
+
+    python -m data_prep.verify --dataset=DIR/plants/1.0.0
+    python -m data_prep.verify --dataset=DIR/plants/1.0.0 --id=Train_17 --output=Train_17.jpg
+
+Exit status 1 at the first damage found, which is named with its shard, record and id.
+"""
+
+from absl import flags, logging
+
+from data_prep import cli, storage
+from data_prep.audit import SplitReport, audit
+from data_prep.errors import OrchardError
+from data_prep.html import format_bytes
+from data_prep.trace import trace
+
+_DATASET = flags.DEFINE_string("dataset", "", "The dataset: DATA_DIR/NAME/VERSION, local or gs://")
+_ID = flags.DEFINE_string("id", "", "Tell where this image is and came from, instead of checking")
+_OUTPUT = flags.DEFINE_string("output", "", "With --id: write the image's JPEG to this file")
+_DECODE_CHECK = flags.DEFINE_bool("decode_check", False, "Decode every image, not its header only")
+_WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one a core", lower_bound=0)
+
+
+def main(argv: list[str]) -> int:
+    """Verify or trace, as the flags say."""
+    if len(argv) > 1:
+        raise OrchardError(f"{argv[1]!r} is no flag; write --flag=value")
+    if not _DATASET.value:
+        raise OrchardError("--dataset is required: DATA_DIR/NAME/VERSION")
+    if _OUTPUT.value and not _ID.value:
+        raise OrchardError("--output needs --id")
+    if _ID.value:
+        _trace()
+        return 0
+    # TFDS tells of every file that it reads.
+    logging.set_verbosity(logging.WARNING)
+    _print_table(audit(_DATASET.value, _WORKERS.value, _DECODE_CHECK.value))
+    depth = "every pixel decoded" if _DECODE_CHECK.value else "every image's header read"
+    print(f"undamaged: every byte checksummed, {depth}: {_DATASET.value}")
+    return 0
+
+
+def _trace() -> None:
+    found = trace(_DATASET.value, _ID.value)
+    for what, value in found.lines:
+        print(f"{what:14} {value}")
+    if _OUTPUT.value:
+        storage.write_bytes(_OUTPUT.value, found.jpeg)
+        print(f"{'written to':14} {_OUTPUT.value}")
+
+
+def _print_table(reports: list[SplitReport]) -> None:
+    print(f"{'split':12} {'shards':>7} {'records':>10} {'bytes':>12}")
+    for report in reports:
+        size = format_bytes(report.num_bytes)
+        print(f"{report.name:12} {report.shards:>7} {report.records:>10} {size:>12}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
