@@ -113,17 +113,17 @@ def train_rows(
 
     The arguments are those of `order.TrainOrder` and `input_pipeline.train_batches`.
     """
-    order.check_lanes(len(records), options)
-    share = order.host_lanes(options, batch_size, num_hosts, host)
+    order.check_hosts(batch_size, num_hosts)
+    per_lane = order.records_per_lane(len(records), options, batch_size)
     bounds = order.lane_bounds(len(records), options.lanes)
     lanes = _Lanes(records, options, seed, BlockReader(records, tolerant))
-    first_record = start_step * share.records_per_step
+    first_record = start_step * per_lane
 
     def lane_rows(lane, start, length):
         rows = lanes.rows(lane, start, length, first_record)
-        return rows.batch(share.records_per_step, drop_remainder=True)
+        return rows.batch(per_lane, drop_remainder=True)
 
-    own = np.arange(share.first, share.last)
+    own = np.array(order.host_lanes(options, num_hosts, host))
     rows = tf.data.Dataset.from_tensor_slices((own, bounds[own], np.diff(bounds)[own])).interleave(
         lane_rows,
         cycle_length=len(own),

@@ -89,4 +89,4 @@ def order_options(records: RecordTable, options: InputOptions, batch_size: int) 
         return options.order
     if reads_blocks(records, options):
         return order.block_options(len(records), records.num_bytes / len(records), batch_size)
-    return order.random_access_options(len(records), batch_size)
+    return order.random_access_options()

@@ -116,11 +116,7 @@ def eval_batches(
         Batches {"image": uint8 [b, height, width, 3], "target": float32 [b, num_classes],
         "weight": float32 [b], "index": int64 [b] (the gid)}, b = batch_size / num_hosts.
     """
-    if batch_size % num_hosts:
-        raise OrchardError(
-            f"evaluation: {num_hosts} hosts can't share a global batch of {batch_size} evenly; "
-            f"choose a batch that {num_hosts} divides"
-        )
+    order.check_hosts(batch_size, num_hosts)
     records = _near(records, options)
     per_host = batch_size // num_hosts
 

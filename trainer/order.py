@@ -8,10 +8,14 @@ reads:
    one).
 3. Inside a lane the records are shuffled within *windows*.
 
-A batch takes the same number of records from every lane, and a host owns a contiguous range of
-lanes, so the hosts' parts, one after the other, are the same global batch for any number of hosts.
-Lanes run on across epochs: every record comes exactly once an epoch, nothing is padded or dropped.
-With blocks and windows of one record the order is a uniform permutation.
+A batch takes the same number of records from every lane, lane after lane, and a host takes a
+contiguous part of the batch: the hosts' parts, one after the other, are the same global batch for
+any number of hosts. Lanes run on across epochs: every record comes exactly once an epoch, nothing
+is padded or dropped. (Lanes differ by one record, so after e epochs they are at most e records
+apart.)
+
+Blocks, windows and lanes serve readers that must read contiguously, each host its own lanes. Where
+any record can be read, one lane with blocks and windows of one record is a uniform permutation.
 
 Shuffling is a stable argsort of splitmix64 hashes: NumPy promises no stable `Generator.permutation`
 across its versions, and a hash can be computed anywhere, also in TensorFlow.
@@ -151,33 +155,47 @@ class EpochOrders:
         return future.result()
 
 
-@dataclass(frozen=True)
-class HostLanes:
-    """The lanes of one host of several, and how many records of a step each gives."""
+def check_hosts(batch_size: int, num_hosts: int) -> None:
+    """Raises OrchardError where the hosts can't share a batch evenly."""
+    if batch_size % num_hosts:
+        raise OrchardError(
+            f"{num_hosts} hosts can't share a global batch of {batch_size} evenly; choose a batch "
+            f"size that {num_hosts} divides"
+        )
 
-    first: int
-    last: int
-    records_per_step: int
 
-
-def host_lanes(options: OrderOptions, batch_size: int, num_hosts: int, host: int) -> HostLanes:
-    """Says which lanes a host reads.
+def records_per_lane(num_records: int, options: OrderOptions, batch_size: int) -> int:
+    """How many records of a batch a lane gives.
 
     Raises:
-        OrchardError: the lanes don't divide the batch, or the hosts don't divide the lanes.
+        OrchardError: the lanes don't divide the batch, or one would be empty.
     """
     if batch_size % options.lanes:
         raise OrchardError(
             f"order: {options.lanes} lanes don't divide the global batch of {batch_size}; "
             "choose lanes that do"
         )
+    if num_records < options.lanes:
+        raise OrchardError(
+            f"order: {options.lanes} lanes need as many records, received {num_records}; "
+            "choose a smaller batch or fewer lanes"
+        )
+    return batch_size // options.lanes
+
+
+def host_lanes(options: OrderOptions, num_hosts: int, host: int) -> range:
+    """Which lanes a host reads when each lane is read by one host alone.
+
+    Raises:
+        OrchardError: the hosts don't divide the lanes.
+    """
     if options.lanes % num_hosts:
         raise OrchardError(
-            f"order: {num_hosts} hosts can't share {options.lanes} lanes of a global batch of "
-            f"{batch_size} evenly; choose a batch size and lanes that {num_hosts} divides"
+            f"order: {num_hosts} hosts can't share {options.lanes} lanes evenly; choose a batch "
+            f"size that has a divisor up to 64 which {num_hosts} divides"
         )
     per_host = options.lanes // num_hosts
-    return HostLanes(host * per_host, (host + 1) * per_host, batch_size // options.lanes)
+    return range(host * per_host, (host + 1) * per_host)
 
 
 class TrainOrder:
@@ -202,20 +220,22 @@ class TrainOrder:
         num_hosts: int = 1,
         host: int = 0,
     ):
-        check_lanes(len(file_index), options)
+        check_hosts(batch_size, num_hosts)
+        per_lane = records_per_lane(len(file_index), options, batch_size)
         blocks = cut_blocks(file_index, options.block_records)
         self._orders = EpochOrders(lambda epoch: epoch_order(seed, epoch, blocks, options))
-        self._share = host_lanes(options, batch_size, num_hosts, host)
-        self._bounds = lane_bounds(len(file_index), options.lanes)
+        per_host = batch_size // num_hosts
+        in_batch = np.arange(host * per_host, (host + 1) * per_host)
+        bounds = lane_bounds(len(file_index), options.lanes)
+        lane = in_batch // per_lane
+        self._per_lane, self._in_lane = per_lane, in_batch % per_lane
+        self._starts, self._lengths = bounds[lane], np.diff(bounds)[lane]
 
     def step(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns (gids, epochs), int64 [batch / hosts] each, lane after lane."""
-        share = self._share
-        starts = self._bounds[share.first : share.last, None]
-        lengths = np.diff(self._bounds)[share.first : share.last, None]
-        stream = step * share.records_per_step + np.arange(share.records_per_step)
-        epochs = (stream // lengths).ravel()
-        positions = (starts + stream % lengths).ravel()
+        stream = step * self._per_lane + self._in_lane
+        epochs = stream // self._lengths
+        positions = self._starts + stream % self._lengths
         gids = np.empty(len(epochs), np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
@@ -223,35 +243,20 @@ class TrainOrder:
         return gids, epochs
 
 
-def check_lanes(num_records: int, options: OrderOptions) -> None:
-    """Raises OrchardError where a lane would be empty."""
-    if num_records < options.lanes:
-        raise OrchardError(
-            f"order: {options.lanes} lanes need as many records, received {num_records}; "
-            "choose a smaller batch or fewer lanes"
-        )
-
-
-def random_access_options(num_records: int, batch_size: int) -> OrderOptions:
-    """The order for records that can be read one by one: a uniform permutation, a record a lane.
-
-    A split smaller than the batch gets as many lanes as it can fill; then a batch spans epochs.
-    """
-    return OrderOptions(lanes=_largest_divisor(batch_size, num_records))
+def random_access_options() -> OrderOptions:
+    """The order for records that can be read one by one: a uniform permutation."""
+    return OrderOptions(lanes=1)
 
 
 def block_options(num_records: int, mean_record_bytes: float, batch_size: int) -> OrderOptions:
     """The order for reads in blocks of about 1 MiB, which an object store serves at full speed.
 
     The windows hold twice as many blocks as a batch has records: on data sorted by label a batch
-    then has nearly as many classes as a uniform shuffle gives it. 64 lanes suit up to 64 hosts.
+    then has nearly as many classes as a uniform shuffle gives it. 64 lanes suit up to 64 hosts; a
+    lane of a small split has 32 records or more, so that lanes stay nearly equal.
     """
     block_records = int(min(64, max(1, 2**20 // max(1, mean_record_bytes))))
-    lanes = _largest_divisor(batch_size, min(num_records, 64))
+    limit = max(1, min(64, num_records // 32))
+    lanes = next(lanes for lanes in range(limit, 0, -1) if batch_size % lanes == 0)
     window_records = max(block_records, 2 * batch_size * block_records // lanes)
     return OrderOptions(lanes, block_records, window_records)
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit` (1 where there is no other)."""
-    return next((d for d in range(min(number, limit), 0, -1) if number % d == 0), 1)
