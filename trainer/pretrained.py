@@ -82,10 +82,10 @@ def _load_model(path: str) -> keras.Model:
 
 def _features(model: keras.Model):
     """The tensor that enters the head: what is left after peeling head layers off the end."""
-    layers = list(model.layers)
+    features, layers = model.outputs[0], list(model.layers)
     while len(layers) > 1 and isinstance(layers[-1], _HEAD_LAYERS):
-        layers.pop()
-    return layers[-1].output
+        features = layers.pop().input
+    return features
 
 
 def _check_input(path: str, shape: tuple, height_px: int, width_px: int) -> None:
