@@ -10,8 +10,7 @@ The loaded object also has `class_names` (string [classes]), `task` (string) and
 (float32 [classes]: a class of a many-label task is named from its threshold on).
 """
 
-import os
-import shutil
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,18 +82,11 @@ class EnsembleModel(tf.Module):
 
 
 def save(model: EnsembleModel, path: str) -> None:
-    """Write the SavedModel; a local one appears whole, by a rename."""
+    """Write the SavedModel, which appears whole."""
     signatures = {"serving_default": model.serve, "images": model.images}
-    if storage.is_gcs(path):
-        tf.saved_model.save(model, path, signatures)
-        return
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        tf.saved_model.save(model, temporary, signatures)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
+        tf.saved_model.save(model, folder, signatures)
+        storage.replace_tree(folder, path, last="saved_model.pb")
 
 
 def _each(batch: tf.Tensor, spec: InputSpec, function) -> tf.Tensor:

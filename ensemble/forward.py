@@ -165,7 +165,7 @@ def _compute(members, caches, records, missing, batch_size, tta, strategy) -> No
         unsaved: list[tuple[np.ndarray, np.ndarray]] = []
         saved_at = time.monotonic()
         try:
-            for rows, logits in _steps(members, specs, batches, tta, strategy):
+            for rows, logits in run_members(members, specs, batches, tta, strategy):
                 if bar.n == 0:
                     bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
                 unsaved.append((rows, logits))
@@ -193,7 +193,7 @@ def _save(caches: Sequence[LogitsCache], unsaved: list[tuple[np.ndarray, np.ndar
         cache.add(rows, member_logits)
 
 
-def _steps(
+def run_members(
     members: Sequence[Member],
     specs: Sequence[InputSpec],
     batches: tf.data.Dataset,

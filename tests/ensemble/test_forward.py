@@ -86,7 +86,7 @@ def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatc
     root, dataset = world
     records, members = load_records(str(dataset), "test"), _members(root, "ab")
     whole = forward(members, records, str(tmp_path / "whole"), batch_size=4)
-    steps, seen = module._steps, []
+    steps, seen = module.run_members, []
 
     def killed_after_two(*args):
         for count, step in enumerate(steps(*args)):
@@ -94,7 +94,7 @@ def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatc
                 raise KeyboardInterrupt
             yield step
 
-    monkeypatch.setattr(module, "_steps", killed_after_two)
+    monkeypatch.setattr(module, "run_members", killed_after_two)
     cache_dir = str(tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt):
         forward(members, records, cache_dir, batch_size=4)
@@ -106,7 +106,7 @@ def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatc
             seen.extend(rows.tolist())
             yield rows, logits
 
-    monkeypatch.setattr(module, "_steps", watched)
+    monkeypatch.setattr(module, "run_members", watched)
     resumed = forward(members, records, cache_dir, batch_size=4)
     assert sorted(seen) == np.flatnonzero(~cache.done).tolist()
     np.testing.assert_allclose(resumed, whole, atol=1e-6)

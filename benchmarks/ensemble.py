@@ -1,0 +1,168 @@
+r"""One pass of the ensemble against its members' pure forward time, and against model.predict.
+
+    python -m benchmarks.ensemble [--dataset=DIR/NAME/VERSION --splits=test]
+
+Four networks of keras.applications with random weights, at four input sizes. Three timings over the
+same images, each after two warm-up batches (loading and tracing are not counted in any):
+
+    pure      each member's `images` signature on uint8 batches that lie in memory, summed
+    one pass  ensemble.forward: records read once, decoded and resized for each size, all members
+    predict   what one writes without this project: for each member a tf.data pipeline of decode and
+              resize with prefetch, and `keras_model.predict` on it, summed
+
+Without --dataset the images of examples/fashion_mnist are prepared into a temporary dataset.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+
+from data_prep import storage
+from ensemble.forward import image_batches, load_network, run_members
+from ensemble.members import load_members
+from trainer import export
+from trainer.network import NetworkOptions, build_network
+from trainer.records import RecordTable, load_records
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", "", "Dataset directory; default: Fashion-MNIST of examples/.")
+flags.DEFINE_string("splits", "test", "Splits to predict.")
+flags.DEFINE_integer("batch_size", 32, "Images a step.")
+flags.DEFINE_integer("repeats", 2, "Timings of each kind; the fastest counts.")
+
+_NETWORKS = (
+    ("mobilenet_v2", 96),
+    ("efficientnet_b0", 80),
+    ("resnet50_v2", 64),
+    ("densenet121", 72),
+)
+# The pass yields a batch when the next one has been started, so that two are over at the first.
+_WARM_UP_BATCHES = 2
+_EXAMPLES = os.path.join("examples", "fashion_mnist")
+
+
+def main(argv: list[str]) -> None:
+    """Print the three timings and their ratios."""
+    del argv
+    logging.set_verbosity(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = FLAGS.dataset or _prepare(folder)
+        records = load_records(dataset, FLAGS.splits)
+        paths = [_make_member(folder, records, *network) for network in _NETWORKS]
+        members, _ = load_members(paths)
+        batches = -(-len(records) // FLAGS.batch_size) - _WARM_UP_BATCHES
+        timings = {"pure": [], "one pass": [], "predict": []}
+        for _ in range(FLAGS.repeats):
+            timings["pure"].append(sum(_pure_seconds(member, batches) for member in members))
+            timings["one pass"].append(_one_pass_seconds(members, records))
+            timings["predict"].append(sum(_predict_seconds(m, records) for m in members))
+    best = {name: min(seconds) for name, seconds in timings.items()}
+    images = batches * FLAGS.batch_size
+    print(f"{images} images, {len(members)} members, {os.cpu_count()} cores")
+    for name, seconds in best.items():
+        print(
+            f"{name:<9} {seconds:7.2f} s  {images / seconds:7.1f} images/s  "
+            f"{seconds / best['pure']:.3f} x pure"
+        )
+
+
+def _prepare(folder: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "data_prep.main",
+        f"--csv={_EXAMPLES}/train.csv",
+        f"--images_dir={_EXAMPLES}/images",
+        f"--test_csv={_EXAMPLES}/test.csv",
+        "--name=fashion",
+        "--version=1.0.0",
+        f"--data_dir={folder}/data",
+    ]
+    subprocess.run(command, check=True)
+    return f"{folder}/data/fashion/1.0.0"
+
+
+def _make_member(folder: str, records: RecordTable, architecture: str, side_px: int) -> str:
+    """A run directory with random weights: enough of one to be a member."""
+    network = build_network(
+        NetworkOptions(architecture, len(records.class_names), side_px, side_px)
+    )
+    serving = export.ServingModule(
+        network, tuple(records.class_names), side_px, side_px, "squash", False
+    )
+    path = os.path.join(folder, architecture)
+    fingerprint = export.export(network, serving, path)
+    storage.write_json(
+        os.path.join(path, "run.json"),
+        {
+            "class_names": list(records.class_names),
+            "task": records.task,
+            "architecture": architecture,
+            "image_size_px": [side_px, side_px],
+            "resize": "squash",
+            "exact_decode": False,
+            "train_split": "none",
+            "eval_split": "none",
+            "dataset": {"fingerprint": records.fingerprint},
+            "member_fingerprint": fingerprint,
+        },
+    )
+    keras.backend.clear_session()
+    return path
+
+
+def _pure_seconds(member, num_batches: int) -> float:
+    network = tf.function(load_network(member))
+    size = (FLAGS.batch_size, member.input.height_px, member.input.width_px, 3)
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    network(images).numpy()
+    start = time.perf_counter()
+    for _ in range(num_batches):
+        network(images).numpy()
+    return time.perf_counter() - start
+
+
+def _one_pass_seconds(members, records: RecordTable) -> float:
+    specs = sorted({member.input for member in members}, key=lambda spec: spec.height_px)
+    everything = np.ones(len(records), bool)
+    batches = image_batches(records, everything, specs, FLAGS.batch_size)
+    steps = run_members(members, specs, batches, "none", tf.distribute.get_strategy())
+    next(steps)
+    start = time.perf_counter()
+    for _ in steps:
+        pass
+    return time.perf_counter() - start
+
+
+def _predict_seconds(member, records: RecordTable) -> float:
+    """A user's own loop: decode, resize, batch, prefetch, predict."""
+    size = (member.input.height_px, member.input.width_px)
+
+    def decode(record: tf.Tensor) -> tf.Tensor:
+        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+        jpeg = tf.io.parse_single_example(record, feature)["image"]
+        return tf.image.resize(tf.io.decode_jpeg(jpeg, channels=3), size)
+
+    model = keras.models.load_model(os.path.join(member.path, export.KERAS_FILE))
+    model.predict(np.zeros((FLAGS.batch_size, *size, 3), np.float32), verbose=0)
+    images = (
+        tf.data.TFRecordDataset(list(records.files))
+        .skip(_WARM_UP_BATCHES * FLAGS.batch_size)
+        .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(FLAGS.batch_size)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    start = time.perf_counter()
+    model.predict(images, verbose=0)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    app.run(main)
