@@ -90,14 +90,13 @@ def export(network: keras.Model, serving: ServingModule, output_dir: str) -> str
         tf.saved_model.save(serving, local, signatures=serving.signatures())
         keras_file = os.path.join(folder, KERAS_FILE)
         network.save(keras_file)
-        destination = storage.join(output_dir, SAVED_MODEL_DIR)
-        storage.remove_tree(destination)
         fingerprint = hashlib.sha256()
         for name in _files(local):
             with open(os.path.join(local, name), "rb") as file:
-                content = file.read()
-            fingerprint.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
-            storage.write_bytes(storage.join(destination, *name.split(os.sep)), content)
+                content = hashlib.sha256(file.read()).digest()
+            fingerprint.update(name.encode() + b"\0" + content)
+        destination = storage.join(output_dir, SAVED_MODEL_DIR)
+        storage.replace_tree(local, destination, last="saved_model.pb")
         with open(keras_file, "rb") as file:
             storage.write_bytes(storage.join(output_dir, KERAS_FILE), file.read())
     return fingerprint.hexdigest()

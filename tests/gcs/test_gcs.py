@@ -5,7 +5,7 @@ import google_crc32c
 import pytest
 
 from data_prep import gcs as client
-from data_prep import gcs_client
+from data_prep import gcs_client, storage
 from data_prep.errors import OrchardError
 from tests.gcs_server.conditions import Conditions
 
@@ -165,3 +165,22 @@ def test_a_service_that_keeps_failing_is_given_up_at_the_deadline(gcs, monkeypat
 def test_a_path_without_a_bucket_is_refused():
     with pytest.raises(OrchardError, match="gs:// names no bucket"):
         client.stat("gs://")
+
+
+def test_a_tree_replaces_another_and_its_last_file_is_never_there_alone(gcs, tmp_path):
+    for name in ("saved_model.pb", "old"):
+        client.write_bytes(gcs.path("m", name), SMALL)
+    (tmp_path / "variables").mkdir()
+    for name in ("saved_model.pb", "a", "variables/data"):
+        (tmp_path / name).write_bytes(name.encode())
+    gcs.take_log()
+    storage.replace_tree(str(tmp_path), gcs.path("m"), last="saved_model.pb")
+    changes = [
+        (entry["operation"], entry["path"].partition("/")[2])
+        for entry in gcs.take_log()
+        if entry["operation"] in ("upload", "delete")
+    ]
+    assert changes[0] == ("delete", "m/saved_model.pb")
+    assert changes[-1] == ("upload", "m/saved_model.pb")
+    assert set(gcs.objects()) == {"m/saved_model.pb", "m/a", "m/variables/data"}
+    assert gcs.read("m/variables/data") == b"variables/data"
