@@ -136,12 +136,12 @@ def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
     del rounds  # Counts, not times.
     from trainer.gcs_reads import read_options
 
-    csv = _photos(folder / "photos", 2000)
+    csv = _photos(folder / "photos", 1000)
     server.set_conditions(Conditions())
     subprocess.run(
         [
             *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
-            *(f"--images_dir={csv.parent}", "--version=1.0.0", "--shard_mb=32"),
+            *(f"--images_dir={csv.parent}", "--version=1.0.0", "--shard_mb=16"),
             f"--data_dir={server.path('tfds')}",
         ],
         check=True,
@@ -150,7 +150,7 @@ def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
         stderr=subprocess.DEVNULL,
     )
     size = sum(int(item["size"]) for name, item in server.objects().items() if "tfrecord" in name)
-    print(f"  {size / 1e6:.0f} MB in shards of 32 MB, batches of 64; GETs (MB) of epochs 0 and 1")
+    print(f"  {size / 1e6:.0f} MB in shards of 16 MB, batches of 64; GETs (MB) of epochs 0 and 1")
     for name, options in {
         "TensorFlow's defaults": {},
         "ours, larger than the memory": read_options(size, memory_bytes=size // 2),
@@ -185,7 +185,8 @@ def _count_epoch(server: GcsServer, options: dict[str, str], epochs: int) -> tup
     subprocess.run(
         [sys.executable, "-c", _EPOCHS, server.path("tfds/photos/1.0.0"), str(epochs)],
         check=True,
-        env=server.process_env(TF_CPP_MIN_LOG_LEVEL="3", **options),
+        env=server.process_env(**options),
+        stderr=subprocess.DEVNULL,
     )
     gets = [
         entry["bytes_out"]

@@ -13,10 +13,11 @@ import psutil
 _BLOCK_SIZE = "GCS_READ_CACHE_BLOCK_SIZE_MB"
 _CACHE_SIZE = "GCS_READ_CACHE_MAX_SIZE_MB"
 _MIB = 1 << 20
-# A block of the training order has at most 1 MiB (`order.block_options`); with the frames of its
-# records it is a little more, so that two requests would be needed at 1.
-_UNCACHED_BLOCK_MIB = 2
-_CACHED_BLOCK_MIB = 16
+# Of a dataset that fits into the cache every byte is wanted: few large requests.
+_LARGE_BLOCK_MIB = 16
+# Of a larger one a request takes no more than a block of the training order
+# (`order.block_options`), which is cut into the windows of several moments: hence the cache.
+_SMALL_BLOCK_MIB = 1
 # The rest is left to decoding and to the network's process.
 _MEMORY_PART = 0.4
 
@@ -24,18 +25,15 @@ _MEMORY_PART = 0.4
 def read_options(dataset_bytes: int, memory_bytes: int) -> dict[str, str]:
     """The environment variables of TensorFlow's gs:// file system.
 
-    A dataset that fits into the cache is asked for once, in large requests; a larger one in
-    requests of the size of a block, every epoch anew.
-
     Args:
         dataset_bytes: size of all shards that the process reads.
         memory_bytes: what may be used; the cache takes no more than it needs and at most 40 %.
     """
     # A block at the end of each file is partly empty, and counts whole.
-    needed_mib = math.ceil(1.1 * dataset_bytes / _MIB) + 4 * _CACHED_BLOCK_MIB
-    if needed_mib > _MEMORY_PART * memory_bytes / _MIB:
-        return {_BLOCK_SIZE: str(_UNCACHED_BLOCK_MIB), _CACHE_SIZE: "0"}
-    return {_BLOCK_SIZE: str(_CACHED_BLOCK_MIB), _CACHE_SIZE: str(needed_mib)}
+    needed_mib = math.ceil(1.1 * dataset_bytes / _MIB) + 4 * _LARGE_BLOCK_MIB
+    room_mib = int(_MEMORY_PART * memory_bytes / _MIB)
+    block_mib = _LARGE_BLOCK_MIB if needed_mib <= room_mib else _SMALL_BLOCK_MIB
+    return {_BLOCK_SIZE: str(block_mib), _CACHE_SIZE: str(min(needed_mib, room_mib))}
 
 
 def set_read_options(dataset_bytes: int) -> None:

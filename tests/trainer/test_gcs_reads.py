@@ -13,9 +13,9 @@ def test_a_dataset_that_fits_is_cached_whole_and_read_in_large_blocks():
     assert 10 * 1024 < int(options[CACHE]) < 12 * 1024
 
 
-def test_a_dataset_that_does_not_fit_is_read_block_by_block_and_not_cached():
+def test_a_dataset_that_does_not_fit_is_read_block_by_block():
     options = read_options(dataset_bytes=50 * GIB, memory_bytes=100 * GIB)
-    assert options == {BLOCK: "2", CACHE: "0"}
+    assert options == {BLOCK: "1", CACHE: str(40 * 1024)}
 
 
 def test_the_cache_never_takes_most_of_the_memory():
