@@ -112,7 +112,8 @@ def differences(before: Snapshot, now: Snapshot) -> list[str]:
 
 
 def _row_differences(before: Snapshot, now: Snapshot) -> list[str]:
-    both = _frame(before).join(_frame(now), how="outer", lsuffix="_before", rsuffix="_now")
+    old, new = _frame(before).add_suffix("_before"), _frame(now).add_suffix("_now")
+    both = old.join(new, how="outer")
     came, went = both["sha256_before"].isna(), both["sha256_now"].isna()
     stayed = ~came & ~went
     content = stayed & (both["sha256_before"] != both["sha256_now"])

@@ -142,6 +142,8 @@ def _exif_orientation(data: bytes) -> int | None:
 
 
 def _inspect_with_pillow(data: bytes) -> ImageFacts:
+    if _is_cut(data):
+        return _refuse("truncated image", f"no end in {len(data)} bytes; the file was cut")
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind, mode, frames = image.format, image.mode, getattr(image, "n_frames", 1)
@@ -162,6 +164,13 @@ def _inspect_with_pillow(data: bytes) -> ImageFacts:
     if kind == "PNG" and data[24:25] == b"\x10":
         return _refuse("16-bit image", "PNG with 16 bits a sample; save it with 8", kind)
     return ImageFacts(kind, width, height, 1, REENCODE)
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether the end of a PNG or WebP file is missing."""
+    if data[:8] == _PNG:
+        return b"IEND" not in data[-64:]
+    return int.from_bytes(data[4:8], "little") + 8 > len(data)
 
 
 def _target_size(width: int, height: int, options: ImageOptions) -> tuple[int, int]:
@@ -250,7 +259,7 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
 def decode_problem(data: bytes) -> str | None:
     """Decode every pixel; what is wrong with them, or None."""
     try:
-        if data[:2] == _SOI and simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
+        if data[:2] == _SOI and simplejpeg.decode_jpeg_header(data)[2] in ("Gray", "YCbCr", "RGB"):
             simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
         else:
             _decode_with_pillow(data)

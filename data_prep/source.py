@@ -20,8 +20,8 @@ class SourceProblem(Exception):
 
 def file_name(image_id: str, extension: str) -> str:
     """The file of an id: the id itself when it ends like an image file, else with `extension`."""
-    named = image_id.lower().endswith((*_EXTENSIONS, extension.lower() or _EXTENSIONS))
-    return image_id if named else image_id + extension
+    endings = (*_EXTENSIONS, extension.lower()) if extension else _EXTENSIONS
+    return image_id if image_id.lower().endswith(endings) else image_id + extension
 
 
 class ImageSource:

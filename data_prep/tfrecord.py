@@ -1,7 +1,7 @@
 """TFRecord frames and `tf.train.Example` messages without TensorFlow.
 
-The bytes are those of `tf.io.TFRecordWriter` and of `tf.train.Example` serialized with its features
-in the order of their names.
+Frames are those of `tf.io.TFRecordWriter` to the byte; messages parse as `tf.train.Example` and
+have their features in the order of their names, which protobuf itself leaves open.
 Formats: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details and
 tensorflow/core/example/example.proto.
 """

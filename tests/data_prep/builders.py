@@ -1,0 +1,88 @@
+"""Small inputs for the tests: images of chosen kinds, and CSVs that name them."""
+
+import csv
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from data_prep.config import PrepConfig
+from data_prep.prepare import prepare
+
+CLASSES = ("bag", "coat", "shirt")
+
+
+def pixels(seed, height=24, width=32, grey=False):
+    """A smooth random picture: noise of a few pixels, enlarged."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
+    image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image.convert("L"))[:, :, None] if grey else np.asarray(image)
+
+
+def jpeg(seed=0, height=24, width=32, grey=False, quality=92):
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels(seed, height, width, grey)),
+        quality=quality,
+        colorspace="GRAY" if grey else "RGB",
+        colorsubsampling="Gray" if grey else "420",
+    )
+
+
+def pillow_bytes(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def rotated_jpeg(orientation, seed=0, height=24, width=32):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(pixels(seed, height, width))
+    return pillow_bytes(image, "JPEG", quality=95, exif=exif)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return str(path)
+
+
+def make_input(folder, rows=12, test_rows=3):
+    """A folder `images`, a `train.csv` of shape name and a `test.csv`: their paths as settings."""
+    images = Path(folder) / "images"
+    images.mkdir(parents=True)
+    train = [f"a{row:03d}" for row in range(rows)]
+    test = [f"t{row:03d}" for row in range(test_rows)]
+    for seed, image_id in enumerate(train + test):
+        (images / f"{image_id}.jpg").write_bytes(jpeg(seed, 20 + seed % 5, 30, grey=seed % 4 == 0))
+    labels = [(image_id, CLASSES[at % len(CLASSES)]) for at, image_id in enumerate(train)]
+    return {
+        "csv": write_csv(Path(folder) / "train.csv", [("image_id", "label"), *labels]),
+        "test_csv": write_csv(
+            Path(folder) / "test.csv", [("image_id",), *((image_id,) for image_id in test)]
+        ),
+        "images_dir": str(images),
+    }
+
+
+def config(data_dir, **settings):
+    defaults = {"name": "clothes", "version": "1.0.0", "workers": 2}
+    return PrepConfig(**{**defaults, "data_dir": str(data_dir), **settings})
+
+
+def run(data_dir, **settings):
+    """Prepare; the dataset's directory and the lines that were said."""
+    said = []
+    return prepare(config(data_dir, **settings), said.append), said
+
+
+def digests(directory):
+    """SHA-256 of every file in a dataset but the one whose bytes may differ."""
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(Path(directory).iterdir())
+        if file.name != "run_log.json"
+    }
