@@ -1,13 +1,12 @@
 """TrainConfig as absl flags, for the commands that take one (`main`, `preflight`)."""
 
-import dataclasses
 import importlib.resources
 from collections.abc import Callable
 
 from absl import flags
 
 from data_prep.errors import OrchardError
-from trainer.config import TrainConfig
+from trainer.config import EXCLUSIVE_FLAGS, TrainConfig, config_of_flags, flag_fields
 
 _DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,
@@ -17,22 +16,22 @@ _DEFINE: dict[type, Callable] = {
 }
 
 
-def define_flags() -> None:
-    """Define --recipe and one flag for each field of TrainConfig."""
-    flags.DEFINE_string("recipe", "", f"Defaults for the other flags: {', '.join(recipes())}.")
-    for field in dataclasses.fields(TrainConfig):
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define --recipe and one flag for each field of TrainConfig and its augmentation."""
+    names = ", ".join(recipes())
+    flags.DEFINE_string("recipe", "", f"Defaults for the other flags: {names}.", values)
+    for field in flag_fields():
         help_text, choices = field.metadata["help"], field.metadata["choices"]
         if choices:
             help_text = f"{help_text} {'|'.join(c for c in choices if c)}."
-        _DEFINE[field.type](field.name, field.default, help_text)
+        _DEFINE[field.type](field.name, field.default, help_text, flag_values=values)
 
 
 def config_from_flags(values: flags.FlagValues) -> TrainConfig:
     """The TrainConfig of parsed flags; a flag on the command line beats the recipe."""
     if values.recipe:
         _apply_recipe(values, values.recipe)
-    names = [field.name for field in dataclasses.fields(TrainConfig)]
-    return TrainConfig(**{name: values[name].value for name in names})
+    return config_of_flags({field.name: values[field.name].value for field in flag_fields()})
 
 
 def recipes() -> list[str]:
@@ -49,4 +48,9 @@ def _apply_recipe(values: flags.FlagValues, recipe: str) -> None:
     for line in text.splitlines():
         if line.startswith("--"):
             name, _, value = line[2:].partition("=")
-            values.set_default(name, value)
+            if not any(values[other].present for other in _other_ways_to_say(name)):
+                values.set_default(name, value)
+
+
+def _other_ways_to_say(name: str) -> list[str]:
+    return [b if name == a else a for a, b in EXCLUSIVE_FLAGS if name in (a, b)]

@@ -12,8 +12,15 @@ from typing import Any
 
 from data_prep.errors import OrchardError
 from trainer import architectures, metrics, schedules
+from trainer.augment_options import AugmentOptions
 
 SCHEMA_VERSION = 1
+# Two ways to say one thing.
+EXCLUSIVE_FLAGS = (
+    ("batch_size", "batch_size_per_replica"),
+    ("learning_rate", "learning_rate_per_replica"),
+    ("warmup_epochs", "warmup_steps"),
+)
 
 
 def _flag(default: Any, help_text: str, choices: tuple = (), kind: str = "result") -> Any:
@@ -58,8 +65,17 @@ class TrainConfig:
     resize: str = _flag("squash", "How an image meets --image_size.", ("squash", "crop", "pad"))
     exact_decode: bool = _flag(False, "Decode JPEGs at full scale before every resize.")
 
-    # Augmentation (applied on the device, drawn from seed, epoch and record).
-    flips: str = _flag("horizontal", "Random flips.", ("none", "horizontal", "both"))
+    # Reading.
+    reader: str = _flag(
+        "auto", "How records are read: each has an order of its own.", ("auto", "local", "block")
+    )
+    cache: str = _bookkeeping("none", "ram: hold the encoded files in memory.", ("none", "ram"))
+    cache_dir: str = _bookkeeping("", "Local directory for a verified copy of the shards.")
+    on_bad_record: str = _flag("fail", "What a damaged record does.", ("fail", "skip"))
+    threads: int = _bookkeeping(0, "Decoding threads; 0: one a core.")
+
+    # Augmentation, drawn from (seed, epoch, record); each of its fields is a flag.
+    augment: AugmentOptions = field(default=AugmentOptions(), metadata={"kind": "nested"})
 
     # Length and batch.
     epochs: float = _flag(10.0, "Passes over the training records.")
@@ -147,9 +163,9 @@ class TrainConfig:
         _require_ranges(self)
         architectures.check_architecture(self.architecture)
         architectures.check_preprocessing(self.preprocessing)
-        _exclusive(self, "batch_size", "batch_size_per_replica")
-        _exclusive(self, "learning_rate", "learning_rate_per_replica")
-        _exclusive(self, "warmup_epochs", "warmup_steps")
+        for a, b in EXCLUSIVE_FLAGS:
+            if getattr(self, a) and getattr(self, b):
+                raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
         if not (self.batch_size or self.batch_size_per_replica):
             raise OrchardError("say how many images a step takes: --batch_size=64")
         if self.fold and (self.train_split or self.eval_split):
@@ -194,6 +210,17 @@ class TrainConfig:
             raise OrchardError(f"--architecture={self.architecture} needs --image_size")
         return side, side
 
+    def flags(self) -> dict[str, Any]:
+        """The value of every flag, by name."""
+        return {name: getattr(owner, name) for owner, name in self._flag_owners()}
+
+    def _flag_owners(self):
+        for f in dataclasses.fields(self):
+            if f.metadata["kind"] != "nested":
+                yield self, f.name
+        for f in dataclasses.fields(self.augment):
+            yield self.augment, f.name
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
         return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
@@ -210,6 +237,10 @@ class TrainConfig:
                 f"config.json is of another version of this program (schema {version}, fields "
                 f"{strange}); go on with that version, or start a new --run_dir"
             )
+        try:
+            values["augment"] = AugmentOptions(**values["augment"])
+        except TypeError as error:
+            raise OrchardError(f"config.json is of another version: {error}") from None
         return cls(**values)
 
 
@@ -221,18 +252,38 @@ def parse_image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def changed_result_flags(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Names of the fields that differ and alter the result by themselves."""
+def flag_fields() -> list[dataclasses.Field]:
+    """The fields that are flags, those of the augmentation included."""
+    own = [f for f in dataclasses.fields(TrainConfig) if f.metadata["kind"] != "nested"]
+    return own + list(dataclasses.fields(AugmentOptions))
+
+
+def config_of_flags(values: dict[str, Any]) -> TrainConfig:
+    """The inverse of `TrainConfig.flags`."""
+    names = {f.name for f in dataclasses.fields(AugmentOptions)}
+    augment = AugmentOptions(**{name: values[name] for name in names})
+    own = {name: value for name, value in values.items() if name not in names}
+    return TrainConfig(**own, augment=augment)
+
+
+def changed_result_flags(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, Any]]:
+    """(name, old value, new value) of the flags that differ and alter the result by themselves."""
+    before, after = old.flags(), new.flags()
     return [
-        f.name
-        for f in dataclasses.fields(TrainConfig)
-        if f.metadata["kind"] == "result" and getattr(old, f.name) != getattr(new, f.name)
+        (f.name, before[f.name], after[f.name])
+        for f in flag_fields()
+        if f.metadata.get("kind", "result") == "result" and before[f.name] != after[f.name]
     ]
+
+
+def name_changes(changes: list[tuple[str, Any, Any]]) -> str:
+    """The changes in words."""
+    return "; ".join(f"--{name} was {old!r}, now {new!r}" for name, old, new in changes)
 
 
 def _require_choices(config: TrainConfig) -> None:
     for f in dataclasses.fields(config):
-        value, choices = getattr(config, f.name), f.metadata["choices"]
+        value, choices = getattr(config, f.name), f.metadata.get("choices")
         if choices and value not in choices:
             names = ", ".join(c for c in choices if c)
             raise OrchardError(f"--{f.name}={value} must be one of {names}")
@@ -287,8 +338,3 @@ def _require_ranges(config: TrainConfig) -> None:
             raise OrchardError(f"--{name}={value} must be {bounds}")
     if not (config.dataset and config.run_dir and config.architecture):
         raise OrchardError("--dataset, --run_dir and --architecture are needed")
-
-
-def _exclusive(config: TrainConfig, a: str, b: str) -> None:
-    if getattr(config, a) and getattr(config, b):
-        raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")

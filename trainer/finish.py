@@ -11,7 +11,7 @@ import tensorflow as tf
 from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer import checkpoint, export, report
-from trainer.config import TrainConfig, changed_result_flags
+from trainer.config import TrainConfig, changed_result_flags, name_changes
 from trainer.logits import Logits, load_logits, save_logits
 from trainer.plan import NO_SPLIT
 from trainer.records import RecordTable, load_records
@@ -27,15 +27,11 @@ def is_finished(config: TrainConfig) -> bool:
     if not storage.exists(path):
         return False
     done = TrainConfig.from_json(storage.read_json(path)["config"])
-    changed = changed_result_flags(done, config)
-    if changed:
-        listed = ", ".join(
-            f"--{name} was {getattr(done, name)!r}, now {getattr(config, name)!r}"
-            for name in changed
-        )
+    changes = changed_result_flags(done, config)
+    if changes:
         raise OrchardError(
-            f"{config.run_dir} holds a finished training with other flags: {listed}. Use another "
-            "--run_dir"
+            f"{config.run_dir} holds a finished training with other flags: "
+            f"{name_changes(changes)}. Use another --run_dir"
         )
     return True
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from data_prep import html, storage
 from trainer import metrics
+from trainer.config import TrainConfig, flag_fields
 from trainer.logits import Logits
 from trainer.progress import read_metrics
 from trainer.records import RecordTable
@@ -173,11 +174,6 @@ def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
 
 
 def _changed_settings(config: dict[str, Any]) -> str:
-    from trainer.config import TrainConfig
-
-    defaults = {f.name: f.default for f in TrainConfig.__dataclass_fields__.values()}
-    return "\n".join(
-        f"--{name}={value}"
-        for name, value in config.items()
-        if name in defaults and value != defaults[name]
-    )
+    defaults = {field.name: field.default for field in flag_fields()}
+    flags = TrainConfig.from_json(config).flags()
+    return "\n".join(f"--{n}={value}" for n, value in flags.items() if value != defaults[n])

@@ -13,7 +13,7 @@ from absl import logging
 from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer import checkpoint
-from trainer.config import TrainConfig, changed_result_flags
+from trainer.config import TrainConfig, changed_result_flags, name_changes
 from trainer.interruption import same_on_all_workers
 from trainer.progress import Reporter
 from trainer.run import Run, save_network_graph
@@ -73,10 +73,7 @@ def meta(run: Run) -> dict[str, Any]:
 
 def _check_same_training(run: Run, saved: checkpoint.Checkpoint) -> None:
     old = TrainConfig.from_json(saved.meta["config"])
-    changes = [
-        (name, getattr(old, name), getattr(run.config, name))
-        for name in changed_result_flags(old, run.config)
-    ]
+    changes = changed_result_flags(old, run.config)
     now = run.resolved()
     changes += [
         (name, value, now.get(name))
@@ -84,9 +81,9 @@ def _check_same_training(run: Run, saved: checkpoint.Checkpoint) -> None:
         if value != now.get(name)
     ]
     if changes:
-        listed = "; ".join(f"--{name} was {old!r}, now {new!r}" for name, old, new in changes)
         raise OrchardError(
-            f"{run.config.run_dir} holds a training with other flags: {listed}. Use those again, "
+            f"{run.config.run_dir} holds a training with other flags: "
+            f"{name_changes(changes)}. Use those again, "
             "or another --run_dir"
         )
     before, after = saved.meta["dataset"]["fingerprint"], run.train_records.fingerprint

@@ -96,14 +96,20 @@ class Run:
             "image_size": f"{config.height_px}x{config.width_px}",
             "precision": accelerators.precision_policy(config, self.accelerator.kind),
             "best_metric": self.best_metric,
+            "order": str(self._order),
         }
+
+    @property
+    def _order(self) -> order.OrderOptions:
+        options = input_options(self.config)
+        return input_pipeline.order_options(self.train_records, options, self.plan.batch_size)
 
     def batch_ids(self, step: int) -> list[str]:
         """Ids of the training records of a step, over all hosts."""
         records, batch_size = self.train_records, self.plan.batch_size
         gids, _ = order.TrainOrder(
             records.file_index,
-            order.random_access_options(len(records), batch_size),
+            self._order,
             batch_size=batch_size,
             seed=self.config.seed,
         ).step(step)
@@ -146,9 +152,7 @@ class Run:
         """An iterator over this process's training batches from `start_step` on."""
         return iter(
             distribute(
-                lambda: self._batches(
-                    self.config.seed, start_step, num_steps, augment_options(self.config)
-                ),
+                lambda: self._batches(self.config.seed, start_step, num_steps, self.config.augment),
                 self.accelerator,
             )
         )
@@ -283,20 +287,20 @@ def input_options(config: TrainConfig) -> input_pipeline.InputOptions:
         width_px=config.width_px,
         resize=config.resize,
         exact_decode=config.exact_decode,
+        reader=config.reader,
+        cache=config.cache,
+        cache_dir=config.cache_dir,
+        on_bad_record=config.on_bad_record,
+        threads=config.threads,
     )
 
 
-def augment_options(config: TrainConfig) -> augment.AugmentOptions:
-    """How training images are varied."""
-    return augment.AugmentOptions(flips=config.flips)
-
-
 def _device_augment(config: TrainConfig):
-    options = augment_options(config)
+    options = config.augment
 
     def apply(batch):
         images = augment.apply(batch["image"], batch["augment"], options)
-        return augment.mix(images, batch["target"], batch["augment"], options)
+        return augment.mix(images, batch["target"], batch["augment"], options, batch["weight"])
 
     return apply
 

@@ -8,6 +8,7 @@ from absl import flags
 
 from data_prep import cli, storage
 from data_prep.errors import OrchardError
+from trainer.config import TrainConfig
 
 _RUNS_DIR = flags.DEFINE_string("runs_dir", "", "Folder of run directories, at any depth.")
 _OUTPUT = flags.DEFINE_string("output", "", "CSV to write; default: RUNS_DIR/summary.csv.")
@@ -65,7 +66,7 @@ def _walk(folder: str, name: str) -> list[dict[str, Any]]:
 def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
     values = {"run": name, **{key: run[key] for key in _FIRST_COLUMNS[1:]}}
     values["image_size_px"] = "x".join(str(side) for side in run["image_size_px"])
-    return {**values, **run["scores"], "config": run["config"]}
+    return {**values, **run["scores"], "config": TrainConfig.from_json(run["config"]).flags()}
 
 
 if __name__ == "__main__":

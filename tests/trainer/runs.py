@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from tests.trainer.datasets import jpeg, write_dataset
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, flag_fields
 
 NUM_CLASSES = 3
 
@@ -69,11 +69,8 @@ def config(dataset: str, backbone: str, run_dir, **changes) -> TrainConfig:
 
 def command(config: TrainConfig) -> list[str]:
     """The command line of a config: only what differs from the defaults."""
-    changed = [
-        f"--{f.name}={getattr(config, f.name)}"
-        for f in dataclasses.fields(config)
-        if getattr(config, f.name) != f.default
-    ]
+    values = config.flags()
+    changed = [f"--{f.name}={values[f.name]}" for f in flag_fields() if values[f.name] != f.default]
     return [sys.executable, "-m", "trainer.main", *changed]
 
 

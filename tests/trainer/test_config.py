@@ -4,7 +4,7 @@ import json
 import pytest
 
 from data_prep.errors import OrchardError
-from trainer.config import TrainConfig, changed_result_flags, parse_image_size
+from trainer.config import TrainConfig, changed_result_flags, flag_fields, parse_image_size
 
 _NEEDED = {"dataset": "d", "run_dir": "r", "architecture": "mobilenet_v2", "batch_size": 8}
 
@@ -67,9 +67,11 @@ def test_only_flags_that_alter_the_result_count_as_changes():
     old = _config()
     moved = dataclasses.replace(old, run_dir="elsewhere", max_minutes=5.0, log_every_steps=1)
     assert changed_result_flags(old, moved) == []
-    assert changed_result_flags(old, dataclasses.replace(old, dropout=0.5)) == ["dropout"]
+    assert changed_result_flags(old, dataclasses.replace(old, dropout=0.5)) == [
+        ("dropout", 0.0, 0.5)
+    ]
 
 
 def test_every_field_explains_itself():
-    for field in dataclasses.fields(TrainConfig):
+    for field in flag_fields():
         assert field.metadata["help"].endswith("."), field.name
