@@ -112,7 +112,7 @@ def _networks(shape: tuple[int, int]) -> dict[str, list]:
 
 def _train_networks(train, labels, test, seed):
     """Out-of-fold and test logits: float32 [networks, rows, classes] each."""
-    num_classes = labels.max() + 1
+    num_classes = int(labels.max()) + 1
     names = list(_networks(train.shape[1:]))
     held_out = np.zeros((len(names), len(train), num_classes), np.float32)
     on_test = np.zeros((len(names), len(test), num_classes), np.float32)

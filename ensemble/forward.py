@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.errors import OrchardError
 from ensemble import tta as views
 from ensemble.cache import LogitsCache
-from ensemble.members import InputSpec, Member
+from ensemble.members import InputSpec, Member, check_contents
 from trainer.decode import decode_image
 from trainer.records import RecordTable
 
@@ -75,7 +75,11 @@ def load_network(member: Member) -> Callable[[tf.Tensor], tf.Tensor]:
     """The member's function from uint8 [batch, height, width, 3] to float32 logits.
 
     Load it under the scope of the strategy that will run it.
+
+    Raises:
+        OrchardError: its files are not those that its run exported, or cannot be loaded.
     """
+    check_contents(member)
     loaded = load_saved_model(member.saved_model_dir, f"member {member.path}")
     if "images" not in loaded.signatures:
         raise OrchardError(

@@ -4,9 +4,11 @@ A member is one run directory of the trainer. A network is one entry of `--membe
 own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which share its weight.
 """
 
+import hashlib
+import os
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from data_prep import storage
@@ -99,6 +101,37 @@ def check_dataset(
                 f"{member.dataset_fingerprint[:12]}, but --dataset has {fingerprint[:12]}; give "
                 "the dataset it was trained on, or --allow_other_dataset to predict new images"
             )
+
+
+def check_contents(member: Member) -> None:
+    """Refuse a SavedModel whose files are not those that its run exported."""
+    found = fingerprint(member.saved_model_dir)
+    if found != member.fingerprint:
+        raise OrchardError(
+            f"member {member.path}: the files of its saved_model are not those that run.json "
+            f"describes (fingerprint {found[:12]}, not {member.fingerprint[:12]}): damaged or "
+            "replaced; export it again"
+        )
+
+
+def fingerprint(saved_model_dir: str) -> str:
+    """SHA-256, in hex, over the names and contents of a SavedModel's files, as the trainer's."""
+    digest = hashlib.sha256()
+    for name in sorted(_files(saved_model_dir)):
+        content = storage.read_bytes(storage.join(saved_model_dir, name))
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _files(folder: str, prefix: str = "") -> Iterator[str]:
+    for name in storage.list_names(storage.join(folder, prefix)):
+        below = list(_files(folder, f"{prefix}{name}/"))
+        # An empty folder has neither children nor content, as object stores know none.
+        yield from below or ([] if _is_folder(folder, prefix + name) else [prefix + name])
+
+
+def _is_folder(folder: str, name: str) -> bool:
+    return not storage.is_gcs(folder) and os.path.isdir(storage.join(folder, name))
 
 
 def _expand(path: str) -> list[str]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from data_prep import manifest, storage, tfrecord
 from data_prep.manifest import Manifest, ShardInfo, SplitInfo
+from ensemble.members import fingerprint
 
 CLASS_NAMES = ("rust", "scab", "healthy")
 _COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
@@ -56,12 +57,12 @@ def make_dataset(
             shards.append(_write_shard(path, name, split, shard, part, targets, stored, rows))
         counts = tuple(np.maximum(stored, 0).sum(axis=0).tolist())
         infos[split] = SplitInfo(tuple(shards), split not in unlabelled, counts)
-    fingerprint = hashlib.sha256(f"{splits}{task}{seed}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{splits}{task}{seed}".encode()).hexdigest()
     value = Manifest(
         manifest.SCHEMA_VERSION,
         "leaves",
         "1.0.0",
-        fingerprint,
+        identity,
         task,
         CLASS_NAMES,
         infos,
@@ -162,7 +163,6 @@ def make_member(
         str(path / "saved_model"),
         {"serving_default": net.from_jpeg, "images": net.from_images},
     )
-    name = f"member-{path}-{seed}-{size}-{noise}"
     record = {
         "schema_version": 1,
         "class_names": list(class_names),
@@ -178,7 +178,7 @@ def make_member(
             "path": str(dataset),
             "fingerprint": json.loads((dataset / "manifest.json").read_text())["fingerprint"],
         },
-        "member_fingerprint": hashlib.sha256(name.encode()).hexdigest(),
+        "member_fingerprint": fingerprint(str(path / "saved_model")),
     }
     if eval_logits and eval_split:
         _write_eval_logits(path, dataset, eval_split, net, size, resize)

@@ -4,8 +4,8 @@ import tensorflow as tf
 
 from data_prep.errors import OrchardError
 from ensemble.cache import LogitsCache
-from ensemble.forward import forward
-from ensemble.members import load_members
+from ensemble.forward import forward, load_saved_model
+from ensemble.members import fingerprint, load_members
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
 from trainer.decode import decode_image
 from trainer.records import load_records
@@ -160,13 +160,32 @@ def test_logits_that_are_not_finite_are_refused_and_not_kept(world, tmp_path):
 def test_a_damaged_saved_model_is_one_line(world, tmp_path):
     root, dataset = world
     make_member(tmp_path / "broken", dataset)
-    model = tmp_path / "broken" / "saved_model" / "saved_model.pb"
-    model.write_bytes(model.read_bytes()[:100])
+    model = tmp_path / "broken" / "saved_model"
     members = load_members([str(tmp_path / "broken")])[0]
     records = load_records(str(dataset), "test")
-    with pytest.raises(OrchardError, match="cannot be loaded") as caught:
+    weights = next(model.glob("variables/*.data*"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1  # one bit, which TensorFlow would load without a word
+    weights.write_bytes(content)
+    with pytest.raises(OrchardError, match="not those that run.json describes"):
         forward(members, records, str(tmp_path / "cache"), batch_size=8)
+    (model / "saved_model.pb").write_bytes(b"cut")
+    with pytest.raises(OrchardError, match="cannot be loaded") as caught:
+        load_saved_model(str(model), "member broken")
     assert "\n" not in str(caught.value)
+
+
+def test_the_fingerprint_is_the_trainers(tmp_path):
+    import keras
+
+    from trainer import export
+
+    network = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
+    serving = export.ServingModule(network, ("a", "b"), 8, 8, "squash", False)
+    expected = export.export(network, serving, str(tmp_path))
+    assert fingerprint(str(tmp_path / "saved_model")) == expected
 
 
 def test_a_damaged_shard_is_one_line(world, tmp_path):

@@ -156,3 +156,84 @@ def test_some_labels_score_those_rows(world, tmp_path):
     some.write_text("".join(world[2].read_text().splitlines(keepends=True)[:16]))
     result = pipeline.run(_config(world, tmp_path / "out", labels_csv=str(some)))
     assert len(result.split_board.targets) == 15
+
+
+def test_folds_are_judged_apart_and_averaged_on_the_test_split(tmp_path):
+    dataset = tmp_path / "leaves" / "1.0.0"
+    make_dataset(dataset, {"fold0": 30, "fold1": 31, "test": 9})
+    for fold in range(2):
+        for name, noise in (("good", 0.3), ("bad", 60.0)):
+            make_member(
+                tmp_path / name / f"fold{fold}",
+                dataset,
+                seed=fold,
+                noise=noise,
+                train_split=f"fold{1 - fold}",
+                eval_split=f"fold{fold}",
+            )
+    config = EnsembleConfig(
+        members=(str(tmp_path / "good"), str(tmp_path / "bad")),
+        dataset=str(dataset),
+        split="test",
+        output_dir=str(tmp_path / "out"),
+        weights="greedy",
+        metric="log_loss",
+        export=False,
+    )
+    result = pipeline.run(config)
+    assert len(result.inputs.held_out.ids) == 61
+    assert result.fit.verdict.trusted
+    assert result.fit.network_weights[0] > 0.8
+    weights = result.fit.combination.weights
+    assert weights[0] == weights[1] == result.fit.network_weights[0] / 2
+    mean = np.tensordot(weights, result.logits, axes=1)
+    np.testing.assert_allclose(result.probabilities, probabilities(mean, "single_label"), atol=1e-6)
+    names = [entry.candidate.name for entry in result.held_out_board.entries]
+    assert names == ["good", "bad", "ensemble"]
+
+
+def test_many_labels_with_fitted_thresholds_and_a_submission_of_labels(tmp_path):
+    dataset = tmp_path / "leaves" / "1.0.0"
+    truth = make_dataset(
+        dataset, {"fold0": 60, "fold1": 8, "test": 20}, "multi_label", unlabelled=()
+    )
+    for seed in range(2):
+        make_member(tmp_path / f"m{seed}", dataset, seed=seed, task="multi_label")
+    sample = tmp_path / "sample.csv"
+    sample.write_text(
+        "image,labels\n" + "".join(f"test_{i:04d}.jpg,healthy\n" for i in reversed(range(18)))
+    )
+    config = EnsembleConfig(
+        members=(str(tmp_path / "m0"), str(tmp_path / "m1")),
+        dataset=str(dataset),
+        split="test",
+        output_dir=str(tmp_path / "out"),
+        calibrate=True,
+        thresholds="f1",
+        sample_submission=str(sample),
+        export=False,
+    )
+    result = pipeline.run(config)
+    assert result.fit.combination.temperature.shape == (3,)
+    assert result.thresholds.shape == (3,)
+    assert result.left_out == 2
+    rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert rows[0] == "image,labels"
+    assert [row.split(",")[0] for row in rows[1:3]] == ["test_0017.jpg", "test_0016.jpg"]
+    assert set(" ".join(row.split(",")[1] for row in rows[1:]).split()) <= set(CLASS_NAMES)
+    np.testing.assert_array_equal(result.split_board.targets.argmax(1), truth["test"].argmax(1))
+    assert "2 predicted images are not in" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_soft_targets_score_as_their_likeliest_class(tmp_path, world):
+    soft = tmp_path / "soft.csv"
+    labels = pd.read_csv(world[2])
+    table = pd.DataFrame({"image_id": labels["image_id"]})
+    for name in CLASS_NAMES:
+        table[name] = np.where(labels["label"] == name, 0.8, 0.1)
+    table.to_csv(soft, index=False)
+    hard = pipeline.run(_config(world, tmp_path / "hard", labels_csv=str(world[2])))
+    mixed = pipeline.run(_config(world, tmp_path / "soft", labels_csv=str(soft)))
+    scores = [r.split_board.ensemble.scores for r in (hard, mixed)]
+    assert scores[0]["accuracy"] == scores[1]["accuracy"]
+    assert scores[0]["log_loss"] != scores[1]["log_loss"]
