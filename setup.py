@@ -42,6 +42,7 @@ setup(
         "pyarrow",
         "scikit-learn",
         "simplejpeg",
+        "tensorboard",
         "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.9",
         "tqdm",

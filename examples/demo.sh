@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 DATA=examples/fashion_mnist
 OUT=${1:-demo_output}
 PYTHON=${PYTHON:-.venv/bin/python}
-NETWORKS=(resnet50_v2 densenet121 mobilenet_v2)
+NETWORKS=(densenet121 efficientnet_v2_b0 resnet50_v2)
 
 step() { # Show the command as a user would type it, then run it.
   printf '\n$ python %s\n' "$*"
@@ -18,7 +18,7 @@ step -m data_prep.main --csv=$DATA/train.csv --test_csv=$DATA/test.csv --images_
   --name=fashion --version=1.0.0 --data_dir="$OUT/data" --eval_fraction=0.1
 
 for network in "${NETWORKS[@]}"; do
-  step -m trainer.main --flagfile=examples/recipes/demo.flags --architecture="$network" \
+  step -m trainer.main --flagfile="examples/recipes/demo_$network.flags" \
     --dataset="$OUT/data/fashion/1.0.0" --run_dir="$OUT/runs/$network"
 done
 
