@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from data_prep import storage, tfrecord
+from data_prep import tfrecord
 from data_prep.html import image_to_uri
 from ensemble.scores import row_losses
+from trainer import readers
 from trainer.records import RecordTable
 
 _THUMBNAIL_PX = 160
-_FRAME_HEADER_BYTES = 12
 _TINY = 1e-12
 
 
@@ -92,9 +92,7 @@ def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
 
 
 def _thumbnail(records: RecordTable, row: int) -> str:
-    start = int(records.offsets[row]) + _FRAME_HEADER_BYTES
-    file = records.files[records.file_index[row]]
-    payload = storage.read_range(file, start, int(records.lengths[row]))
+    (payload,) = readers.read_few(records, [row])
     encoded = tfrecord.decode_example(payload)[records.image_key][0]
     with Image.open(io.BytesIO(encoded)) as image:
         image = image.convert("RGB")

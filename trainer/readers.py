@@ -8,7 +8,7 @@ from typing import Protocol
 import google_crc32c
 import numpy as np
 
-from data_prep import tfrecord
+from data_prep import storage, tfrecord
 from data_prep.errors import OrchardError
 from trainer.records import RecordTable
 
@@ -77,6 +77,20 @@ def read_records(source: Source, records: RecordTable, gids: np.ndarray) -> list
         strict=True,
     )
     return [_read(source, file, offset, length) for file, offset, length in places]
+
+
+def read_few(records: RecordTable, gids: Sequence[int]) -> list[bytes]:
+    """As `read_records`, of a few records wherever the files are, also on gs://."""
+    ranges = [
+        (
+            records.files[records.file_index[gid]],
+            int(records.offsets[gid]) + _HEADER_BYTES,
+            int(records.lengths[gid]) + _CRC.size,
+        )
+        for gid in gids
+    ]
+    found = storage.read_ranges(ranges, tfrecord.is_intact)
+    return [one[: -_CRC.size] if tfrecord.is_intact(one) else DAMAGED for one in found]
 
 
 def _read(source: Source, file: int, offset: int, length: int) -> bytes:

@@ -146,9 +146,7 @@ def _thumbnail(records: RecordTable, row: int) -> bytes:
 
     from trainer import readers
 
-    source = readers.FileSource(records.files)
-    payload = readers.read_records(source, records, np.array([row]))[0]
-    source.close()
+    (payload,) = readers.read_few(records, [row])
     example = tf.train.Example.FromString(payload)
     encoded = example.features.feature[records.image_key].bytes_list.value[0]
     image = Image.open(io.BytesIO(encoded)).convert("RGB")
