@@ -12,6 +12,8 @@ from PIL import Image
 from data_prep import manifest as manifests
 from data_prep import storage, tfrecord
 
+_COLUMNS = ["id", "split", "shard", "offset", "length", "csv_row", "image_crc32c", "target"]
+
 
 def jpeg(pixels: np.ndarray, **options) -> bytes:
     buffer = io.BytesIO()
@@ -67,7 +69,7 @@ def write_dataset(
         library_versions={},
     )
     storage.write_json(os.path.join(directory, manifests.MANIFEST_FILE), manifest.to_json())
-    pd.DataFrame(rows).to_parquet(os.path.join(directory, manifests.RECORDS_FILE))
+    pd.DataFrame(rows, columns=_COLUMNS).to_parquet(os.path.join(directory, manifests.RECORDS_FILE))
     storage.write_json(os.path.join(directory, manifests.FEATURES_FILE), {})
     return directory
 

@@ -1,0 +1,40 @@
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+
+from tests.trainer.datasets import jpeg, smooth_image, write_dataset
+
+
+def preview(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "trainer.preview", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):
+    images = [jpeg(smooth_image(i, 40, 60)) for i in range(6)]
+    dataset = write_dataset(tmp_path / "data", images, [0, 1] * 3)
+    output = tmp_path / "sheet.png"
+    flags = (f"--dataset={dataset}", f"--output={output}", "--image_size=32", "--epochs=3")
+    result = preview(*flags, "--each")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == str(output)
+    sheet = np.asarray(Image.open(output))
+    rows, columns = 14, 4
+    assert sheet.shape == (rows * 52 + 6, columns * 38 + 6, 3)
+
+    def cell(row, column):
+        return sheet[6 + row * 52 + 14 :, 6 + column * 38 :][:32, :32].astype(int)
+
+    plain = cell(0, 0)
+    for row in range(rows):
+        assert (cell(row, 0) == plain).all()
+        assert any((cell(row, column) != plain).any() for column in range(1, columns))
+
+
+def test_bad_flags_are_one_line(tmp_path):
+    result = preview(f"--dataset={tmp_path}", "--output=sheet.jpg")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: pass --dataset=")
+    assert "Traceback" not in result.stderr
