@@ -1,0 +1,45 @@
+import pytest
+
+from data_prep.config import PrepConfig
+from data_prep.errors import OrchardError
+
+GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "data_dir": "d"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"csv": ""}, "--csv is required"),
+        ({"name": "Bad-Name"}, "--name=Bad-Name"),
+        ({"version": "1.0"}, "--version=1.0"),
+        ({"folds": 1}, "--folds=1"),
+        ({"eval_fraction": 1.5}, "--eval_fraction=1.5"),
+        ({"folds": 5, "eval_fraction": 0.1}, "exclude each other"),
+        ({"short_side_px": 5, "max_side_px": 5}, "exclude each other"),
+        ({"jpeg_quality": 0}, "--jpeg_quality=0"),
+        ({"short_side_px": -1}, "--short_side=-1"),
+        ({"on_bad": "ignore"}, "choose one of fail, skip"),
+        ({"engine": "spark"}, "choose one of local, beam"),
+        ({"extension": "jpg"}, "starts with a dot"),
+        ({"beam_options": "--runner=x"}, "needs --engine=beam"),
+        ({"class_names": ("a", "a")}, "is there twice"),
+        ({"workers": -1}, "--workers=-1"),
+    ],
+)
+def test_impossible_settings_are_named(change, message):
+    with pytest.raises(OrchardError, match=message):
+        PrepConfig(**{**GOOD, **change})
+
+
+def test_settings_leave_out_what_changes_no_byte():
+    one = PrepConfig(**GOOD)
+    other = PrepConfig(
+        **{**GOOD, "csv": "x", "images_dir": "x", "data_dir": "x"},
+        workers=3,
+        engine="beam",
+        beam_options="--x",
+        decode_check=True,
+        overwrite=True,
+    )
+    assert one.settings() == other.settings()
+    assert one.settings() != PrepConfig(**GOOD, seed=1).settings()

@@ -1,0 +1,43 @@
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.data_prep import torture_prep
+from tests.data_prep.builders import make_input
+
+
+def test_three_kills_leave_no_trace(tmp_path):
+    lines = torture_prep.campaign(3, seed=os.getpid(), folder=tmp_path)
+    assert len(lines) == 3
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_no_trace(tmp_path):
+    assert len(torture_prep.campaign(20, seed=0, folder=tmp_path)) == 20
+
+
+def test_ctrl_c_stops_at_once_says_how_to_go_on_and_goes_on(tmp_path):
+    given = make_input(tmp_path / "in", rows=300)
+    process = subprocess.Popen(
+        torture_prep.command(given, tmp_path / "out"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    receipts = tmp_path / "out" / ".staging" / "clothes" / "1.0.0" / "receipts"
+    deadline = time.monotonic() + 100
+    while not (receipts.exists() and any(receipts.iterdir())):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert output.strip().splitlines()[-1] == "interrupted: run the same command again to go on"
+    assert not torture_prep.processes_of_group(process.pid)
+    assert not (tmp_path / "out" / "clothes").exists()
+    torture_prep.finish(given, tmp_path / "out")

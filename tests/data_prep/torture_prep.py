@@ -1,0 +1,133 @@
+"""Kills a preparation at random moments and compares what comes of it with an undisturbed run.
+
+    python -m tests.data_prep.torture_prep --kills=20
+
+Half of the kills hit the whole process group, half the parent alone; each is SIGKILL, at a random
+fraction of an undisturbed run's time. Exit status 1 at the first difference.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.data_prep.builders import digests, make_input
+
+_ROWS = 300
+# Many small shards, all of them converted: there is something to interrupt at every moment.
+_SETTINGS = ("--folds=3", "--hosts=12", "--short_side=18", "--decode_check", "--workers=2")
+_DEADLINE_SECONDS = 300
+
+
+def command(given: dict[str, str], data_dir: Path) -> list[str]:
+    """The command that is killed."""
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    places = [f"--data_dir={data_dir}", "--name=clothes", "--version=1.0.0"]
+    return [sys.executable, "-m", "data_prep.main", *flags, *places, *_SETTINGS]
+
+
+def start(given: dict[str, str], data_dir: Path) -> subprocess.Popen:
+    """The command in a process group of its own."""
+    return subprocess.Popen(
+        command(given, data_dir),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def finish(given: dict[str, str], data_dir: Path) -> tuple[dict[str, str], float]:
+    """Run to the end; the digests of the dataset, and the seconds it took."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        command(given, data_dir), capture_output=True, text=True, timeout=_DEADLINE_SECONDS
+    )
+    if done.returncode:
+        raise SystemExit(f"the run after a kill failed: {done.stderr[-2000:]}")
+    return digests(data_dir / "clothes" / "1.0.0"), time.monotonic() - begun
+
+
+def processes_of_group(group: int) -> list[int]:
+    """The live processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def kill(process: subprocess.Popen, whole_group: bool) -> None:
+    """SIGKILL, and wait until the last worker is gone.
+
+    Raises:
+      SystemExit: a worker outlives its parent by 10 s.
+    """
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while left := processes_of_group(process.pid):
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise SystemExit(f"workers {left} outlived their parent")
+        time.sleep(0.02)
+
+
+def campaign(kills: int, seed: int, folder: Path) -> list[str]:
+    """Kill `kills` runs, go on after each; one line a kill.
+
+    Raises:
+      SystemExit: a dataset differs from the undisturbed one, or half a dataset looked whole.
+    """
+    given = make_input(folder / "in", rows=_ROWS, test_rows=20)
+    wanted, seconds = finish(given, folder / "undisturbed")
+    rng = random.Random(seed)
+    lines = []
+    for number in range(kills):
+        data_dir = folder / f"killed{number}"
+        whole_group = number % 2 == 0
+        fraction = rng.uniform(0.1, 1.0)
+        process = start(given, data_dir)
+        time.sleep(fraction * seconds)
+        kill(process, whole_group)
+        published = data_dir / "clothes" / "1.0.0"
+        looked_whole = published.exists()
+        if looked_whole and digests(published) != wanted:
+            raise SystemExit(f"kill {number}: a dataset was published that is not whole")
+        staged = len(list(data_dir.glob(".staging/clothes/1.0.0/receipts/*.json")))
+        if finish(given, data_dir)[0] != wanted:
+            raise SystemExit(f"kill {number}: the bytes differ from an undisturbed run's")
+        what = "group" if whole_group else "parent"
+        state = "published" if looked_whole else f"{staged} shards"
+        lines.append(f"kill {number}: {what} at {fraction:.2f} of {seconds:.1f} s, {state}: equal")
+        shutil.rmtree(data_dir)
+    return lines
+
+
+def main() -> None:
+    """Run a campaign in a temporary folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for line in campaign(options.kills, options.seed, Path(folder)):
+            print(line)
+    print(f"{options.kills} kills, every dataset equal to the undisturbed one")
+
+
+if __name__ == "__main__":
+    main()
