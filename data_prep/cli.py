@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from absl import app
 
+from data_prep import gcs_errors
 from data_prep.errors import OrchardError
 
 EXIT_BAD_INPUT = 1
@@ -30,5 +31,11 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             return EXIT_INTERRUPTED
+        except Exception as error:
+            line = gcs_errors.explain_tensorflow(error)
+            if line is None:
+                raise
+            print(f"error: {line}", file=sys.stderr)
+            return EXIT_BAD_INPUT
 
     app.run(guarded)

@@ -10,6 +10,8 @@ _PERMISSION = re.compile(r"storage\.\w+\.\w+")
 _STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
 # An upload's address and a bearer token open doors by themselves: they stay out of every text.
 _SECRETS = re.compile(r"(?<=upload_id=)[^&\s'\"]+|ya29\.[\w.-]+|(?<=Bearer )\S+")
+_TENSORFLOW_HTTP = re.compile(r"HTTP response code \d{3}|libcurl code \d+")
+_GCS_PATH = re.compile(r"gs://[^\s'\"\]]+")
 _READ_PERMISSIONS = ("storage.objects.get", "storage.objects.list")
 # TensorFlow's texts quote the service's whole answer; past this a line is no line any more.
 _MAX_DETAIL_CHARACTERS = 300
@@ -49,6 +51,18 @@ def explain(path: str, permission: str, error: Exception) -> str:
     return f"{path}: {_cut(text)}"
 
 
+def explain_tensorflow(error: Exception) -> str | None:
+    """The same for an error of TensorFlow's gs:// file system; None for any other error."""
+    text = str(error)
+    from_tensorflow = type(error).__module__.startswith("tensorflow.")
+    if not from_tensorflow or not _TENSORFLOW_HTTP.search(text):
+        return None
+    path = _GCS_PATH.search(text)
+    # It names no path when it writes.
+    permission = "storage.objects.get" if path else "storage.objects.create"
+    return explain(path[0] if path else "gs://", permission, error)
+
+
 _SIGN_IN = (
     "run `gcloud auth application-default login`, or give the machine a service account with "
     "access to the bucket"
@@ -56,7 +70,7 @@ _SIGN_IN = (
 
 
 def _forbidden(path: str, permission: str, text: str) -> str:
-    bucket = path.removeprefix("gs://").partition("/")[0]
+    bucket = path.removeprefix("gs://").partition("/")[0] or "BUCKET"
     found = _PERMISSION.search(text)
     permission = found[0] if found else permission
     match = _PRINCIPAL.search(text)
