@@ -6,7 +6,7 @@ Takes the exceptions of google-cloud-storage and the texts of TensorFlow's error
 import re
 
 _PRINCIPAL = re.compile(r"([\w.+-]+@[\w.-]+\.[a-z]+|Anonymous caller) does not have")
-_PERMISSION = re.compile(r"storage\.\w+\.\w+")
+_PERMISSION = re.compile(r"\bstorage\.(?:objects|buckets|folders)\.\w+")
 _STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
 # An upload's address and a bearer token open doors by themselves: they stay out of every text.
 _SECRETS = re.compile(r"(?<=upload_id=)[^&\s'\"]+|ya29\.[\w.-]+|(?<=Bearer )\S+")

@@ -50,3 +50,10 @@ def test_upload_addresses_and_tokens_stay_out_of_the_line(secret):
 def test_a_very_long_answer_is_cut():
     line = explain("gs://plants/a", "storage.objects.get", ValueError("x\n" * 5000))
     assert len(line) < 400 and "\n" not in line
+
+
+def test_the_host_in_the_request_is_not_taken_for_a_permission():
+    text = "403 POST https://storage.googleapis.com/upload/storage/v1/b/plants/o: denied"
+    assert "lacks storage.objects.create" in explain(
+        "gs://plants/a", "storage.objects.create", ValueError(text)
+    )

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -336,3 +337,28 @@ def test_tfds_loads_it_from_gcs_in_a_fresh_process_without_our_code(gcs, config)
         text=True,
     )
     assert done.stdout.strip() == str(NUM_ROWS), done.stderr
+
+
+def test_no_credential_is_written_anywhere(gcs, config, tmp_path, scratch):
+    token = "ya29.made-up-token"
+    env = gcs.service_account_env(token)
+    key = Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text()
+    done = subprocess.run(
+        command(config(data_dir(gcs))), env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(entry["authorized"] for entry in gcs.take_log() if entry["operation"] != "token")
+    # And where a request is refused, its error is printed.
+    gcs.set_conditions(Conditions(token=token, deny_status=403, match="upload"))
+    refused = subprocess.run(
+        command(config(gcs.path("elsewhere"))), env=env, capture_output=True, text=True, timeout=300
+    )
+    assert refused.returncode == 1 and "lacks storage.objects.create" in refused.stderr
+    assert refused.stderr.count("error:") == 1 and "Traceback" not in refused.stderr
+    written = [done.stdout, done.stderr, refused.stdout, refused.stderr]
+    written += [
+        path.read_bytes().decode("latin-1") for path in scratch.rglob("*") if path.is_file()
+    ]
+    written += [gcs.read(name).decode("latin-1") for name in gcs.objects()]
+    secrets = [token, *json.loads(key)["private_key"].splitlines()[1:-1]]
+    assert not [secret for secret in secrets if any(secret in text for text in written)]
