@@ -6,6 +6,7 @@ The SavedModel has two signatures, both giving {"logits": float32 [batch, num_cl
 """
 
 import hashlib
+import json
 import os
 import tempfile
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from trainer import batch_norm, checkpoint, decode, state
+from trainer import batch_norm, checkpoint, decode, pretrained, state
 from trainer.run import NETWORK_FILE
 
 SAVED_MODEL_DIR = "saved_model"
@@ -70,10 +71,9 @@ def rebuild_network(run_dir: str, weights: checkpoint.Checkpoint) -> keras.Model
     path = storage.join(run_dir, NETWORK_FILE)
     if not storage.exists(path):
         raise OrchardError(f"{run_dir} holds no {NETWORK_FILE}: it is no run directory")
-    text = storage.read_bytes(path).decode()
-    # The policy stands in every layer's config; weights are float32 under either.
-    text = text.replace('"mixed_bfloat16"', '"float32"')
-    network = keras.models.model_from_json(text)
+    text = json.dumps(storage.read_json(path))
+    keras.config.set_dtype_policy("float32")
+    network = keras.models.model_from_json(pretrained.json_with_policy(text, "float32"))
     batch_norm.synchronize(network, False)
     state.set_network_arrays(network, weights)
     return network

@@ -1,6 +1,7 @@
 """Backbones and weights from files: cut off the head, load, start anew."""
 
 import os
+import re
 import tempfile
 
 import keras
@@ -25,6 +26,11 @@ def load_backbone(path: str, height_px: int, width_px: int, name: str) -> keras.
     gives its own backbone, preprocessing included.
     """
     model = _load_model(path)
+    policy = keras.config.dtype_policy().name
+    if policy != "float32":
+        weights = model.get_weights()
+        model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
+        model.set_weights(weights)
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise OrchardError(f"{path}: a backbone must have one input and one output")
     features = _features(model)
@@ -37,6 +43,18 @@ def load_backbone(path: str, height_px: int, width_px: int, name: str) -> keras.
     backbone = keras.Model(model.inputs, features, name=name)
     _check_input(path, backbone.input_shape, height_px, width_px)
     return backbone
+
+
+def json_with_policy(text: str, policy: str) -> str:
+    """A model's JSON with another dtype policy for the layers that have the usual ones.
+
+    Keras keeps the policy with each layer, so that the global one does not reach a loaded model.
+    """
+    return re.sub(
+        r'("class_name": "DTypePolicy", "config": \{"name": ")(?:float32|mixed_bfloat16)(")',
+        rf"\g<1>{policy}\g<2>",
+        text,
+    )
 
 
 def scales_its_input(backbone: keras.Model) -> bool:

@@ -1,0 +1,88 @@
+import dataclasses
+import os
+import time
+
+import numpy as np
+import pytest
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+from tests.trainer import runs
+from trainer import folds, summary
+from trainer.logits import load_logits, save_logits
+from trainer.records import load_records
+
+_CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture
+def config(tmp_path, tiny_dataset):
+    return runs.config(tiny_dataset, "mobilenet_v2", tmp_path / "cv", fold="all", image_size="32")
+
+
+def _stand_in(trained, stop_at=None):
+    """A training that writes what the folds need, with a score that depends on the fold."""
+
+    def train(config, started):
+        del started
+        if config.fold == stop_at:
+            return 75
+        trained.append(config.fold)
+        records = load_records(config.dataset, f"fold{config.fold}")
+        logits = 4 * records.targets
+        logits[: int(config.fold)] *= -1
+        path = os.path.join(config.run_dir, "eval_logits", f"fold{config.fold}.npz")
+        save_logits(path, records.ids, logits, records.targets, _CLASSES)
+        accuracy = 1 - int(config.fold) / len(records)
+        run = {
+            "fold": config.fold,
+            "task": "single_label",
+            "scores": {"accuracy": accuracy, "log_loss": 0.1},
+            "architecture": config.architecture,
+            "image_size_px": [32, 32],
+            "best_step": 1,
+            "best_metric": "accuracy",
+            "config": config.to_json(),
+        }
+        storage.write_json(os.path.join(config.run_dir, "run.json"), run)
+        return 0
+
+    return train
+
+
+def test_every_fold_is_trained_and_scored_together(config, capsys):
+    trained = []
+    assert folds.train_all(config, time.monotonic(), _stand_in(trained)) == 0
+    assert trained == ["0", "1", "2"]
+    table = storage.read_json(os.path.join(config.run_dir, "folds.json"))
+    values = np.array([1, 1 - 1 / 18, 1 - 2 / 18])
+    assert table["mean"]["accuracy"] == pytest.approx(values.mean())
+    assert table["spread"]["accuracy"] == pytest.approx(values.std(ddof=1))
+    assert table["pooled"]["accuracy"] == pytest.approx(values.mean())
+    pooled = load_logits(os.path.join(config.run_dir, "out_of_fold.npz"))
+    assert len(np.unique(pooled.ids)) == 54
+    assert "fold 2" in capsys.readouterr().out
+
+
+def test_a_stopped_fold_stops_all_with_its_status(config):
+    trained = []
+    assert folds.train_all(config, time.monotonic(), _stand_in(trained, stop_at="1")) == 75
+    assert trained == ["0"]
+    assert not os.path.exists(os.path.join(config.run_dir, "folds.json"))
+
+
+def test_a_dataset_without_folds_is_refused(config, tmp_path):
+    dataset = runs.tiny_dataset(tmp_path / "one" / "1.0.0", folds=1)
+    with pytest.raises(OrchardError, match="--folds=5"):
+        folds.train_all(dataclasses.replace(config, dataset=dataset), time.monotonic(), None)
+
+
+def test_a_summary_has_a_row_a_run_and_the_flags_that_differ(config):
+    folds.train_all(config, time.monotonic(), _stand_in([]))
+    rows = summary.collect(config.run_dir)
+    assert [row["run"] for row in rows] == ["fold0", "fold1", "fold2"]
+    assert [row["--fold"] for row in rows] == ["0", "1", "2"]
+    assert "--seed" not in rows[0]
+    text = summary.csv_text(rows)
+    assert text.splitlines()[0].startswith("run,architecture,image_size_px,fold")
+    assert len(text.splitlines()) == 4

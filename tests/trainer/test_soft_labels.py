@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from data_prep.errors import OrchardError
+from tests.trainer import runs
+from trainer import soft_labels
+from trainer.records import load_records
+
+
+@pytest.fixture
+def records(tiny_dataset):
+    return load_records(tiny_dataset, "fold1+fold2")
+
+
+def _csv(path, ids, header="image_id,class0,class1,class2", row="0.25,0.5,0.25"):
+    path.write_text("\n".join([header, *(f"{image_id},{row}" for image_id in ids)]))
+    return str(path)
+
+
+def test_targets_are_mixed_by_id(tmp_path, records, tiny_dataset):
+    ids = [*reversed(records.ids), "somebody-else"]
+    path = _csv(tmp_path / "soft.csv", ids)
+    config = runs.config(
+        tiny_dataset, "mobilenet_v2", tmp_path, soft_labels=path, soft_labels_weight=0.4
+    )
+    mixed = soft_labels.mix(config, records)
+    expected = 0.6 * records.targets + 0.4 * np.array([0.25, 0.5, 0.25])
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+    assert mixed.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"header": "image_id,class0,class1"}, "expected one column of ids"),
+        ({"row": "0.5,1.5,0"}, "not in 0..1"),
+        ({"drop": 1}, "no row for 1 of"),
+        ({"twice": True}, "comes twice"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, records, change, message):
+    ids = list(records.ids)[change.pop("drop", 0) :]
+    ids += ids[:1] if change.pop("twice", False) else []
+    path = _csv(tmp_path / "soft.csv", ids, **change)
+    with pytest.raises(OrchardError, match=message):
+        soft_labels.read(path, records.ids, records.class_names)

@@ -1,0 +1,216 @@
+"""Each thing that a flag can ask of a training, on the tiny network."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep import storage
+from data_prep.errors import OrchardError
+from tests.trainer import runs
+from trainer import checkpoint, training
+from trainer.accelerator import Accelerator
+from trainer.loop import train_and_evaluate
+from trainer.objective import Objective
+from trainer.progress import read_metrics
+from trainer.step import StepOptions, TrainStep
+
+
+def _scores(run_dir):
+    return storage.read_json(os.path.join(str(run_dir), "run.json"))["scores"]
+
+
+def _weights(run_dir, step):
+    return checkpoint.load(os.path.join(str(run_dir), "checkpoints", f"step-{step:09d}.npz")).arrays
+
+
+def test_a_frozen_backbone_moves_only_after_its_epochs(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        weights="imagenet",
+        freeze_epochs=2,
+        keep_checkpoints=9,
+        layer_decay=0.9,
+    )
+    assert train_and_evaluate(config) == 0
+    start, frozen, end = (_weights(tmp_path, step) for step in (0, 9, 18))
+    network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    backbone = {
+        f"network/{i:05d}"
+        for i, variable in enumerate(network.variables)
+        if "logits" not in variable.path and "seed" not in variable.path
+    }
+    assert backbone
+    assert all(np.array_equal(start[name], frozen[name]) for name in backbone)
+    assert all(not np.array_equal(frozen[name], end[name]) for name in backbone)
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, weights="imagenet", batch_norm="frozen", epochs=2
+    )
+    assert train_and_evaluate(config) == 0
+    trained = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    norms = [layer for layer in trained.get_layer("backbone").layers if "norm" in layer.name]
+    for layer in norms:
+        np.testing.assert_array_equal(layer.moving_mean.numpy(), 0.0)
+        np.testing.assert_array_equal(layer.moving_variance.numpy(), 1.0)
+
+
+def test_statistics_are_estimated_anew_where_the_averages_cannot_have_settled(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    scores = {}
+    for mode in ("auto", "off"):
+        config = runs.config(
+            tiny_dataset, tiny_backbone, tmp_path / mode, precise_batch_norm=mode, epochs=6
+        )
+        assert train_and_evaluate(config) == 0
+        scores[mode] = _scores(config.run_dir)["log_loss"]
+    # 27 steps at momentum 0.99 leave three quarters of the starting statistics in the averages.
+    assert scores["auto"] < 0.5 * scores["off"]
+
+
+def test_bfloat16_trains_and_exports_float32(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, precision="mixed_bfloat16", epochs=8
+    )
+    assert train_and_evaluate(config) == 0
+    assert _scores(tmp_path)["accuracy"] > 0.8
+    network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    assert {layer.compute_dtype for layer in network._flatten_layers()} == {"float32"}
+
+
+def test_many_labels_are_trained_with_sigmoids(tmp_path, tiny_backbone):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    manifest = os.path.join(dataset, "manifest.json")
+    storage.write_json(manifest, storage.read_json(manifest) | {"task": "multi_label"})
+    config = runs.config(
+        dataset, tiny_backbone, tmp_path / "run", epochs=12, class_weights="balanced", loss="focal"
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["task"] == "multi_label" and run["best_metric"] == "roc_auc"
+    assert run["scores"]["roc_auc"] > 0.9
+
+
+def test_without_an_evaluation_the_last_weights_are_kept(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        fold="",
+        train_split="fold0+fold1+fold2",
+        eval_split="none",
+        epochs=2,
+        ema_momentum=0.5,
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["best_step"] == round(2 * 54 / 8) and run["scores"] == {}
+    assert not os.path.exists(tmp_path / "eval_logits")
+    assert os.path.exists(tmp_path / "saved_model" / "saved_model.pb")
+
+
+def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        epochs=40,
+        learning_rate=1e-12,
+        dropout=0.0,
+        precise_batch_norm="off",
+        batch_norm="frozen",
+        early_stopping_evals=2,
+    )
+    assert train_and_evaluate(config) == 0
+    evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert evaluated == [9, 18, 27]
+    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
+
+
+def test_a_loss_that_stays_beyond_bounds_ends_with_step_and_ids(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_loss=1e-9)
+    with pytest.raises(OrchardError, match=r"at step 0, again after 2 rec.*ids r\d+, r\d+"):
+        train_and_evaluate(config)
+    events = [line for line in read_metrics(config.run_dir) if line["kind"] == "event"]
+    assert [line["event"] for line in events] == ["recovered", "recovered"]
+    assert not os.path.exists(tmp_path / "run.json")
+
+
+def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    def train(name):
+        config = runs.config(tiny_dataset, tiny_backbone, tmp_path / name, checkpoint_every_steps=4)
+        assert train_and_evaluate(config) == 0
+        return runs.outcome(config.run_dir)
+
+    expected, call, bad = train("calm"), training.Trainer._call, [7]
+
+    def blow_up_once(self, count):
+        results = call(self, count)
+        if bad and self._run.state.progress.step == bad[0]:
+            bad.clear()
+            results.losses[0] = np.nan
+        return results
+
+    monkeypatch.setattr(training.Trainer, "_call", blow_up_once)
+    got = train("shaken")
+    assert not bad
+    assert expected["progress"]["evaluations"][-1]["log_loss"] == pytest.approx(
+        got["progress"]["evaluations"][-1]["log_loss"], rel=1e-3
+    )
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tiny_dataset, tmp_path):
+    backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
+    changes = []
+    for parts in (1, 4):
+        network = keras.models.load_model(backbone)
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build(network.trainable_variables)
+        start = [v.numpy() for v in network.trainable_variables]
+        accelerator = Accelerator("cpu", tf.distribute.get_strategy())
+        step = TrainStep(
+            network,
+            network.trainable_variables,
+            optimizer,
+            Objective("single_label"),
+            lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
+            accelerator.strategy,
+            StepOptions(global_batch=8, accumulation_steps=parts),
+        )
+        step.run(iter(tf.data.Dataset.from_tensors(_batch())), np.array([0.1], np.float32))
+        changes.append(
+            [v.numpy() - s for v, s in zip(network.trainable_variables, start, strict=True)]
+        )
+    for whole, parted in zip(*changes, strict=True):
+        np.testing.assert_allclose(parted, whole, rtol=1e-3, atol=1e-6)
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8),
+        "target": np.eye(5, dtype=np.float32)[rng.integers(0, 5, 8)],
+        "weight": np.array([1, 1, 1, 0, 1, 1, 2, 1], np.float32),
+    }
+
+
+def test_the_config_is_kept_with_what_it_came_to(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    train_and_evaluate(config)
+    with open(tmp_path / "config.json", encoding="utf-8") as file:
+        saved = json.load(file)
+    assert saved["resolved"]["train_split"] == "fold1+fold2"
+    assert saved["resolved"]["total_steps"] == 18
+    assert saved["resolved"]["image_size"] == "16x16"
