@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
 
 
 command_line.define_flags()
+flags.adopt_module_key_flags(command_line)  # So that --help shows them.
 
 if __name__ == "__main__":
     cli.run(main)

@@ -37,8 +37,8 @@ _DECODE_RATE = flags.DEFINE_float(
     0.0,
     "(--plan) What one core of a host decodes; default: measured on this machine from --dataset.",
 )
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", "", f"Results by program; default {compiler.default_cache_dir()}."
+_COMPILE_CACHE_DIR = flags.DEFINE_string(
+    "compile_cache_dir", "", f"Results by program; default {compiler.default_cache_dir()}."
 )
 
 
@@ -75,7 +75,7 @@ def _options() -> PreflightOptions:
         num_records=_NUM_RECORDS.value,
         image_kb=_IMAGE_KB.value,
         decode_images_per_second=_DECODE_RATE.value,
-        cache_dir=_CACHE_DIR.value or compiler.default_cache_dir(),
+        cache_dir=_COMPILE_CACHE_DIR.value or compiler.default_cache_dir(),
     )
 
 
@@ -102,6 +102,7 @@ def _refusal(result: report.Result) -> str:
 
 
 command_line.define_flags()
+flags.adopt_module_key_flags(command_line)  # So that --help shows them.
 
 if __name__ == "__main__":
     cli.run(main)
