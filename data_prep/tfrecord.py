@@ -16,6 +16,7 @@ import numpy as np
 from data_prep.errors import OrchardError
 
 FRAME_OVERHEAD_BYTES = 16  # length (8), crc of the length (4), crc of the payload (4)
+HEADER_BYTES = 12
 FOOTER_BYTES = 4
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")

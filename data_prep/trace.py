@@ -41,6 +41,7 @@ def trace(dataset_dir: str, image_id: str) -> Trace:
         storage.join(dataset_dir, info.file),
         int(row["offset"]),
         int(row["length"]) + tfrecord.FRAME_OVERHEAD_BYTES,
+        lambda frame: tfrecord.is_intact(frame[tfrecord.HEADER_BYTES :]),
     )
     jpeg = _image(frame, f"{info.file}, id {image_id!r}")
     checksum = google_crc32c.value(jpeg)

@@ -15,10 +15,12 @@ import google_crc32c
 import pytest
 
 from data_prep import gcs as client
+from data_prep.audit import audit
 from data_prep.config import PrepConfig
 from data_prep.errors import OrchardError
 from data_prep.gcs_staging import GcsStaging
 from data_prep.prepare import prepare
+from data_prep.trace import trace
 from tests.gcs_server.conditions import Conditions
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion_mnist"
@@ -362,3 +364,28 @@ def test_no_credential_is_written_anywhere(gcs, config, tmp_path, scratch):
     written += [gcs.read(name).decode("latin-1") for name in gcs.objects()]
     secrets = [token, *json.loads(key)["private_key"].splitlines()[1:-1]]
     assert not [secret for secret in secrets if any(secret in text for text in written)]
+
+
+def test_verify_and_trace_find_nothing_wrong_where_only_the_way_is_bad(gcs, config):
+    dataset = prepare(config(data_dir(gcs)))
+    gcs.set_conditions(Conditions(fault_rate=0.3, fault_kinds=("corrupt", "truncate", "503")))
+    reports = audit(dataset, workers=1)
+    assert sum(report.records for report in reports) == NUM_ROWS
+    assert "train_0007" in dict(trace(dataset, "train_0007").lines).values()
+    assert any(entry["fault"] == "corrupt" for entry in gcs.take_log())
+
+
+def test_verify_finds_a_shard_that_was_changed_in_the_bucket(gcs, config):
+    dataset = prepare(config(data_dir(gcs)))
+    path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")
+    content = bytearray(client.read_bytes(path))
+    content[1000] ^= 1
+    client.write_bytes(path, bytes(content))
+    with pytest.raises(OrchardError, match="clothes-fold1.tfrecord-00000-of-00002"):
+        audit(dataset, workers=1)
+
+
+def test_beam_workers_publish_the_same_objects(gcs, config, local_files):
+    gcs.set_conditions(Conditions(fault_rate=0.1))
+    prepare(config(data_dir(gcs), engine="beam", workers=0))
+    assert published(gcs) == local_files
