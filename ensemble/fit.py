@@ -10,11 +10,11 @@ from ensemble import scores
 from ensemble.calibrate import fit_temperature
 from ensemble.combine import (
     Combination,
-    activate,
     finish,
     log_odds,
     normalized,
     rank_reference,
+    rescale,
     to_logits,
 )
 from ensemble.held_out import HeldOut
@@ -100,39 +100,40 @@ def fit(
         metric: the trainer's metric that greedy weights are fitted for.
         seed: of the guard's parts and draws.
     """
-    num_members, _, num_classes = logits.shape
-    temperatures = np.ones((num_members, 1 if task == "single_label" else num_classes))
-    if calibrate:
-        for member in range(num_members):
-            rows = held_out.rows[member]
-            temperatures[member] = fit_temperature(
-                held_out.logits[member], held_out.targets[rows], task
-            )
-    representations = None
+    temperatures = _temperatures(logits, held_out if calibrate else None, task)
+    representations = selection = verdict = out_of_fold = None
     if held_out is not None:
         representations = held_out.representations(temperatures, method, task)
-    selection = verdict = None
     if weights is None:
         weights, selection, verdict = _learn(
             representations, held_out.targets, method, task, metric, seed
         )
+    last = np.ones(temperatures.shape[1])
+    if held_out is not None:
+        out_of_fold = finish(np.tensordot(weights, representations, axes=1), method, task)
+    if calibrate:
+        last = fit_temperature(to_logits(out_of_fold, task), held_out.targets, task)
+        out_of_fold = rescale(out_of_fold, last, task)
     combination = Combination(
         method,
         task,
-        member_weights(weights, networks, num_members),
+        member_weights(weights, networks, len(logits)),
         temperatures,
-        np.ones(temperatures.shape[1]),
+        last,
         _reference(logits, temperatures, task) if method == "rank" else None,
     )
-    out_of_fold = None
-    if held_out is not None:
-        mean = np.tensordot(weights, representations, axes=1)
-        out_of_fold = finish(mean, method, task)
-        if calibrate:
-            last = fit_temperature(to_logits(out_of_fold, task), held_out.targets, task)
-            combination = replace(combination, temperature=last)
-            out_of_fold = activate(to_logits(out_of_fold, task) / last, task)
     return Fit(combination, weights, selection, verdict, out_of_fold)
+
+
+def _temperatures(logits: np.ndarray, held_out: HeldOut | None, task: str) -> np.ndarray:
+    """One row a member; ones without rows to fit on."""
+    num_members, _, num_classes = logits.shape
+    temperatures = np.ones((num_members, 1 if task == "single_label" else num_classes))
+    if held_out is None:
+        return temperatures
+    for member, (rows, own) in enumerate(zip(held_out.rows, held_out.logits, strict=True)):
+        temperatures[member] = fit_temperature(own, held_out.targets[rows], task)
+    return temperatures
 
 
 def member_weights(

@@ -95,7 +95,7 @@ def on_split(
 def refuse_leakage(members: Sequence[Member], split: str) -> None:
     """Raise OrchardError when a member trained on any part of `split`."""
     for member in members:
-        both = sorted(_names(split) & _names(member.train_split))
+        both = sorted(split_names(split) & split_names(member.train_split))
         if both:
             raise OrchardError(
                 f"member {member.path} was trained on {both[0]} (its train split is "
@@ -154,6 +154,6 @@ def _labelled(table: Logits) -> Logits:
     return Logits(table.ids[keep], table.logits[keep], table.targets[keep], table.class_names)
 
 
-def _names(splits: str) -> set[str]:
-    # A slice such as train[:90%] counts as the whole of train.
+def split_names(splits: str) -> set[str]:
+    """The splits in "fold0+fold1"; a slice such as train[:90%] counts as the whole of train."""
     return {part.split("[")[0].strip() for part in splits.split("+")}

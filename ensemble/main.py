@@ -114,6 +114,11 @@ def _remarks(result) -> list[str]:
         )
     if result.split_board is None and result.held_out_board is None:
         remarks.append(f"Nothing to score: {result.inputs.no_held_out}.")
+    if result.seen_in_training and result.split_board is not None:
+        remarks.append(
+            f"Members trained on {', '.join(result.seen_in_training)}: the scores on the predicted "
+            "split show memory, not skill."
+        )
     if result.left_out:
         remarks.append(f"{result.left_out} predictions are not in the sample submission.")
     return remarks

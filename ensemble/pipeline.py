@@ -4,8 +4,6 @@ Everything that can be refused is refused before the first image is read; nothin
 it is whole; a second run finds the logits it computed and does the rest again.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +17,7 @@ from ensemble.forward import forward
 from ensemble.inputs import Inputs, read_inputs
 from ensemble.record import weights_record
 from ensemble.report import write_report
+from ensemble.result import Result
 from ensemble.scoreboard import Candidate, Scoreboard
 from trainer import metrics
 
@@ -28,30 +27,6 @@ REPORT_FILE = "report.html"
 SOFT_LABELS_FILE = "soft_labels.csv"
 OUT_OF_FOLD_FILE = "soft_labels_out_of_fold.csv"
 SAVED_MODEL_DIR = "saved_model"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished ensemble.
-
-    logits: float32 [members, rows, classes]. probabilities: float64 [rows, classes].
-    thresholds: float64 [classes]. boards: scores on the split and on the held-out rows, each where
-    there are labels.
-    """
-
-    inputs: Inputs
-    logits: np.ndarray
-    fit: Fit
-    probabilities: np.ndarray
-    thresholds: np.ndarray
-    split_board: Scoreboard | None
-    held_out_board: Scoreboard | None
-
-    @property
-    def left_out(self) -> int:
-        """How many predictions the sample submission does not ask for."""
-        submission = self.inputs.submission
-        return 0 if submission is None else len(self.inputs.records) - len(submission.ids)
 
 
 def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) -> Result:

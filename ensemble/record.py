@@ -5,15 +5,13 @@ from typing import Any
 import numpy as np
 
 from ensemble.config import EnsembleConfig
+from ensemble.result import Result
 
 SCHEMA_VERSION = 1
 
 
-def weights_record(config: EnsembleConfig, result) -> dict[str, Any]:
-    """The content of `weights.json`: plain values only.
-
-    result: a `pipeline.Result`.
-    """
+def weights_record(config: EnsembleConfig, result: Result) -> dict[str, Any]:
+    """The content of `weights.json`: plain values only."""
     inputs, fitted = result.inputs, result.fit
     combination = fitted.combination
     members = [
@@ -56,7 +54,7 @@ def weights_record(config: EnsembleConfig, result) -> dict[str, Any]:
     }
 
 
-def _selection(result) -> dict[str, Any] | None:
+def _selection(result: Result) -> dict[str, Any] | None:
     """How greedy selection went; None for weights that were given."""
     selection, verdict = result.fit.selection, result.fit.verdict
     if selection is None:

@@ -10,6 +10,7 @@ from ensemble.calibrate import Reliability, reliability
 from ensemble.combine import activate, finish, to_logits
 from ensemble.config import NUM_VIEWS, EnsembleConfig
 from ensemble.examples import Example, make_examples, most_disputed, worst_rows
+from ensemble.result import Result
 from ensemble.scoreboard import Scoreboard
 from ensemble.scores import SHOWN_METRICS
 from trainer import metrics
@@ -18,8 +19,8 @@ _NUM_EXAMPLES = 12
 _NUM_CONFUSIONS = 15
 
 
-def write_report(path: str, config: EnsembleConfig, result) -> None:
-    """Write the report of a `pipeline.Result`, atomically."""
+def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
+    """Write the report of a finished ensemble, atomically."""
     board = result.split_board or result.held_out_board
     page = html.render(
         "ensemble/report.html",
@@ -59,7 +60,7 @@ def _table(board: Scoreboard) -> dict[str, Any]:
     return {"board": board, "metrics": shown, "rows": rows}
 
 
-def _weights(result) -> dict[str, Any]:
+def _weights(result: Result) -> dict[str, Any]:
     networks = result.inputs.networks
     named = dict(zip([n.name for n in networks], result.fit.network_weights.tolist(), strict=True))
     selection = result.fit.selection
@@ -73,7 +74,7 @@ def _weights(result) -> dict[str, Any]:
     }
 
 
-def _calibration(config: EnsembleConfig, result) -> dict[str, Any] | None:
+def _calibration(config: EnsembleConfig, result: Result) -> dict[str, Any] | None:
     """Reliability on rows that fitted nothing where there are some, else on the held-out rows."""
     if config.combine == "rank":
         return None
@@ -96,7 +97,7 @@ def _calibration(config: EnsembleConfig, result) -> dict[str, Any] | None:
 
 
 def _reliabilities(
-    config: EnsembleConfig, result
+    config: EnsembleConfig, result: Result
 ) -> tuple[Reliability | None, Reliability | None, str]:
     """Before and after calibration of the same weights, and the rows they were measured on."""
     inputs, task = result.inputs, result.inputs.records.task
@@ -117,7 +118,7 @@ def _reliabilities(
     return reliability(raw, board.targets, task), calibrated, board.where
 
 
-def _per_class(board: Scoreboard, result) -> dict[str, Any]:
+def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
     names, task = result.inputs.records.class_names, board.task
     p, targets = board.ensemble.candidate.probabilities, board.targets
     rows = metrics.per_class_table(to_logits(p, task), targets, task, tuple(names))
@@ -136,7 +137,7 @@ def _per_class(board: Scoreboard, result) -> dict[str, Any]:
     }
 
 
-def _confusion(board: Scoreboard, result) -> dict[str, Any] | None:
+def _confusion(board: Scoreboard, result: Result) -> dict[str, Any] | None:
     """The matrix of a one-label task, and the pairs confused most."""
     if board.task != "single_label":
         return None
@@ -156,7 +157,7 @@ def _confusion(board: Scoreboard, result) -> dict[str, Any] | None:
     }
 
 
-def _disputed(result) -> list[Example]:
+def _disputed(result: Result) -> list[Example]:
     if len(result.inputs.members) < 2:
         return []
     p = np.stack([activate(one, result.inputs.records.task) for one in result.logits])
@@ -164,7 +165,7 @@ def _disputed(result) -> list[Example]:
     return _examples(result, rows, p)
 
 
-def _mistakes(result) -> list[Example]:
+def _mistakes(result: Result) -> list[Example]:
     inputs, task = result.inputs, result.inputs.records.task
     labelled = np.flatnonzero((inputs.targets >= 0).all(axis=1))
     if not len(labelled):
@@ -176,7 +177,7 @@ def _mistakes(result) -> list[Example]:
     return _examples(result, rows, result.probabilities[np.newaxis])
 
 
-def _examples(result, rows: np.ndarray, p: np.ndarray) -> list[Example]:
+def _examples(result: Result, rows: np.ndarray, p: np.ndarray) -> list[Example]:
     """Rows of the record table; p: float [speakers, rows, classes], one line of text a speaker."""
     inputs, names = result.inputs, result.inputs.records.class_names
     task, speakers = inputs.records.task, [member.name for member in inputs.members]
@@ -208,7 +209,7 @@ def _labels(p: np.ndarray, names, task: str, thresholds: np.ndarray) -> np.ndarr
     return np.array(predictions.class_labels(p, names, task, thresholds), object)
 
 
-def _predicted_counts(result) -> list[tuple[str, float, float]]:
+def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:
     records = result.inputs.records
     named = metrics.hard_predictions(
         to_logits(result.probabilities, records.task), records.task, result.thresholds

@@ -151,6 +151,12 @@ def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_scores_on_images_that_members_trained_on_are_called_memory(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, split="fold1"))
+    assert result.seen_in_training == ["fold1"]
+    assert "show memory, not skill" in (tmp_path / "report.html").read_text()
+
+
 def test_some_labels_score_those_rows(world, tmp_path):
     some = tmp_path / "some.csv"
     some.write_text("".join(world[2].read_text().splitlines(keepends=True)[:16]))
