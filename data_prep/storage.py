@@ -182,6 +182,13 @@ def make_directory(path: str) -> None:
             os.makedirs(path, exist_ok=True)
 
 
+def sizes_and_crc32cs(paths: Sequence[str]) -> list[tuple[int, int] | None]:
+    """`size_and_crc32c` of each, in order; those on gs:// at the same time."""
+    if any(map(is_gcs, paths)):
+        return gcs.in_parallel(size_and_crc32c, paths)
+    return list(map(size_and_crc32c, paths))
+
+
 def replace_tree(source_dir: str, path: str, last: str) -> None:
     """Put a copy of a local directory at `path`, in place of what is there.
 

@@ -71,14 +71,14 @@ def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -
             f"{staging.final_dir} is finished and was made of other things: {'; '.join(phrases)}; "
             "pass a new --version, or --overwrite to replace it"
         )
-    for split in published.splits.values():
-        for shard in split.shards:
-            found = storage.size_and_crc32c(storage.join(staging.final_dir, shard.file))
-            if found != (shard.num_bytes, shard.crc32c):
-                raise OrchardError(
-                    f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; "
-                    "pass --overwrite to write the dataset again"
-                )
+    shards = [shard for split in published.splits.values() for shard in split.shards]
+    paths = [storage.join(staging.final_dir, shard.file) for shard in shards]
+    for shard, found in zip(shards, storage.sizes_and_crc32cs(paths), strict=True):
+        if found != (shard.num_bytes, shard.crc32c):
+            raise OrchardError(
+                f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; pass "
+                "--overwrite to write the dataset again"
+            )
 
 
 def tell_changes(staging: Staging, now: changes.Snapshot, say: Say) -> None:
