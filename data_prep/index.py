@@ -2,12 +2,16 @@
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data_prep import tfrecord
 from data_prep.plan import Plan
 from data_prep.shard import Receipt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _ROW_GROUP = 100_000
 
@@ -20,30 +24,45 @@ def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
     shards = [plan.shards[index] for index in range(len(receipts))]
     lengths = [np.asarray(receipt.lengths, np.int64) for receipt in receipts]
     frames = [length + tfrecord.FRAME_OVERHEAD_BYTES for length in lengths]
-    num_classes = shards[0].targets.shape[1]
-    targets = np.concatenate([rows.targets for rows in shards]).astype(np.float32)
-    table = pa.table(
-        {
-            "id": pa.array([image_id for rows in shards for image_id in rows.ids], pa.string()),
-            "split": pa.array([rows.split for rows in shards for _ in rows.ids], pa.string()),
-            "shard": np.concatenate(
-                [np.full(len(rows.ids), rows.index, np.int32) for rows in shards]
-            ),
-            "offset": np.concatenate([np.cumsum(frame) - frame for frame in frames]),
-            "length": np.concatenate(lengths).astype(np.int32),
-            "csv_row": np.concatenate([rows.csv_rows for rows in shards]),
-            "image_crc32c": np.concatenate(
-                [np.asarray(receipt.image_crc32c, np.uint32) for receipt in receipts]
-            ),
-            "target": pa.ListArray.from_arrays(
-                np.arange(0, targets.size + 1, num_classes, dtype=np.int32), targets.ravel()
-            ),
-            "source_file": pa.array([file for rows in shards for file in rows.files], pa.string()),
-            "source_sha256": pa.array(
-                [digest.tobytes().hex() for rows in shards for digest in rows.sha256], pa.string()
-            ),
-        }
-    )
+    numbers = [np.full(len(rows.ids), rows.index) for rows in shards]
+    checksums = [np.asarray(receipt.image_crc32c, np.uint32) for receipt in receipts]
+    targets = np.concatenate([rows.targets for rows in shards])
+    columns = {
+        "id": _strings([image_id for rows in shards for image_id in rows.ids]),
+        "split": _strings([rows.split for rows in shards for _ in rows.ids]),
+        "shard": _numbers(np.concatenate(numbers), np.int32),
+        "offset": _numbers(
+            np.concatenate([np.cumsum(frame) - frame for frame in frames]), np.int64
+        ),
+        "length": _numbers(np.concatenate(lengths), np.int32),
+        "csv_row": _numbers(np.concatenate([rows.csv_rows for rows in shards]), np.int64),
+        "image_crc32c": _numbers(np.concatenate(checksums), np.uint32),
+        "target": pa.ListArray.from_arrays(
+            _numbers(np.arange(len(targets) + 1) * targets.shape[1], np.int32),
+            _numbers(targets.ravel(), np.float32),
+        ),
+        "source_file": _strings([file for rows in shards for file in rows.files]),
+        "source_sha256": _strings([one.tobytes().hex() for rows in shards for one in rows.sha256]),
+    }
     buffer = io.BytesIO()
+    table = pa.Table.from_arrays(list(columns.values()), list(columns))
     pq.write_table(table, buffer, compression="zstd", row_group_size=_ROW_GROUP)
     return buffer.getvalue()
+
+
+# Arrow's own conversions import pandas, which takes longer than to write a small dataset.
+def _numbers(values: np.ndarray, dtype: type) -> "pa.Array":
+    import pyarrow as pa
+
+    values = np.ascontiguousarray(values, dtype)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(values: Sequence[str]) -> "pa.Array":
+    import pyarrow as pa
+
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(values), buffers).cast(pa.string())

@@ -21,7 +21,7 @@ from data_prep.source import ImageSource, file_name
 _MAX_FILES_PER_TASK = 256
 _SPOOL_BYTES_PER_TASK = 4 << 20
 _MAX_SPOOL_BYTES = 4 << 30
-_SAMPLED_ROWS = 32
+_SAMPLED_ROWS = 16
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
     python -m tests.data_prep.torture_prep --kills=20
 
-Half of the kills hit the whole process group, half the parent alone; each is SIGKILL, at a random
-fraction of an undisturbed run's time. Exit status 1 at the first difference.
+Half of the kills hit the whole process group, half the parent alone; each is SIGKILL. Two of three
+come at a random fraction of an undisturbed run's time, the third when a random number of shards is
+written, wherever the time has gone. Exit status 1 at the first difference.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -22,6 +24,7 @@ from tests.data_prep.builders import digests, make_input
 _ROWS = 300
 # Many small shards, all of them converted: there is something to interrupt at every moment.
 _SETTINGS = ("--folds=3", "--hosts=12", "--short_side=18", "--decode_check", "--workers=2")
+_SHARDS = 48  # four splits of twelve
 _DEADLINE_SECONDS = 300
 
 
@@ -74,7 +77,9 @@ def kill(process: subprocess.Popen, whole_group: bool) -> None:
       SystemExit: a worker outlives its parent by 10 s.
     """
     if whole_group:
-        os.killpg(process.pid, signal.SIGKILL)
+        # It may have ended just now.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
     process.wait()
@@ -84,6 +89,17 @@ def kill(process: subprocess.Popen, whole_group: bool) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             raise SystemExit(f"workers {left} outlived their parent")
         time.sleep(0.02)
+
+
+def num_receipts(data_dir: Path) -> int:
+    """How many shards a killed run left."""
+    return len(list(data_dir.glob(".staging/clothes/1.0.0/receipts/*.json")))
+
+
+def wait_for_shards(process: subprocess.Popen, data_dir: Path, shards: int) -> None:
+    """Wait until so many shards are written, or the process has ended."""
+    while process.poll() is None and num_receipts(data_dir) < shards:
+        time.sleep(0.002)
 
 
 def campaign(kills: int, seed: int, folder: Path) -> list[str]:
@@ -99,20 +115,25 @@ def campaign(kills: int, seed: int, folder: Path) -> list[str]:
     for number in range(kills):
         data_dir = folder / f"killed{number}"
         whole_group = number % 2 == 0
-        fraction = rng.uniform(0.1, 1.0)
+        fraction, shards = rng.uniform(0.1, 1.0), rng.randrange(1, _SHARDS)
         process = start(given, data_dir)
-        time.sleep(fraction * seconds)
+        if number % 3 == 2:
+            moment = f"at {shards} shards"
+            wait_for_shards(process, data_dir, shards)
+        else:
+            moment = f"at {fraction:.2f} of {seconds:.1f} s"
+            time.sleep(fraction * seconds)
         kill(process, whole_group)
         published = data_dir / "clothes" / "1.0.0"
         looked_whole = published.exists()
         if looked_whole and digests(published) != wanted:
             raise SystemExit(f"kill {number}: a dataset was published that is not whole")
-        staged = len(list(data_dir.glob(".staging/clothes/1.0.0/receipts/*.json")))
+        staged = num_receipts(data_dir)
         if finish(given, data_dir)[0] != wanted:
             raise SystemExit(f"kill {number}: the bytes differ from an undisturbed run's")
         what = "group" if whole_group else "parent"
         state = "published" if looked_whole else f"{staged} shards"
-        lines.append(f"kill {number}: {what} at {fraction:.2f} of {seconds:.1f} s, {state}: equal")
+        lines.append(f"kill {number}: {what} {moment}, {state}: equal")
         shutil.rmtree(data_dir)
     return lines
 
