@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer.config import TrainConfig
 
@@ -111,13 +112,26 @@ def _connect_tpu(config: TrainConfig) -> Accelerator:
             f"TPU {name!r} cannot be used ({reason}); check --tpu, and that tensorflow-tpu "
             "is the only TensorFlow installed, or use --accelerator=cpu|gpu"
         ) from None
-    num_hosts = max(1, strategy.extended.num_hosts)
-    if num_hosts > 1 and not config.run_dir.startswith("gs://"):
-        raise OrchardError(
-            f"--run_dir={config.run_dir}: a TPU of {num_hosts} hosts needs a gs:// run directory"
-        )
-    # One client process drives all hosts of a pod: the batch is fed whole from here.
+    check_pod(config, strategy.extended.num_hosts)
+    # One process drives all hosts of a pod, each of which reads its own part of the batches.
     return Accelerator("tpu", strategy)
+
+
+def check_pod(config: TrainConfig, num_hosts: int) -> None:
+    """Raise OrchardError for what the hosts of a TPU pod cannot all reach.
+
+    This process runs on one of them. The others run the input pipeline's graph, without Python.
+    """
+    if num_hosts <= 1:
+        return
+    pod = f"a TPU of {num_hosts} hosts"
+    for name, path in (("run_dir", config.run_dir), ("dataset", config.dataset)):
+        if not storage.is_gcs(path):
+            raise OrchardError(f"--{name}={path}: {pod} needs it on gs://, which all of them see")
+    if config.reader == "local" or config.cache != "none" or config.cache_dir:
+        raise OrchardError(
+            f"{pod} reads blocks straight from gs://: drop --reader=local, --cache and --cache_dir"
+        )
 
 
 def _connect_workers(config: TrainConfig) -> Accelerator:

@@ -16,7 +16,7 @@ class Evaluator:
         network: images float32 [batch, height, width, 3], 0..255, to float32 logits.
         accelerator: where it runs.
         num_records: rows of the result.
-        batches: makes the dataset of this host's part of each batch: image, weight, index.
+        batches: (num_hosts, host) -> the host's part of each batch: image, weight, index.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Evaluator:
         network: keras.Model,
         accelerator: Accelerator,
         num_records: int,
-        batches: Callable[[], tf.data.Dataset],
+        batches: Callable[[int, int], tf.data.Dataset],
     ):
         self._network, self._accelerator = network, accelerator
         self._num_records, self._batches = num_records, batches
@@ -34,7 +34,7 @@ class Evaluator:
         """float32 [num_records, num_classes]; calls `on_batch` after each batch."""
         result = None
         for batch in distribute(self._batches, self._accelerator):
-            rows, weights, logits = (value.numpy() for value in self._step(batch))
+            rows, weights, logits = (self._on_host(value) for value in self._step(batch))
             if result is None:
                 result = np.full((self._num_records, logits.shape[1]), np.nan, np.float32)
             real = weights > 0
@@ -49,24 +49,42 @@ class Evaluator:
     def _replica_forward(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(self._network(tf.cast(images, tf.float32), training=False), tf.float32)
 
-    def _all_rows(self, per_replica) -> tf.Tensor:
-        strategy = self._accelerator.strategy
+    def _all_rows(self, per_replica):
         if self._accelerator.num_hosts > 1:  # Every worker scores all rows.
-            return strategy.gather(per_replica, axis=0)
-        return tf.concat(strategy.experimental_local_results(per_replica), axis=0)
+            return self._accelerator.strategy.gather(per_replica, axis=0)
+        return per_replica
+
+    def _on_host(self, value) -> np.ndarray:
+        parts = self._accelerator.strategy.experimental_local_results(value)
+        return np.concatenate([part.numpy() for part in parts])
 
 
-def distribute(batches: Callable[[], tf.data.Dataset], accelerator: Accelerator):
-    """Spread this host's batches over its replicas, in contiguous parts of equal size."""
-    dataset = batches()
-    replicas = accelerator.local_replicas
+def distribute(batches: Callable[[int, int], tf.data.Dataset], accelerator: Accelerator):
+    """Spread batches over all replicas, in contiguous parts of equal size.
+
+    Args:
+        batches: (num_hosts, host) -> the host's part of each batch. On a TPU pod one process asks
+            for every host's, and each host then reads its own.
+        accelerator: what to spread over.
+    """
     if accelerator.num_replicas == 1:
-        return dataset
+        return batches(1, 0)
+    return accelerator.strategy.distribute_datasets_from_function(
+        lambda context: replica_batches(batches, accelerator.num_replicas, context)
+    )
+
+
+def replica_batches(
+    batches: Callable[[int, int], tf.data.Dataset],
+    num_replicas: int,
+    context: tf.distribute.InputContext,
+) -> tf.data.Dataset:
+    """One host's parts of each batch, cut for its replicas, one element a replica."""
+    dataset = batches(context.num_input_pipelines, context.input_pipeline_id)
+    replicas = num_replicas // context.num_input_pipelines
     if replicas > 1:
         dataset = dataset.map(lambda batch: _cut(batch, replicas)).unbatch()
-    return accelerator.strategy.distribute_datasets_from_function(
-        lambda _: dataset.prefetch(2 * replicas)
-    )
+    return dataset.prefetch(2 * replicas)
 
 
 def _cut(batch: dict[str, tf.Tensor], parts: int) -> dict[str, tf.Tensor]:

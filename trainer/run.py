@@ -152,7 +152,9 @@ class Run:
         """An iterator over this process's training batches from `start_step` on."""
         return iter(
             distribute(
-                lambda: self._batches(self.config.seed, start_step, num_steps, self.config.augment),
+                functools.partial(
+                    self._batches, self.config.seed, start_step, num_steps, self.config.augment
+                ),
                 self.accelerator,
             )
         )
@@ -164,12 +166,12 @@ class Run:
             self.network,
             self.accelerator,
             len(self.eval_records.ids),
-            lambda: input_pipeline.eval_batches(
+            lambda num_hosts, host: input_pipeline.eval_batches(
                 self.eval_records,
                 input_options(self.config),
                 batch_size=self.plan.eval_batch_size,
-                num_hosts=self.accelerator.num_hosts,
-                host=self.accelerator.host,
+                num_hosts=num_hosts,
+                host=host,
             ),
         )
 
@@ -192,7 +194,9 @@ class Run:
         wanted = min(self.config.precise_batch_norm_images, len(self.train_records.ids))
         num_batches = -(-wanted // plan.batch_size)
         batches = distribute(
-            lambda: self._batches(self.config.seed + _MOMENTS_SEED_OFFSET, 0, num_batches, None),
+            functools.partial(
+                self._batches, self.config.seed + _MOMENTS_SEED_OFFSET, 0, num_batches, None
+            ),
             self.accelerator,
         )
         layers = batch_norm.trained_layers(self.network)
@@ -208,7 +212,9 @@ class Run:
 
         return tf.function(lambda batch: strategy.run(forward, args=(batch["image"],)))
 
-    def _batches(self, seed, start_step, num_steps, augment_with) -> tf.data.Dataset:
+    def _batches(
+        self, seed, start_step, num_steps, augment_with, num_hosts, host
+    ) -> tf.data.Dataset:
         return input_pipeline.train_batches(
             self.train_records,
             input_options(self.config),
@@ -217,8 +223,8 @@ class Run:
             start_step=start_step,
             num_steps=num_steps,
             augment=augment_with,
-            num_hosts=self.accelerator.num_hosts,
-            host=self.accelerator.host,
+            num_hosts=num_hosts,
+            host=host,
         )
 
 

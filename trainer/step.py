@@ -96,8 +96,7 @@ class TrainStep:
                 batch = next(iterator)
             with tf.control_dependencies(self._tensors(batch)):
                 wait_seconds += self._now() - asked
-            self.optimizer.learning_rate.assign(learning_rates[i])
-            per_replica = self.strategy.run(self._step, args=(batch,))
+            per_replica = self.strategy.run(self._step, args=(batch, learning_rates[i]))
             loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
             losses = losses.write(i, loss)
         return losses.stack(), wait_seconds
@@ -110,8 +109,10 @@ class TrainStep:
             [self.strategy.experimental_local_results(value) for value in batch.values()]
         )
 
-    def replica_step(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+    def replica_step(self, batch: dict[str, tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
         """One update from one replica's batch; returns its part of the loss. Runs on the device."""
+        # Here, not in the loop around: that is the host's, which a TPU's variables are far from.
+        self.optimizer.learning_rate.assign(learning_rate)
         images, targets = self.augment(batch)
         loss, gradients = self._loss_and_gradients(images, targets, batch["weight"])
         summed = tf.distribute.get_replica_context().all_reduce(

@@ -162,8 +162,9 @@ def _counts(executable) -> dict:
         "alias_bytes": memory.alias_size_in_bytes,
         "temporary_bytes": memory.temp_size_in_bytes,
         "program_bytes": memory.generated_code_size_in_bytes,
-        "flops": cost["flops"],
-        "bytes_accessed": cost["bytes accessed"],
+        # The compiler leaves out what it counts nothing of.
+        "flops": cost.get("flops", 0.0),
+        "bytes_accessed": cost.get("bytes accessed", 0.0),
     }
 
 

@@ -17,26 +17,30 @@ _ARGUMENTS = {"Placeholder", "PlaceholderWithDefault", "_Arg", "_Retval"}
 _SITE_PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
-def problems(function: tf.types.experimental.ConcreteFunction) -> list[str]:
+def problems(function: tf.types.experimental.ConcreteFunction, platform: str) -> list[str]:
     """One line for each op of `function` that has no place on a TPU, inner functions included.
 
     It is named with its layer, or the scope it was made in, and the line of our code.
+
+    Args:
+        function: what is to run there.
+        platform: whose kernels count: "TPU" where TensorFlow has them, else "CPU".
     """
-    _register_xla_kernels()
+    _register_xla_kernels(platform)
     found = []
     for operation in _operations(function.graph):
-        reason = _reason(operation)
+        reason = _reason(operation, platform)
         if reason:
             found.append(f"{operation.type} {reason}: {_origin(operation)}")
     return list(dict.fromkeys(found))
 
 
-def _reason(operation: tf.Operation) -> str:
+def _reason(operation: tf.Operation, platform: str) -> str:
     if operation.type in _ARGUMENTS:
         return ""
     if operation.type in _HOST_CALLBACKS:
         return "calls back to the host"
-    if not _has_xla_kernel(operation.type):
+    if not _has_xla_kernel(operation.type, platform):
         return "cannot be compiled by XLA"
     if _makes_dynamic_shape(operation):
         return "gives a shape that depends on the data"
@@ -44,23 +48,15 @@ def _reason(operation: tf.Operation) -> str:
 
 
 @functools.cache
-def _has_xla_kernel(op_type: str) -> bool:
-    devices = _kernel_devices(op_type)
-    # Only the tensorflow-tpu wheel has the list of the TPU itself.
-    if "XLA_TPU_JIT" in _kernel_devices("Conv2D"):
-        return "XLA_TPU_JIT" in devices
-    return "XLA_CPU_JIT" in devices
-
-
-@functools.cache
-def _kernel_devices(op_type: str) -> frozenset[str]:
+def _has_xla_kernel(op_type: str, platform: str) -> bool:
     registered = kernels.get_registered_kernels_for_op(op_type).kernel
-    return frozenset(kernel.device_type for kernel in registered)
+    return any(kernel.device_type == f"XLA_{platform}_JIT" for kernel in registered)
 
 
-def _register_xla_kernels() -> None:
-    # They enter TensorFlow's registry with the first compilation.
-    tf.function(lambda: tf.zeros([]), jit_compile=True)()
+def _register_xla_kernels(platform: str) -> None:
+    # They enter TensorFlow's registry with the first lowering.
+    nothing = tf.function(lambda: tf.zeros([]), jit_compile=True)
+    nothing.experimental_get_compiler_ir()(stage="hlo", platform_name=platform)
 
 
 def _makes_dynamic_shape(operation: tf.Operation) -> bool:

@@ -6,6 +6,7 @@ not in it: for one replica the sum of the gradients is nothing, and BatchNorm is
 """
 
 import dataclasses
+import importlib.metadata
 import math
 from dataclasses import dataclass
 
@@ -18,9 +19,8 @@ from trainer import run as runs
 from trainer.accelerator import Accelerator
 from trainer.config import TrainConfig
 from trainer.records import RecordTable
-from trainer.tpu import graph_check
+from trainer.tpu import graph_check, pure_step
 
-KERNELS = "CPU"  # Whose kernels TensorFlow lowers with: what every wheel of it has.
 _BATCH_KEYS = ("image", "target", "weight", "augment")
 
 
@@ -50,6 +50,19 @@ class Lowered:
     problems: tuple[str, ...] = ()
 
 
+def kernels() -> str:
+    """Whose kernels TensorFlow lowers with here: the TPU's, or the CPU's as in most wheels of it.
+
+    Only the wheel tensorflow-tpu has the former, and it lacks the latter. With them a step's
+    variables become arguments and results: nothing is updated in place, and the peak is overstated.
+    """
+    try:
+        importlib.metadata.distribution("tensorflow-tpu")
+    except importlib.metadata.PackageNotFoundError:
+        return "CPU"
+    return "TPU"
+
+
 class StepLowering:
     """Lowers the step of one config for as many batch sizes as are asked for."""
 
@@ -72,26 +85,31 @@ class StepLowering:
         """The step for `batch_size` images per replica."""
         step = self._run.make_step()
 
-        def replica_step(*values):
-            return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)))
+        def replica_step(learning_rate, *values):
+            return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)), learning_rate)
 
+        platform = kernels()
         compiled = tf.function(replica_step, jit_compile=True, autograph=False)
-        specs = self._batch_specs(batch_size)
-        problems = graph_check.problems(compiled.get_concrete_function(*specs))
+        specs = [tf.TensorSpec((), tf.float32), *self._batch_specs(batch_size)]
+        traced = compiled.get_concrete_function(*specs)
+        problems = graph_check.problems(traced, platform)
         if problems:
             return Lowered(b"", tuple(problems))
+        if platform == "TPU":
+            rewritten, variables = pure_step.pure(traced)
+            compiled = tf.function(rewritten, jit_compile=True, autograph=False)
+            specs += [tf.TensorSpec(v.shape, v.dtype) for v in variables]
         ir = compiled.experimental_get_compiler_ir(*specs)
-        return Lowered(ir(stage="stablehlo_serialized", platform_name=KERNELS))
+        return Lowered(ir(stage="stablehlo_serialized", platform_name=platform))
 
     def _batch_specs(self, batch_size: int) -> list[tf.TensorSpec]:
         """As `input_pipeline.train_batches` yields them, in the order of `_BATCH_KEYS`."""
         size = (self._config.height_px, self._config.width_px)
-        drawn = augment.draw(0, 0, np.zeros(1, np.int64), runs.augment_options(self._config))
         return [
             tf.TensorSpec((batch_size, *size, 3), tf.uint8),
             tf.TensorSpec((batch_size, self._labels.num_classes), tf.float32),
             tf.TensorSpec((batch_size,), tf.float32),
-            tf.TensorSpec((batch_size, drawn.shape[1]), tf.float32),
+            tf.TensorSpec((batch_size, len(augment.COLUMNS)), tf.float32),
         ]
 
 

@@ -124,5 +124,5 @@ def describe(config: TrainConfig) -> dict[str, Any]:
         "precision": accelerator.precision_policy(config, "tpu"),
         "optimizer": config.optimizer,
         "accumulation_steps": config.accumulation_steps,
-        "kernels": lowering.KERNELS,
+        "kernels": lowering.kernels(),
     }

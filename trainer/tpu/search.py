@@ -25,25 +25,30 @@ class Attempt:
     available_bytes: int = 0
 
 
+def _spacing(batch_size: float) -> int:
+    """Distance of the rungs around a batch size of 8 or more: eight, or about a sixteenth of it."""
+    return max(8, 2 ** (int(math.log2(batch_size)) - 4))
+
+
 def rung_above(batch_size: int) -> int:
-    """The next larger batch worth trying: 1, 2, 4, 8, 16, 24, ...
+    """The next larger batch worth trying: 1, 2, 4, 8, 16, 24, ..., 256, 272, ..., 512, 544, ...
 
     TPUs lay batches out in rows of eight: a size between takes the room of the next one.
     """
-    return batch_size * 2 if batch_size < 8 else batch_size + 8
+    return batch_size * 2 if batch_size < 8 else batch_size + _spacing(batch_size)
 
 
 def rung_at_or_below(batch_size: float) -> int:
     """The largest batch worth trying that is not above `batch_size`; at least 1."""
     if batch_size >= 8:
-        return int(batch_size) // 8 * 8
+        return int(batch_size // _spacing(batch_size)) * _spacing(batch_size)
     return next((size for size in (4, 2) if size <= batch_size), 1)
 
 
 def largest_batch(
     try_batch: Callable[[int], Attempt], start: int, refused: Sequence[Attempt] = ()
 ) -> Attempt | None:
-    """The attempt with the largest batch of the ladder 1, 2, 4, 8, 16, 24, ... that fits.
+    """The attempt with the largest batch on the ladder of `rung_above` that fits.
 
     The next rung, or a smaller batch above it, has then been refused.
 
@@ -68,8 +73,12 @@ def largest_batch(
         above = rung_above(fitting.batch_size) if fitting else 1
         if lowest <= above:
             return fitting
-        guess = _guess_below(refused) if refused else _guess_above(fitting)
-        candidate = max(guess, above)
+        if not refused:
+            candidate = _guess_above(fitting)
+        else:
+            guess = _guess_below(refused)
+            halfway = rung_at_or_below((above + lowest) / 2) if fitting else guess
+            candidate = guess if guess >= above else max(halfway, above)
 
 
 def _guess_above(fitting: Attempt) -> int:

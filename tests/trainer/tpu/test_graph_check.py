@@ -1,0 +1,46 @@
+import numpy as np
+import tensorflow as tf
+
+from trainer.tpu import graph_check, lowering
+
+
+def _problems(function, *specs):
+    compiled = tf.function(function, autograph=False)
+    return graph_check.problems(compiled.get_concrete_function(*specs), lowering.kernels())
+
+
+def test_a_step_of_static_shapes_has_no_problems():
+    def step(x):
+        return tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.tanh(y) @ y), [0, x])
+
+    assert _problems(step, tf.TensorSpec((8, 8))) == []
+
+
+def test_a_shape_that_depends_on_data_is_named_where_it_begins():
+    def step(x):
+        with tf.name_scope("backbone/odd_layer"):
+            rows = tf.where(x > 0)
+        return tf.gather_nd(x, rows)
+
+    (problem,) = _problems(step, tf.TensorSpec((8,)))
+    assert problem.startswith("Where gives a shape that depends on the data: in backbone/odd_layer")
+    assert "tests/trainer/tpu/test_graph_check.py:" in problem
+
+
+def test_a_host_callback_is_named_even_inside_a_loop():
+    def body(i, y):
+        return i + 1, tf.ensure_shape(tf.numpy_function(np.tanh, [y], tf.float32), [4])
+
+    def step(x):
+        return tf.while_loop(lambda i, _: i < 3, body, [0, x])
+
+    problems = _problems(step, tf.TensorSpec((4,)))
+    assert any(p.startswith("PyFunc calls back to the host") for p in problems)
+
+
+def test_an_op_without_an_xla_kernel_is_named():
+    def step(jpeg):
+        return tf.io.decode_jpeg(jpeg, channels=3)
+
+    problems = _problems(step, tf.TensorSpec((), tf.string))
+    assert any(p.startswith("DecodeJpeg cannot be compiled by XLA") for p in problems)
