@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 HASH_BITS = 128
 # Of 128: re-encoded and resized copies differ in 0-4 bits, different photos in 30 and more.
@@ -24,7 +24,8 @@ def difference_hash(data: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", (side * 8, side * 8))
-            small = image.convert("L").resize((side, side), Image.Resampling.BOX)
+            upright = ImageOps.exif_transpose(image)
+            small = upright.convert("L").resize((side, side), Image.Resampling.BOX)
     except (OSError, SyntaxError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     pixels = np.asarray(small)

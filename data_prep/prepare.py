@@ -38,7 +38,10 @@ def prepare(config: PrepConfig, say: Say = print, own_names: Container[str] = ()
     # The workers are forked before the lock of gs:// starts its threads.
     with open_engine(config, staging.root) as engine, staging.lock():
         staging.prepare()
-        return _prepare_locked(config, staging, tables, engine, clock, say, own_names)
+        try:
+            return _prepare_locked(config, staging, tables, engine, clock, say, own_names)
+        finally:
+            storage.remove_tree(staging.spool_path)
 
 
 def _prepare_locked(

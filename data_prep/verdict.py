@@ -34,7 +34,7 @@ def judge_rows(surveys: Sequence[Survey], config: PrepConfig, staging: Staging, 
             advice = f"no labelled row is left; mend {config.csv}"
         raise OrchardError(f"{summary(problems)}; all are in {path}; {advice}")
     bad = sum(len(one.table.ids) for one in surveys) - left
-    say(f"left out {bad} bad row{'s' if bad > 1 else ''}, kept {left} (--on_bad=skip)")
+    say(f"left out {_counted(bad, 'bad row')}, kept {left} (--on_bad=skip)")
 
 
 def tell_duplicates(assignment: Assignment, surveys: Sequence[Survey], say: Say) -> None:
@@ -45,16 +45,19 @@ def tell_duplicates(assignment: Assignment, surveys: Sequence[Survey], say: Say)
         if groups:
             rows = sum(len(group) for group in groups)
             first = " and ".join(repr(table.ids[row]) for row in groups[0][:2])
-            say(
-                f"{rows} {what} images in {len(groups)} groups, each kept in one split; "
-                f"first: {first}"
-            )
+            sets_of = _counted(len(groups), "group")
+            say(f"{rows} {what} images in {sets_of}, each kept in one split; first: {first}")
     if assignment.identical_across:
         one, other = assignment.identical_across[0]
         say(
-            f"{len(assignment.identical_across)} test images have the content of a labelled one; "
+            f"{_counted(len(assignment.identical_across), 'test image')} with the content of a "
+            "labelled one; "
             f"first: {surveys[1].table.ids[other]!r} and {table.ids[one]!r}"
         )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -> None:

@@ -333,8 +333,8 @@ def test_identical_images_stay_in_one_fold_and_are_told(given, tmp_path):
     directory, said = run(tmp_path / "out", folds=3, **given)
     splits = load_records(directory).set_index("id")["split"]
     assert splits["a000"] == splits["a004"] == splits["a008"]
-    assert any(line.startswith("3 identical images in 1 groups") for line in said)
-    assert any("1 test images have the content of a labelled one" in line for line in said)
+    assert any(line.startswith("3 identical images in 1 group,") for line in said)
+    assert any("1 test image with the content of a labelled one" in line for line in said)
     card = Path(directory, "report.html").read_text()
     assert "a000, a004, a008" in card and "t001" in card and "differ" in card
 
@@ -349,7 +349,7 @@ def test_near_duplicates_stay_in_one_fold(given, tmp_path):
         )
         splits = load_records(directory).set_index("id")["split"]
         assert splits["a005"] == splits["a009"]
-    assert any(line.startswith("2 nearly identical images in 1 groups") for line in said)
+    assert any(line.startswith("2 nearly identical images in 1 group,") for line in said)
     assert "a005, a009" in Path(directory, "report.html").read_text()
 
 
