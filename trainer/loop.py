@@ -33,10 +33,21 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     if finish.is_finished(config):
         return 0
     accelerator = connect(config)
-    run = prepare(config, accelerator)
-    resume.resume(run)
     stop = StopRequests(config.max_minutes, started or time.monotonic(), accelerator)
-    with stop, _reporter(run) as report:
+    try:
+        with stop:
+            return _train_to_the_end(prepare(config, accelerator), stop)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if accelerator.num_hosts == 1 and accelerator.kind != "tpu":
+            raise
+        reason = str(error).splitlines()[0][:200]
+        print(f"a worker or the TPU was lost ({reason}): run the same command again on all workers")
+        return EXIT_RUN_AGAIN
+
+
+def _train_to_the_end(run: Run, stop: StopRequests) -> int:
+    resume.resume(run)
+    with _reporter(run) as report:
         trainer = Trainer(run, stop, report)
         recoveries = 0
         while not run.state.progress.finished:
@@ -52,8 +63,9 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             _save(run, stop, report)
             if (stopped or stop.requested()) and not run.state.progress.finished:
                 return _stop(run, report)
-    if accelerator.is_chief:
-        finish.finish(config.run_dir)
+    if run.accelerator.is_chief:
+        finish.finish(run.config.run_dir)
+        print(f"run finished: {run.config.run_dir}")
     return 0
 
 
