@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -81,46 +82,58 @@ def _contenders(
         "ours": peers.ours(records, size_px, batch, threads),
         "article": peers.article(files, size_px, batch),
         "tfds as_dataset": peers.tfds_as_dataset(dataset, FLAGS.split, size_px, batch),
-        "ours, reading alone": peers.our_reading(records, batch),
-        "ours, decoding alone": peers.our_decoding(images, size_px, batch, threads),
-        f"tf decode op, 1/{scale}": peers.tf_decode(images, scale, threads),
+        "ours: reading alone": peers.our_reading(records, batch),
+        "ours: decoding alone": peers.our_decoding(images, size_px, batch, threads),
+        f"tf decode op 1/{scale}": peers.tf_decode(images, scale, threads),
     }
     if peers.installed("simplejpeg"):
-        found[f"libjpeg-turbo, 1/{scale}"] = peers.libjpeg_turbo(images, scale, threads)
+        found[f"libjpeg-turbo 1/{scale}"] = peers.libjpeg_turbo(images, scale, threads)
     if peers.installed("torch"):
         found["torch DataLoader"] = peers.torch_loader(files, size_px, batch, threads)
     return found
 
 
-def _rate(counts: Iterator[int], seconds: float) -> float:
-    """Images a second once the first quarter of the time is over."""
+class Rate(NamedTuple):
+    """Images a second of time, and of time on a core (which other programs don't disturb)."""
+
+    per_second: float
+    per_core_second: float
+
+
+def _rate(counts: Iterator[int], seconds: float) -> Rate:
+    """The rate once the first quarter of the time is over."""
     start = time.perf_counter()
-    began, images = None, 0
+    began, began_cpu, images = None, 0.0, 0
     for count in counts:
         now = time.perf_counter()
         if began is not None:
             images += count
         elif now - start >= seconds / 4:
-            began = now
+            began, began_cpu = now, time.process_time()
         if now - start >= seconds and images:
-            return images / (now - began)
+            used = time.process_time() - began_cpu
+            return Rate(images / (now - began), images / used)
     raise OrchardError("a contender ended before its time; raise --copies")
 
 
-def _print_table(rates: dict[str, list[float]], num_records: int, size_px: int) -> None:
+def _print_table(rates: dict[str, list[Rate]], num_records: int, size_px: int) -> None:
     ours = rates.get("ours")
     print(
         f"{num_records} images -> {size_px} px, {peers.cores()} cores, batch {FLAGS.batch_size}, "
-        f"{FLAGS.rounds} rounds of {FLAGS.seconds:g} s"
+        f"{FLAGS.rounds} rounds of {FLAGS.seconds:g} s; ratios: ours to it"
     )
-    print(f"{'':28}{'images/s':>10}{'per core':>10}{'ours is':>10}")
+    print(f"{'':26}{'images/s':>10}{'ratio':>8}{'images/core-s':>15}{'ratio':>8}")
     for name, values in rates.items():
-        rate = statistics.median(values)
-        ratio = statistics.median(a / b for a, b in zip(ours or values, values, strict=True))
-        print(f"{name:28}{rate:10.0f}{rate / peers.cores():10.0f}{ratio:9.2f}x")
+        cells = []
+        for column in (0, 1):
+            rate = statistics.median(value[column] for value in values)
+            pairs = zip(ours or values, values, strict=True)
+            ratio = statistics.median(a[column] / b[column] for a, b in pairs)
+            cells.append(f"{rate:{(10, 15)[column]}.0f}{ratio:7.2f}x")
+        print(f"{name:26}{''.join(cells)}")
     if ours and FLAGS.chip_images_per_second:
         wanted = FLAGS.chip_images_per_second * _CHIPS
-        hosts = math.ceil(wanted / statistics.median(ours))
+        hosts = math.ceil(wanted / statistics.median(rate.per_second for rate in ours))
         print(f"a v5e-8 that trains {wanted:.0f} images/s needs {hosts} hosts like this one")
 
 

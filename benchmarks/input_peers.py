@@ -167,9 +167,8 @@ def installed(package: str) -> bool:
 
 def scale_for(image: bytes, size_px: int) -> int:
     """The DCT scale that `trainer.decode` takes for an image."""
-    height, width = tf.io.extract_jpeg_shape(image).numpy()[:2]
-    target = tf.constant(size_px)
-    return decode.SCALES[int(decode.smallest_scale(height, width, target, target))]
+    source = tf.io.extract_jpeg_shape(image)[:2]
+    return decode.SCALES[int(decode.smallest_scale(source, tf.constant([size_px, size_px])))]
 
 
 def read_all(files: list[str]) -> list[bytes]:

@@ -14,7 +14,6 @@ EXIF orientation is not applied: preparation stores images upright.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -24,16 +23,15 @@ RESIZES = ("squash", "crop", "pad")
 # Middle grey: near zero after any of the networks' own preprocessings.
 PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.
-_MAX_BILINEAR_FACTOR = 2.0
+_MAX_BILINEAR_FACTOR = 2
+_JPEG_START = b"\xff\xd8\xff"
 
 
 class Window(NamedTuple):
-    """A rectangle of an image, in pixels; int32 scalars."""
+    """A rectangle of an image in pixels of full scale: int32 [2] each, rows first."""
 
-    top: tf.Tensor
-    left: tf.Tensor
-    height: tf.Tensor
-    width: tf.Tensor
+    corner: tf.Tensor
+    size: tf.Tensor
 
 
 class CropRange(NamedTuple):
@@ -77,42 +75,15 @@ def decode_image(
     Raises:
         tf.errors.InvalidArgumentError: the bytes are no image.
     """
-
-    def choose_window(height: tf.Tensor, width: tf.Tensor) -> Window:
-        if crop_draws is not None:
-            return random_window(height, width, crop_draws, crop_range)
-        if resize == "crop":
-            return central_window(height, width, width_px / height_px)
-        return Window(tf.constant(0), tf.constant(0), height, width)
-
-    def choose_size(window: Window) -> tuple[tf.Tensor, tf.Tensor]:
-        if resize == "pad" and crop_draws is None:
-            return _fit_inside(window.height, window.width, height_px, width_px)
-        return tf.constant(height_px), tf.constant(width_px)
-
-    def from_jpeg():
-        window = choose_window(*tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2]))
-        rows, columns = choose_size(window)
-        if exact:
-            image = tf.io.decode_and_crop_jpeg(encoded, window, 3, dct_method="INTEGER_ACCURATE")
-        else:
-            scale = smallest_scale(window.height, window.width, rows, columns)
-            image = tf.switch_case(scale, [_decoder(encoded, window, s) for s in SCALES])
-        return image, rows, columns
-
-    def from_other():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
-        window = choose_window(*tf.unstack(tf.shape(image)[:2]))
-        return tf.image.crop_to_bounding_box(image, *window), *choose_size(window)
-
-    is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
-    image, rows, columns = tf.cond(is_jpeg, from_jpeg, from_other)
-    image = resize_image(image, rows, columns, exact)
-    if resize == "pad":
-        image = _place(image, height_px, width_px)
-    image.set_shape([height_px, width_px, 3])
-    return image
+    if crop_draws is None:
+        target = _Target(height_px, width_px, resize, exact)
+    else:
+        target = _RandomCrop(height_px, width_px, "squash", exact, crop_draws, crop_range)
+    return tf.cond(
+        tf.strings.substr(encoded, 0, 3) == _JPEG_START,
+        lambda: target.from_jpeg(encoded),
+        lambda: target.from_pixels(_decode_other(encoded)),
+    )
 
 
 def fit_image(
@@ -130,94 +101,157 @@ def fit_image(
     Returns:
         uint8 [height_px, width_px, 3].
     """
-    height, width = tf.unstack(tf.shape(image)[:2])
-    rows, columns = tf.constant(height_px), tf.constant(width_px)
-    if resize == "crop":
-        window = central_window(height, width, width_px / height_px)
-        image = tf.image.crop_to_bounding_box(image, *window)
-    elif resize == "pad":
-        rows, columns = _fit_inside(height, width, height_px, width_px)
-    image = resize_image(image, rows, columns, exact)
-    if resize == "pad":
-        image = _place(image, height_px, width_px)
-    image.set_shape([height_px, width_px, 3])
-    return image
+    return _Target(height_px, width_px, resize, exact).from_pixels(image)
 
 
-def _decoder(encoded: tf.Tensor, window: Window, scale: int) -> Callable[[], tf.Tensor]:
-    # The op wants the window in pixels of the scaled image, whose size libjpeg rounds up.
-    scaled = [window.top // scale, window.left // scale, *_scaled_size(window, scale)]
-    return lambda: tf.io.decode_and_crop_jpeg(encoded, scaled, channels=3, ratio=scale)
+class _Target:
+    """What images are brought to."""
+
+    def __init__(self, height_px: int, width_px: int, resize: str, exact: bool):
+        self._shape = [height_px, width_px, 3]
+        self._size = tf.constant([height_px, width_px])
+        self._resize, self._exact = resize, exact
+
+    def from_pixels(self, image: tf.Tensor) -> tf.Tensor:
+        """Fits uint8 [height, width, 3]."""
+        window = self._window(tf.shape(image)[:2])
+        return self._fit(image if window is None else _cut(image, window))
+
+    def from_jpeg(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Decodes what is needed, at the scale that is needed, and fits it."""
+        source = tf.io.extract_jpeg_shape(encoded)[:2]
+        window = self._window(source)
+        if self._exact:
+            image = _decode_jpeg(encoded, window, 1, dct_method="INTEGER_ACCURATE")
+            return self._fit(image, source)
+        covered = source if window is None else window.size
+        scale = smallest_scale(covered, self._inside(covered))
+        # Images that have the target's size need no resize: the last branch.
+        branch = tf.where(tf.reduce_all(covered == self._size), len(SCALES), scale)
+        branches = [
+            lambda scale=scale: self._fit(_decode_jpeg(encoded, window, scale), source)
+            for scale in SCALES
+        ]
+        branches.append(lambda: tf.ensure_shape(_decode_jpeg(encoded, window, 1), self._shape))
+        return tf.switch_case(branch, branches)
+
+    def _window(self, source: tf.Tensor) -> Window | None:
+        """The part of the image that is used; None: all of it."""
+        height_px, width_px, _ = self._shape
+        return central_window(source, width_px / height_px) if self._resize == "crop" else None
+
+    def _inside(self, covered: tf.Tensor) -> tf.Tensor:
+        """The size, within the target's, that the used part gets."""
+        return _fit_inside(covered, self._size) if self._resize == "pad" else self._size
+
+    def _fit(self, image: tf.Tensor, source: tf.Tensor | None = None) -> tf.Tensor:
+        """Resizes what was decoded of a source of some size (default: the image's own)."""
+        if self._resize == "pad":
+            covered = tf.shape(image)[:2] if source is None else source
+            image = _place(resize_image(image, self._inside(covered), self._exact), self._size)
+        else:
+            image = resize_image(image, self._size, self._exact)
+        return tf.ensure_shape(image, self._shape)
 
 
-def _scaled_size(window: Window, scale: int) -> tuple[tf.Tensor, tf.Tensor]:
-    return (window.height + scale - 1) // scale, (window.width + scale - 1) // scale
+class _RandomCrop(_Target):
+    """A random window, squashed to the size."""
+
+    def __init__(self, height_px, width_px, resize, exact, draws, crop_range):
+        super().__init__(height_px, width_px, resize, exact)
+        self._draws, self._range = draws, crop_range
+
+    def _window(self, source: tf.Tensor) -> Window:
+        return random_window(source, self._draws, self._range)
 
 
-def smallest_scale(
-    height: tf.Tensor, width: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
+def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _decode_jpeg(
+    encoded: tf.Tensor, window: Window | None, scale: int, dct_method: str = ""
 ) -> tf.Tensor:
-    """The position in `SCALES` of the coarsest decode of at least rows x columns; int32."""
-    scales = tf.constant(SCALES[1:])
-    covers_rows = (height + scales - 1) // scales >= rows
-    covers_columns = (width + scales - 1) // scales >= columns
-    return tf.reduce_sum(tf.cast(covers_rows & covers_columns, tf.int32))
+    if window is None:
+        return tf.io.decode_jpeg(encoded, channels=3, ratio=scale, dct_method=dct_method)
+    # The op wants the window in pixels of the scaled image, whose size libjpeg rounds up.
+    scaled = tf.concat([window.corner // scale, -(-window.size // scale)], 0)
+    return tf.io.decode_and_crop_jpeg(
+        encoded, scaled, channels=3, ratio=scale, dct_method=dct_method
+    )
 
 
-def central_window(height: tf.Tensor, width: tf.Tensor, aspect: float) -> Window:
-    """The largest central window whose width is `aspect` times its height."""
-    wide = tf.cast(tf.round(tf.cast(height, tf.float32) * aspect), tf.int32)
-    high = tf.cast(tf.round(tf.cast(width, tf.float32) / aspect), tf.int32)
-    wide, high = tf.clip_by_value(wide, 1, width), tf.clip_by_value(high, 1, height)
-    return Window((height - high) // 2, (width - wide) // 2, high, wide)
+def _cut(image: tf.Tensor, window: Window) -> tf.Tensor:
+    return tf.slice(image, tf.pad(window.corner, [[0, 1]]), tf.concat([window.size, [3]], 0))
 
 
-def random_window(
-    height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor, crop_range: CropRange
-) -> Window:
+def smallest_scale(source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """The position in `SCALES` of the coarsest decode that covers the target.
+
+    Args:
+        source: int32 [2], height and width of what is decoded at full scale.
+        target: int32 [2], height and width that are needed.
+
+    Returns:
+        int32 scalar.
+    """
+    decoded = -(-source // tf.constant(SCALES[1:])[:, None])
+    covers = tf.reduce_all(decoded >= target, axis=1)
+    return tf.reduce_sum(tf.cast(covers, tf.int32))
+
+
+def central_window(source: tf.Tensor, aspect: float) -> Window:
+    """The largest central window whose width is `aspect` times its height.
+
+    Args:
+        source: int32 [2], height and width of the image.
+        aspect: width to height.
+    """
+    sides = tf.cast(source, tf.float32)
+    # As high as the width allows, as wide as the height allows.
+    largest = tf.round(tf.reverse(sides, [0]) * tf.constant([1 / aspect, aspect]))
+    size = tf.clip_by_value(tf.cast(largest, tf.int32), 1, source)
+    return Window((source - size) // 2, size)
+
+
+def random_window(source: tf.Tensor, draws: tf.Tensor, crop_range: CropRange) -> Window:
     """The window of a random resized crop, a pure function of its draws.
 
     Sides that a draw makes longer than the image are cut to it (other libraries draw again).
 
     Args:
-        height: int32 scalar, rows of the image.
-        width: int32 scalar, columns of the image.
+        source: int32 [2], height and width of the image.
         draws: float32 [4], uniform 0..1: area, aspect, top, left.
         crop_range: what the draws mean.
     """
-    full_height, full_width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    area = full_height * full_width * (crop_range.min_area + (1 - crop_range.min_area) * draws[0])
+    sides = tf.cast(source, tf.float32)
+    share = crop_range.min_area + (1 - crop_range.min_area) * draws[0]
     aspect = tf.exp((2 * draws[1] - 1) * math.log(crop_range.max_aspect))
-    high = tf.clip_by_value(tf.round(tf.sqrt(area / aspect)), 1.0, full_height)
-    wide = tf.clip_by_value(tf.round(tf.sqrt(area * aspect)), 1.0, full_width)
-    top = tf.floor(draws[2] * (full_height - high + 1))
-    left = tf.floor(draws[3] * (full_width - wide + 1))
-    return Window(*(tf.cast(value, tf.int32) for value in (top, left, high, wide)))
+    wanted = tf.sqrt(tf.reduce_prod(sides) * share * tf.stack([1 / aspect, aspect]))
+    size = tf.clip_by_value(tf.round(wanted), 1.0, sides)
+    corner = tf.floor(draws[2:] * (sides - size + 1))
+    return Window(tf.cast(corner, tf.int32), tf.cast(size, tf.int32))
 
 
-def _fit_inside(
-    height: tf.Tensor, width: tf.Tensor, height_px: int, width_px: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    factor = tf.minimum(height_px / height, width_px / width)
-    rows = tf.clip_by_value(tf.cast(tf.round(height * factor), tf.int32), 1, height_px)
-    columns = tf.clip_by_value(tf.cast(tf.round(width * factor), tf.int32), 1, width_px)
-    return rows, columns
+def _fit_inside(source: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The largest size of the source's aspect that fits; int32 [2]."""
+    sides = tf.cast(source, tf.float32)
+    factor = tf.reduce_min(tf.cast(size, tf.float32) / sides)
+    return tf.clip_by_value(tf.cast(tf.round(sides * factor), tf.int32), 1, size)
 
 
-def resize_image(image: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, exact: bool) -> tf.Tensor:
+def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
     """Bilinear resize with half-pixel centres; averages where it shrinks by more than two.
 
     Args:
         image: uint8 [height, width, 3].
-        rows: int32 scalar, rows of the result.
-        columns: int32 scalar, columns of the result.
+        size: int32 [2], rows and columns of the result.
         exact: average wherever it shrinks.
 
     Returns:
         uint8 [rows, columns, 3].
     """
-    size = tf.stack([rows, columns])
 
     def sample():
         return tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)[0]
@@ -228,15 +262,15 @@ def resize_image(image: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, exact: b
     if exact:
         resized = average()
     else:
-        factor = tf.reduce_max(tf.shape(image)[:2] / size)
-        resized = tf.cond(factor <= _MAX_BILINEAR_FACTOR, sample, average)
+        samples_all = tf.reduce_all(tf.shape(image)[:2] <= _MAX_BILINEAR_FACTOR * size)
+        resized = tf.cond(samples_all, sample, average)
     # Both kernels are convex, so that nothing leaves 0..255 and the cast needs no saturation.
     return tf.cast(resized + 0.5, tf.uint8)
 
 
-def _place(image: tf.Tensor, height_px: int, width_px: int) -> tf.Tensor:
+def _place(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Centres an image on grey."""
-    below = height_px - tf.shape(image)[0]
-    right = width_px - tf.shape(image)[1]
-    paddings = [[below // 2, below - below // 2], [right // 2, right - right // 2], [0, 0]]
+    room = size - tf.shape(image)[:2]
+    before = room // 2
+    paddings = tf.pad(tf.stack([before, room - before], axis=1), [[0, 1], [0, 0]])
     return tf.pad(image, paddings, constant_values=PAD_VALUE)

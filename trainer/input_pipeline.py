@@ -277,5 +277,8 @@ def _settings(threads: int) -> tf.data.Options:
     # All parallelism is set from the cores; a tuner would spend its time finding the same.
     settings.autotune.enabled = False
     settings.threading.private_threadpool_size = threads
+    # Images are decoded side by side; an op that spreads one image over cores only moves it between
+    # their caches.
+    settings.threading.max_intra_op_parallelism = 1
     settings.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return settings

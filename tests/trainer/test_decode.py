@@ -35,7 +35,7 @@ def pillow(encoded: bytes, width: int, height: int, box=None) -> np.ndarray:
     ],
 )
 def test_scale_is_the_smallest_that_covers_the_target(size, target, scale):
-    position = decode.smallest_scale(*size, *(tf.constant(side) for side in target))
+    position = decode.smallest_scale(tf.constant(size), tf.constant(target))
     assert decode.SCALES[int(position)] == scale
 
 
@@ -57,6 +57,13 @@ def test_scaled_decode_is_close_to_full_decode_and_area_resize():
     full = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
     area = tf.image.resize(full, [192, 256], method="area").numpy()
     assert psnr(decoded(encoded, 192, 256), area) > 34
+
+
+def test_an_image_of_the_targets_size_is_not_resampled():
+    encoded = jpeg(smooth_image(7, 33, 47))
+    full = tf.io.decode_jpeg(encoded, channels=3).numpy()
+    for resize in decode.RESIZES:
+        assert (decoded(encoded, 33, 47, resize) == full).all()
 
 
 def test_exact_decode_is_pillows_within_rounding():
@@ -105,11 +112,9 @@ def test_what_is_no_image_is_refused():
             decoded(wrong, 8, 8)
 
 
-def window_of(height, width, draws, crop_range) -> tuple[int, ...]:
-    window = decode.random_window(
-        tf.constant(height), tf.constant(width), tf.constant(draws), crop_range
-    )
-    return tuple(int(side) for side in window)
+def window_of(source, draws, crop_range) -> tuple[int, ...]:
+    window = decode.random_window(tf.constant(source), tf.constant(draws), crop_range)
+    return (*window.corner.numpy().tolist(), *window.size.numpy().tolist())
 
 
 def test_random_windows_lie_inside_and_follow_their_ranges():
@@ -117,7 +122,7 @@ def test_random_windows_lie_inside_and_follow_their_ranges():
     crop_range = decode.CropRange(0.25, 4 / 3)
     areas = []
     for draw in draws:
-        top, left, height, width = window_of(300, 400, draw, crop_range)
+        top, left, height, width = window_of([300, 400], draw, crop_range)
         assert 0 <= top and top + height <= 300 and 0 <= left and left + width <= 400
         areas.append(height * width / 120_000)
     assert 0.24 < min(areas) < 0.3 and 0.9 < max(areas) <= 1
@@ -127,7 +132,7 @@ def test_random_windows_lie_inside_and_follow_their_ranges():
 def test_random_crop_is_the_window_of_the_image():
     encoded = jpeg(smooth_image(5, 400, 600))
     draws, crop_range = [0.1, 0.6, 0.3, 0.8], decode.CropRange(0.08, 4 / 3)
-    top, left, height, width = window_of(400, 600, draws, crop_range)
+    top, left, height, width = window_of([400, 600], draws, crop_range)
     crop = decoded(encoded, 64, 64, crop_draws=tf.constant(draws), crop_range=crop_range)
     expected = pillow(encoded, 64, 64, box=(left, top, left + width, top + height))
     assert psnr(crop, expected) > 36
