@@ -19,6 +19,8 @@ _MB = 1_000_000
 # https://www.tensorflow.org/tutorials/load_data/tfrecord
 _FILES_PER_HOST = 10
 _MIN_FILE_BYTES = 10 * _MB
+# A worker holds the names and checksums of its shard: a bound on its memory for tiny images.
+_MAX_RECORDS_PER_FILE = 100_000
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,14 @@ def hashed_order(ids: Sequence[str], split: str, seed: int) -> np.ndarray:
 def num_shards(total_bytes: int, num_records: int, shard_mb: int, hosts: int) -> int:
     """How many shards a split gets.
 
-    Enough that none is larger than `shard_mb` MB on average, and ten a host where files stay at 10
-    MB or more; a multiple of `hosts`, so that all read equally many, unless there are fewer
+    Enough that none is larger than `shard_mb` MB or 100,000 records on average, and ten a host
+    where files stay at 10 MB or more; a multiple of `hosts`, so that all read equally many, unless there are fewer
     records than hosts.
     """
     for_size = -(-total_bytes // (shard_mb * _MB))
+    for_memory = -(-num_records // _MAX_RECORDS_PER_FILE)
     for_hosts = min(_FILES_PER_HOST * hosts, total_bytes // _MIN_FILE_BYTES)
-    count = max(1, for_size, for_hosts)
+    count = max(1, for_size, for_memory, for_hosts)
     count = -(-count // hosts) * hosts
     return min(count, num_records)
 

@@ -1,11 +1,15 @@
 """Apache Beam for real: worker processes of the DirectRunner."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from data_prep import storage
+from data_prep.audit import audit
 from data_prep.errors import OrchardError
 from tests.data_prep.builders import digests, make_input, run
+from tests.gcs.conftest import gcs, gcs_server  # noqa: F401
 
 pytest.importorskip("apache_beam")
 
@@ -27,3 +31,29 @@ def test_bad_input_is_one_line_through_beam_too(tmp_path):
     Path(given["images_dir"], "a003.jpg").unlink()
     with pytest.raises(OrchardError, match="row 5, 'a003': no file 'a003.jpg'"):
         run(tmp_path / "out", engine="beam", beam_options=THREADS, **given)
+
+
+def test_worker_processes_read_and_write_gs_by_themselves(tmp_path, gcs):  # noqa: F811
+    given = make_input(tmp_path / "in")
+    local, _ = run(tmp_path / "local", folds=3, **given)
+    root = f"gs://{gcs.bucket}/in"
+    for file in Path(given["images_dir"]).iterdir():
+        storage.write_bytes(f"{root}/images/{file.name}", file.read_bytes())
+    for name in ("train.csv", "test.csv"):
+        storage.write_bytes(f"{root}/{name}", (tmp_path / "in" / name).read_bytes())
+    remote = {
+        "csv": f"{root}/train.csv",
+        "test_csv": f"{root}/test.csv",
+        "images_dir": f"{root}/images",
+        "folds": 3,
+        "engine": "beam",
+        "beam_options": PROCESSES,
+    }
+    directory, _ = run(f"gs://{gcs.bucket}/tfds", **remote)
+    audit(directory, workers=1)
+    for name, digest in digests(local).items():
+        content = storage.read_bytes(storage.join(directory, name))
+        assert hashlib.sha256(content).hexdigest() == digest, name
+    assert storage.list_names(f"gs://{gcs.bucket}/tfds/.staging/clothes/1.0.0") == []
+    _, said = run(f"gs://{gcs.bucket}/tfds", **remote)
+    assert said[-1] == f"finished already, nothing to do: {directory}"

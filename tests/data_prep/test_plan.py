@@ -17,6 +17,8 @@ MB = 1_000_000
         (10_000, 100_000, 8, 80),
         (100_000, 10**6, 8, 784),
         (1, 1000, 8, 8),
+        (100, 350_000, 1, 10),
+        (50, 10**6, 1, 10),
         (1, 3, 8, 3),  # fewer records than hosts
     ],
 )
@@ -27,7 +29,7 @@ def test_number_of_shards(total_mb, records, hosts, wanted):
 def test_shards_follow_size_and_hosts_for_any_input():
     for total_mb in (0, 5, 99, 101, 1280, 5000):
         for hosts in (1, 3, 16):
-            count = num_shards(total_mb * MB, 10**6, 128, hosts)
+            count = num_shards(total_mb * MB, 10**5, 128, hosts)
             assert count % hosts == 0
             assert total_mb / count <= 128
             if total_mb >= 10 * 10 * hosts:
