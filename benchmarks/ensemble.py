@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
     for name, (wall, cpu) in best.items():
         wall_ratio, cpu_ratio = best[name] / best["pure"]
         print(
-            f"{name:<9} wall {wall:7.2f} s, {wall_ratio:.3f} x pure ({images / wall:.1f} images/s), "
+            f"{name:<8} wall {wall:7.2f} s, {wall_ratio:.3f} x pure ({images / wall:.1f} img/s), "
             f"CPU {cpu:7.2f} s, {cpu_ratio:.3f} x pure"
         )
 

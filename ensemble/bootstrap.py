@@ -5,6 +5,8 @@ replacement; a draw is kept as how often each row came, so that means over rows 
 product and a column's AUC needs one sort for all draws.
 """
 
+import functools
+
 import numpy as np
 
 from ensemble.scores import is_higher_better, per_row_scores, score
@@ -15,13 +17,19 @@ CONFIDENCE = 0.95
 # Above this many elements (draws x rows x classes) fewer draws are taken, but never under 100.
 _MAX_ELEMENTS = 2_000_000_000
 _MIN_DRAWS = 100
+# Draws are worked on a few at a time: 128 MB of float64.
+_ELEMENTS_AT_ONCE = 1 << 24
 
 
+@functools.lru_cache(maxsize=2)
 def draw_counts(num_rows: int, seed: int, num_draws: int = NUM_DRAWS) -> np.ndarray:
-    """How often each row comes in each draw: float64 [draws, rows], each draw summing to rows."""
+    """How often each row comes in each draw: uint16 [draws, rows], each draw summing to rows."""
     generator = np.random.default_rng(seed)
-    picks = (generator.integers(num_rows, size=num_rows) for _ in range(num_draws))
-    return np.stack([np.bincount(pick, minlength=num_rows) for pick in picks]).astype(np.float64)
+    counts = np.empty((num_draws, num_rows), np.uint16)
+    for draw in counts:
+        draw[:] = np.bincount(generator.integers(num_rows, size=num_rows), minlength=num_rows)
+    counts.flags.writeable = False  # shared by all callers
+    return counts
 
 
 def resampled_scores(
@@ -31,6 +39,16 @@ def resampled_scores(
 
     probabilities, targets: float [rows, classes]. counts: as `draw_counts` gives them.
     """
+    at_once = max(1, _ELEMENTS_AT_ONCE // counts.shape[1])
+    parts = np.split(counts, range(at_once, len(counts), at_once))
+    values = [_resampled(metric, probabilities, targets, task, part) for part in parts]
+    return np.concatenate(values)
+
+
+def _resampled(
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str, counts: np.ndarray
+) -> np.ndarray:
+    counts = counts.astype(np.float64)
     if metric == "roc_auc":
         return _resampled_auc(probabilities, hard_targets(targets, task), counts)
     per_row = per_row_scores(metric, probabilities, targets, task)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from ensemble.bootstrap import difference_interval
 
@@ -125,7 +126,8 @@ def guard(
     uniform = np.full(num_networks, 1.0 / num_networks)
     learned = np.empty(targets.shape)
     parts = _parts(targets, num_parts, seed)
-    for part in range(num_parts):
+    # Seconds on usual sizes; with many networks and images it wants a bar.
+    for part in tqdm(range(num_parts), desc="checking weights", delay=5, leave=False):
         left_out = np.flatnonzero(parts == part)
         learned[left_out] = combine(fit(np.flatnonzero(parts != part)), left_out)
     gain, low, high = difference_interval(

@@ -66,6 +66,17 @@ def test_gain_is_positive_for_the_better_whichever_way_the_metric_points():
         )
 
 
+def test_draws_taken_a_few_at_a_time_are_the_same(monkeypatch):
+    p, targets = _data()
+    counts = bootstrap.draw_counts(len(p), seed=3, num_draws=7)
+    for metric in ("roc_auc", "accuracy", "f1"):
+        whole = bootstrap.resampled_scores(metric, p, targets, "single_label", counts)
+        with monkeypatch.context() as patched:
+            patched.setattr(bootstrap, "_ELEMENTS_AT_ONCE", 2 * len(p))
+            parts = bootstrap.resampled_scores(metric, p, targets, "single_label", counts)
+        np.testing.assert_allclose(parts, whole)
+
+
 def test_same_seed_same_draws():
     a = bootstrap.draw_counts(20, seed=1, num_draws=5)
     assert np.array_equal(a, bootstrap.draw_counts(20, seed=1, num_draws=5))
