@@ -6,19 +6,15 @@ The shapes (detected, or forced with `label_shape`):
   names    one column with the space-separated names of all classes of each image (`image,labels`)
 """
 
-import csv
-import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep import storage
+from data_prep.csv_table import CsvTable, find_image_column, read_csv, require_column
 from data_prep.errors import OrchardError
 from data_prep.problems import Problem
 
-_IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
 _SUM_TOLERANCE = 1e-3
 # Above this share of rows whose 0/1 values do not sum to 1, several labels a row are meant; below
 # it (and above none) the rows are taken for mistakes.
@@ -66,20 +62,6 @@ class LabelTable:
         return self.shape != "ids"
 
 
-@dataclass(frozen=True)
-class _Csv:
-    file: str
-    header: list[str]
-    rows: list[list[str]]
-    row_numbers: list[int]
-    problems: list[Problem]
-    sha256: str
-
-    def column(self, name: str) -> list[str]:
-        at = self.header.index(name)
-        return [row[at].strip() for row in self.rows]
-
-
 def read_labels(path: str, options: LabelOptions) -> LabelTable:
     """Read a CSV of ids and labels.
 
@@ -87,10 +69,10 @@ def read_labels(path: str, options: LabelOptions) -> LabelTable:
       OrchardError: the file is missing or no CSV, a column is missing, or its shape is ambiguous.
         What is wrong with single rows is in the table's `problems` instead.
     """
-    table = _read_csv(path)
-    image_column = _image_column(table, options.image_column)
+    table = read_csv(path)
+    image_column = find_image_column(table, options.image_column)
     if options.group_column:
-        _require_column(table, options.group_column, "--group_column")
+        require_column(table, options.group_column, "--group_column")
     columns, ignored = _label_columns(table, options, image_column)
     shape = options.label_shape
     if shape == "auto":
@@ -117,70 +99,21 @@ def read_ids(
 
     Further columns (a sample submission has made-up probabilities) are ignored and listed.
     """
-    table = _read_csv(path)
+    table = read_csv(path)
     if image_column is not None and image_column not in table.header:
         image_column = None
-    column = _image_column(table, image_column)
+    column = find_image_column(table, image_column)
     targets = np.full((len(table.rows), len(class_names)), -1, np.float32)
     ignored = tuple(name for name in table.header if name != column)
     return _finish(table, column, targets, tuple(class_names), task, "ids", ignored, None, [])
 
 
-def _read_csv(path: str) -> _Csv:
-    if not storage.exists(path):
-        raise OrchardError(f"{path}: no such CSV file")
-    data = storage.read_bytes(path)
-    file = path.replace("\\", "/").rpartition("/")[2]
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise OrchardError(f"{path}, row {row}: not UTF-8 text; save the CSV as UTF-8") from error
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise OrchardError(f"{path}: not a CSV file ({error})") from error
-    if not lines or not any(cell.strip() for cell in lines[0]):
-        raise OrchardError(f"{path}: the first row must name the columns, but it is empty")
-    header = [cell.strip() for cell in lines[0]]
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise OrchardError(f"{path}, row 1: the column {twice[0]!r} is there twice")
-    rows, numbers, problems = [], [], []
-    for number, row in enumerate(lines[1:], start=2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            detail = f"{len(row)} cells where the header has {len(header)}"
-            problems.append(Problem(file, number, row[0].strip(), "wrong number of cells", detail))
-            row = (row + [""] * len(header))[: len(header)]
-        rows.append(row)
-        numbers.append(number)
-    if not rows:
-        raise OrchardError(f"{path}: no rows below the header")
-    return _Csv(file, header, rows, numbers, problems, hashlib.sha256(data).hexdigest())
-
-
-def _require_column(table: _Csv, name: str, flag: str) -> None:
-    if name not in table.header:
-        raise OrchardError(
-            f"{table.file} has no column {name!r} ({flag}); it has {', '.join(table.header)}"
-        )
-
-
-def _image_column(table: _Csv, wanted: str | None) -> str:
-    if wanted is not None:
-        _require_column(table, wanted, "--image_column")
-        return wanted
-    return next((name for name in _IMAGE_COLUMNS if name in table.header), table.header[0])
-
-
 def _label_columns(
-    table: _Csv, options: LabelOptions, image_column: str
+    table: CsvTable, options: LabelOptions, image_column: str
 ) -> tuple[list[str], tuple[str, ...]]:
     rest = [name for name in table.header if name not in (image_column, options.group_column)]
     for name in options.label_columns:
-        _require_column(table, name, "--label_columns")
+        require_column(table, name, "--label_columns")
     if options.label_columns:
         chosen = list(options.label_columns)
         return chosen, tuple(name for name in rest if name not in chosen)
@@ -199,7 +132,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _detect_shape(table: _Csv, columns: list[str]) -> str:
+def _detect_shape(table: CsvTable, columns: list[str]) -> str:
     if len(columns) > 1:
         # One bad cell must not hide the shape: a column is numeric when most of its cells are.
         for name in columns:
@@ -229,7 +162,7 @@ def _detect_shape(table: _Csv, columns: list[str]) -> str:
 
 
 def _from_columns(
-    table: _Csv, columns: list[str], options: LabelOptions, image_column: str
+    table: CsvTable, columns: list[str], options: LabelOptions, image_column: str
 ) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
     if options.class_names and set(options.class_names) != set(columns):
         raise OrchardError(
@@ -271,7 +204,7 @@ def _from_columns(
 
 
 def _from_names(
-    table: _Csv, column: str, shape: str, options: LabelOptions, image_column: str
+    table: CsvTable, column: str, shape: str, options: LabelOptions, image_column: str
 ) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
     task = "single_label" if shape == "name" else "multi_label"
     if options.task not in ("auto", task):
@@ -306,7 +239,7 @@ def _natural(name: str) -> tuple[int, int, str]:
 
 
 def _finish(
-    table: _Csv,
+    table: CsvTable,
     image_column: str,
     targets: np.ndarray,
     names: tuple[str, ...],
@@ -339,7 +272,7 @@ def _finish(
     )
 
 
-def _id_problems(table: _Csv, ids: tuple[str, ...]) -> list[Problem]:
+def _id_problems(table: CsvTable, ids: tuple[str, ...]) -> list[Problem]:
     problems = []
     first: dict[str, int] = {}
     for number, image_id in zip(table.row_numbers, ids, strict=True):

@@ -68,22 +68,7 @@ def metadata_files(
     or not.
     """
     with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
-        split_infos = []
-        for split, info in splits.items():
-            for shard in info.shards:
-                # TFDS reads name and format of the dataset from the names of the shards.
-                open(os.path.join(directory, shard.file), "wb").close()
-            template = tfds.core.ShardedFileTemplate(
-                data_dir=directory, dataset_name=name, split=split, filetype_suffix="tfrecord"
-            )
-            split_infos.append(
-                tfds.core.SplitInfo(
-                    name=split,
-                    shard_lengths=[shard.num_records for shard in info.shards],
-                    num_bytes=sum(shard.num_bytes for shard in info.shards),
-                    filename_template=template,
-                )
-            )
+        split_infos = [_split_info(name, split, info, directory) for split, info in splits.items()]
         tfds.folder_dataset.write_metadata(
             data_dir=directory,
             features=features(task, class_names),
@@ -99,6 +84,20 @@ def metadata_files(
             with open(os.path.join(directory, file), "rb") as content:
                 files[file] = content.read()
         return files
+
+
+def _split_info(name: str, split: str, info: SplitInfo, directory: str) -> tfds.core.SplitInfo:
+    """TFDS's idea of a split; makes the empty files from which TFDS reads name and format."""
+    for shard in info.shards:
+        open(os.path.join(directory, shard.file), "wb").close()
+    return tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=[shard.num_records for shard in info.shards],
+        num_bytes=sum(shard.num_bytes for shard in info.shards),
+        filename_template=tfds.core.ShardedFileTemplate(
+            data_dir=directory, dataset_name=name, split=split, filetype_suffix="tfrecord"
+        ),
+    )
 
 
 def check_metadata(

@@ -95,8 +95,8 @@ def num_shards(total_bytes: int, num_records: int, shard_mb: int, hosts: int) ->
     """How many shards a split gets.
 
     Enough that none is larger than `shard_mb` MB or 100,000 records on average, and ten a host
-    where files stay at 10 MB or more; a multiple of `hosts`, so that all read equally many, unless there are fewer
-    records than hosts.
+    where files stay at 10 MB or more; a multiple of `hosts`, so that all read equally many, unless
+    there are fewer records than hosts.
     """
     for_size = -(-total_bytes // (shard_mb * _MB))
     for_memory = -(-num_records // _MAX_RECORDS_PER_FILE)

@@ -75,24 +75,15 @@ def survey(
     Raises:
       OrchardError: an images folder does not exist.
     """
-    spool_path = _make_spool(spool_path)
-    tasks: list[ScanTask] = []
-    places: list[tuple[int, int]] = []
-    files = []
-    for at, (table, root) in enumerate(tables):
-        ImageSource(root)
-        files.append(tuple(file_name(image_id, config.extension) for image_id in table.ids))
-        for start, task in _tasks(files[-1], table, root, config, engine.workers):
-            offset = len(tasks) * _SPOOL_BYTES_PER_TASK
-            if spool_path and offset < _MAX_SPOOL_BYTES:
-                part = Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK)
-                task = dataclasses.replace(task, spool=part)
-            tasks.append(task)
-            places.append((at, start))
+    files = [
+        tuple(file_name(image_id, config.extension) for image_id in table.ids)
+        for table, _ in tables
+    ]
+    places, tasks = _all_tasks(tables, files, config, engine.workers, _make_spool(spool_path))
     facts = [np.zeros(len(table.ids), SCAN_DTYPE) for table, _ in tables]
     found: list[list[Problem]] = [[] for _ in tables]
     results = engine.map(scan, tasks)
-    with progress.bar("checking", sum(len(table.ids) for table, _ in tables)) as bar:
+    with progress.bar("checking", sum(map(len, files))) as bar:
         meanwhile()
         for position, result in results:
             at, start = places[position]
@@ -100,21 +91,39 @@ def survey(
             facts[at][start : start + len(result.facts)] = result.facts
             for row, kind, detail in result.problems:
                 number, image_id = int(table.csv_rows[start + row]), table.ids[start + row]
+                # An empty id is a problem of its own already.
                 if image_id:
                     found[at].append(Problem(table.file, number, image_id, kind, detail))
             bar.add(len(result.facts), int(result.facts["num_bytes"].sum()))
-    found = [
-        more + _same_file(table, names)
-        for more, (table, _), names in zip(found, tables, files, strict=True)
-    ]
-    found[1:] = [
-        more + _in_both(tables[0][0], table)
-        for more, (table, _) in zip(found[1:], tables[1:], strict=True)
-    ]
+    for at, (table, _) in enumerate(tables):
+        found[at] += _same_file(table, files[at])
+        found[at] += _in_both(tables[0][0], table) if at else []
     return [
         Survey(table, root, names, fact, _in_order((*table.problems, *more)))
         for (table, root), names, fact, more in zip(tables, files, facts, found, strict=True)
     ]
+
+
+def _all_tasks(
+    tables: Sequence[tuple[LabelTable, str]],
+    files: Sequence[tuple[str, ...]],
+    config: PrepConfig,
+    workers: int,
+    spool_path: str | None,
+) -> tuple[list[tuple[int, int]], list[ScanTask]]:
+    """Where each task's rows are, (table, first row), and the tasks."""
+    places: list[tuple[int, int]] = []
+    tasks: list[ScanTask] = []
+    for at, (table, root) in enumerate(tables):
+        ImageSource(root)
+        for start, task in _tasks(files[at], table, root, config, workers):
+            offset = len(tasks) * _SPOOL_BYTES_PER_TASK
+            if spool_path and offset < _MAX_SPOOL_BYTES:
+                part = Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK)
+                task = dataclasses.replace(task, spool=part)
+            tasks.append(task)
+            places.append((at, start))
+    return places, tasks
 
 
 def _tasks(

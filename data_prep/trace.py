@@ -1,6 +1,8 @@
 """One image of a dataset, traced to its shard, position, CSV row and source file."""
 
+import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
@@ -9,6 +11,9 @@ from data_prep import images, storage, tfrecord
 from data_prep.errors import OrchardError
 from data_prep.images import ImageOptions
 from data_prep.manifest import load_manifest, load_records
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,7 @@ def trace(dataset_dir: str, image_id: str) -> Trace:
     """
     manifest = load_manifest(dataset_dir)
     records = load_records(dataset_dir)
-    found = records[records["id"] == image_id]
-    if found.empty:
-        near = records["id"][records["id"].str.startswith(image_id[:4])].head(3).tolist()
-        hint = f"; there are {', '.join(map(repr, near))}" if near else ""
-        raise OrchardError(f"{dataset_dir} has no id {image_id!r}{hint}")
-    row = found.iloc[0]
+    row = _find(records, image_id, dataset_dir)
     info = manifest.splits[row["split"]].shards[row["shard"]]
     position = int(
         ((records["split"] == row["split"]) & (records["shard"] == row["shard"]))[: row.name].sum()
@@ -65,9 +65,16 @@ def trace(dataset_dir: str, image_id: str) -> Trace:
     return Trace(lines, jpeg)
 
 
-def _image(frame: bytes, where: str) -> bytes:
-    import io
+def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pandas.Series":
+    found = records[records["id"] == image_id]
+    if found.empty:
+        near = records["id"][records["id"].str.startswith(image_id[:4])].head(3).tolist()
+        hint = f"; there are {', '.join(map(repr, near))}" if near else ""
+        raise OrchardError(f"{dataset_dir} has no id {image_id!r}{hint}")
+    return found.iloc[0]
 
+
+def _image(frame: bytes, where: str) -> bytes:
     try:
         (record,) = tfrecord.read_frames(io.BytesIO(frame), where)
         (jpeg,) = tfrecord.decode_example(record.payload)["image"]
