@@ -23,8 +23,8 @@ RESIZES = ("squash", "crop", "pad")
 # Middle grey: near zero after any of the networks' own preprocessings.
 PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.
-_MAX_BILINEAR_FACTOR = 2
-_JPEG_START = b"\xff\xd8\xff"
+MAX_BILINEAR_FACTOR = 2
+JPEG_START = b"\xff\xd8\xff"
 
 
 class Window(NamedTuple):
@@ -80,7 +80,7 @@ def decode_image(
     else:
         target = _RandomCrop(height_px, width_px, "squash", exact, crop_draws, crop_range)
     return tf.cond(
-        tf.strings.substr(encoded, 0, 3) == _JPEG_START,
+        tf.strings.substr(encoded, 0, 3) == JPEG_START,
         lambda: target.from_jpeg(encoded),
         lambda: target.from_pixels(_decode_other(encoded)),
     )
@@ -253,19 +253,24 @@ def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
         uint8 [rows, columns, 3].
     """
 
-    def sample():
-        return tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)[0]
-
-    def average():
-        return tf.image.resize(image, size, antialias=True)
+    def average() -> tf.Tensor:
+        return _rounded(tf.image.resize(image, size, antialias=True))
 
     if exact:
-        resized = average()
-    else:
-        samples_all = tf.reduce_all(tf.shape(image)[:2] <= _MAX_BILINEAR_FACTOR * size)
-        resized = tf.cond(samples_all, sample, average)
+        return average()
+    reads_all = tf.reduce_all(tf.shape(image)[:2] <= MAX_BILINEAR_FACTOR * size)
+    return tf.cond(reads_all, lambda: resize_plainly(image, size), average)
+
+
+def resize_plainly(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Bilinear resize of uint8 [height, width, 3] to int32 [2], reading two pixels a side."""
+    sampled = tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)
+    return _rounded(sampled[0])
+
+
+def _rounded(image: tf.Tensor) -> tf.Tensor:
     # Both kernels are convex, so that nothing leaves 0..255 and the cast needs no saturation.
-    return tf.cast(resized + 0.5, tf.uint8)
+    return tf.cast(image + 0.5, tf.uint8)
 
 
 def _place(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

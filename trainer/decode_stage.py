@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainer import bad_records, decode
+from trainer import bad_records, decode, decode_small
 from trainer.augment_options import AugmentOptions
 from trainer.input_options import InputOptions
 
@@ -39,6 +39,7 @@ def decode_batches(
     limit = max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // pixels))
     chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
     decode_row = _row_decoder(options, crops)
+    plain = options.resize == "squash" and not (options.exact_decode or options.tolerant or crops)
 
     def split(batch: Batch) -> Batch:
         return {name: _regroup(value, [per_host // chunk, chunk]) for name, value in batch.items()}
@@ -47,6 +48,9 @@ def decode_batches(
         return {name: _regroup(value, [per_host], 2) for name, value in batch.items()}
 
     def decode_chunk(rows: Batch) -> Batch:
+        if plain:
+            image = decode_small.decode_images(rows["image"], options.height_px, options.width_px)
+            return rows | {"image": image}
         encoded = {name: rows.pop(name) for name in ("image", "crop") if name in rows}
         signature = {"image": tf.TensorSpec([options.height_px, options.width_px, 3], tf.uint8)}
         if options.tolerant:

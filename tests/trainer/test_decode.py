@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.trainer.datasets import jpeg, smooth_image
-from trainer import decode
+from trainer import decode, decode_small
 
 
 def decoded(encoded: bytes, *args, **kwargs) -> np.ndarray:
@@ -144,3 +144,23 @@ def test_shape_is_static_and_graph_is_eager():
     assert concrete.output_shapes == [48, 64, 3]
     encoded = jpeg(smooth_image(6, 200, 200))
     assert (concrete(tf.constant(encoded)).numpy() == decoded(encoded, 48, 64)).all()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[(20, 24)] * 3, [(20, 24), (33, 29), (9, 9)], [(20, 24), (100, 90), (39, 47)], [(40, 48)] * 2],
+    ids=["as it is", "plain", "one large", "halved"],
+)
+def test_many_at_a_time_are_the_same_as_one_by_one(sizes):
+    encoded = [jpeg(smooth_image(i, *size)) for i, size in enumerate(sizes)]
+    encoded[0] = jpeg(smooth_image(0, *sizes[0])[:, :, 0])
+    several = decode_small.decode_images(tf.constant(encoded), 20, 24).numpy()
+    assert (several == [decoded(one, 20, 24) for one in encoded]).all()
+
+
+def test_other_formats_may_be_among_many():
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_image(4, 30, 30)).save(buffer, "PNG")
+    encoded = [jpeg(smooth_image(0, 20, 24)), buffer.getvalue()]
+    several = decode_small.decode_images(tf.constant(encoded), 20, 24).numpy()
+    assert (several == [decoded(one, 20, 24) for one in encoded]).all()
