@@ -389,3 +389,29 @@ def test_beam_workers_publish_the_same_objects(gcs, config, local_files):
     gcs.set_conditions(Conditions(fault_rate=0.1))
     prepare(config(data_dir(gcs), engine="beam", workers=0))
     assert published(gcs) == local_files
+
+
+def test_of_two_machines_that_start_together_one_publishes_and_the_other_says_why_not(
+    gcs, config, local_files, tmp_path
+):
+    gcs.set_conditions(Conditions(latency_ms=20))
+    processes = []
+    for machine in ("one", "other"):
+        folder = tmp_path / machine
+        folder.mkdir()
+        processes.append(
+            subprocess.Popen(
+                command(config(data_dir(gcs))),
+                env=gcs.process_env(TMPDIR=str(folder)),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    outcomes = [(*process.communicate(timeout=300), process.returncode) for process in processes]
+    assert 0 in [status for *_, status in outcomes]
+    for out, err, status in outcomes:
+        # Whoever comes when the first has just finished has nothing to do.
+        assert status == 0 or "is being written by another process" in err, (out, err)
+        assert "Traceback" not in err
+    assert published(gcs) == local_files
