@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test lint torture clean
+.PHONY: help demo test lint torture matrix preflight-all clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,11 +29,21 @@ demo: $(VENV)/.installed ## CSV + JPEGs -> shards -> three networks -> ensemble,
 	PYTHON=$(BIN)/python examples/demo.sh
 
 test: $(VENV)/.installed-test ## the test suite
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist=loadfile
 
 lint: $(VENV)/.installed-test ## what CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
+	$(BIN)/python -m tests.data_prep.torture_prep --kills=24
+	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200
+
+matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
+	.ci/matrix
+
+preflight-all: $(VENV)/.installed-test ## compile every network for a TPU, resumable: many hours
+	$(BIN)/python -m benchmarks.tpu_table --groups=article,article_768,v6e,popular,registry --build_md=BUILD.md
 
 clean: ## the demo's output and the virtual environment
 	rm -rf demo_output $(VENV)

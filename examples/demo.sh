@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 DATA=examples/fashion_mnist
 OUT=${1:-demo_output}
 PYTHON=${PYTHON:-.venv/bin/python}
-NETWORKS=(densenet121 efficientnet_v2_b0 resnet50_v2)
+NETWORKS=(mobilenet resnet50_v2 densenet121)
 
 step() { # Show the command as a user would type it, then run it.
   printf '\n$ python %s\n' "$*"
