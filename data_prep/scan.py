@@ -80,16 +80,15 @@ def scan(task: ScanTask) -> ScanResult:
     spooled: list[bytes] = []
     spool_free = task.spool.num_bytes if task.spool else 0
     spool_at = task.spool.offset if task.spool else 0
-    for position, file in enumerate(task.files):
-        try:
-            data, mtime_ns = source.read(file)
-        except SourceProblem as problem:
-            problems.append((position, problem.kind, problem.detail))
+    for position, found in enumerate(source.read_many(task.files)):
+        if isinstance(found, SourceProblem):
+            problems.append((position, found.kind, found.detail))
             rows.append(("", False, 0, 0, 0, 0, 0, b"\0" * 32, 0, -1, b"\0" * 16))
             continue
+        data, mtime_ns = found
         facts, record_bytes, problem, perceptual = _examine(data, task, position in task.sample)
         if problem:
-            problems.append((position, problem[0], f"{file}: {problem[1]}"))
+            problems.append((position, problem[0], f"{task.files[position]}: {problem[1]}"))
         spool_offset = -1
         size = len(data)
         if size <= _SPOOL_FILE_BYTES and size <= spool_free:
@@ -110,9 +109,10 @@ def scan(task: ScanTask) -> ScanResult:
                 perceptual,
             )
         )
-    if spooled:
-        _write_spool(task.spool, b"".join(spooled))
-    return ScanResult(np.array(rows, SCAN_DTYPE), tuple(problems))
+    facts = np.array(rows, SCAN_DTYPE)
+    if spooled and not _write_spool(task.spool, b"".join(spooled)):
+        facts["spool_offset"] = -1
+    return ScanResult(facts, tuple(problems))
 
 
 def _examine(
@@ -135,9 +135,12 @@ def _examine(
     return facts, record_bytes, problem, perceptual
 
 
-def _write_spool(spool: Spool, data: bytes) -> None:
+def _write_spool(spool: Spool, data: bytes) -> bool:
+    """Whether there was room: the spool only saves time; the shards tell of a full disk."""
     handle = os.open(spool.path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.pwrite(handle, data, spool.offset)
+        return os.pwrite(handle, data, spool.offset) == len(data)
+    except OSError:
+        return False
     finally:
         os.close(handle)

@@ -4,7 +4,7 @@ import functools
 import json
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import google_crc32c
@@ -72,17 +72,15 @@ def write_shard(plan: Plan, index: int) -> Receipt:
     rows = plan.shards[index]
     file = plan.file_name(index)
     lengths, image_crcs = [], []
-    read = _reader(plan, rows)
     path = storage.join(plan.files_dir, file)
     with storage.writing(path, plan.fingerprints[index]) as output:
         writer = _ChecksumWriter(output)
-        for position, image_id in enumerate(rows.ids):
-            jpeg = read(position)
+        for position, jpeg in enumerate(_contents(plan, rows)):
             crc = int(rows.crc32c[position])
             if rows.reencode[position]:
                 jpeg = _convert(jpeg, plan, rows, position)
                 crc = google_crc32c.value(jpeg)
-            rest = _rest_of_example(image_id, rows.targets[position], plan.task)
+            rest = _rest_of_example(rows.ids[position], rows.targets[position], plan.task)
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
         writer.flush()
@@ -137,30 +135,25 @@ def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
         ) from error
 
 
-def _reader(plan: Plan, rows: ShardRows) -> Callable[[int], bytes]:
-    """From a position to its file's bytes, checked to be what the pre-flight saw."""
+def _contents(plan: Plan, rows: ShardRows) -> Iterator[bytes]:
+    """Each row's file, checked to be what the pre-flight saw."""
     source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
     spool = _spool(plan.spool_path) if plan.spool_path else b""
-
-    def read(position: int) -> bytes:
-        size, start = int(rows.num_bytes[position]), int(rows.spool_offset[position])
-        if start >= 0:
-            data = spool[start : start + size]
-        else:
-            try:
-                data = source.read(rows.files[position])[0]
-            except SourceProblem as problem:
-                raise OrchardError(
-                    f"{problem.detail} (it was there a moment ago); run the command again"
-                ) from problem
-        if len(data) != size or google_crc32c.value(data) != rows.crc32c[position]:
+    starts, sizes, crcs = rows.spool_offset.tolist(), rows.num_bytes.tolist(), rows.crc32c.tolist()
+    others = source.read_many([f for f, start in zip(rows.files, starts, strict=True) if start < 0])
+    for position, (start, size, crc) in enumerate(zip(starts, sizes, crcs, strict=True)):
+        found = (spool[start : start + size], 0) if start >= 0 else next(others)
+        if isinstance(found, SourceProblem):
+            raise OrchardError(
+                f"{found.detail} (it was there a moment ago); run the command again"
+            ) from found
+        data = found[0]
+        if len(data) != size or google_crc32c.value(data) != crc:
             raise OrchardError(
                 f"row {rows.csv_rows[position]}, {rows.files[position]!r}: the file changed while "
                 "the dataset was being written; run the command again"
             )
-        return data
-
-    return read
+        yield data
 
 
 @functools.lru_cache(maxsize=2)

@@ -109,7 +109,11 @@ def campaign(kills: int, seed: int, folder: Path) -> list[str]:
       SystemExit: a dataset differs from the undisturbed one, or half a dataset looked whole.
     """
     given = make_input(folder / "in", rows=_ROWS, test_rows=20)
-    wanted, seconds = finish(given, folder / "undisturbed")
+    wanted, cold_seconds = finish(given, folder / "undisturbed")
+    again, warm_seconds = finish(given, folder / "again")
+    if again != wanted:
+        raise SystemExit("two undisturbed runs differ")
+    seconds = min(cold_seconds, warm_seconds)
     rng = random.Random(seed)
     lines = []
     for number in range(kills):
