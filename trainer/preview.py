@@ -58,7 +58,7 @@ _SINGLE = {
     "cutmix": AugmentOptions(flips="none", cutmix_alpha=1.0),
 }
 _GAP_PX = 6
-_TEXT_PX = 14
+_TEXT_LINES, _TEXT_PX = 2, 26
 
 
 def main(argv: list[str]) -> None:
@@ -111,9 +111,10 @@ class _Viewer:
         )
 
     def caption(self, target: np.ndarray) -> str:
-        """The classes of a target, with their shares where they are mixed."""
-        shares = [(self.records.class_names[c], target[c]) for c in np.flatnonzero(target > 0.005)]
-        return ", ".join(n if share > 0.995 else f"{n} {share:.2f}" for n, share in shares)
+        """The classes of a target, the largest first, with their shares where they are mixed."""
+        largest_first = [c for c in np.argsort(-target, kind="stable") if target[c] > 0.005]
+        shares = [(self.records.class_names[c], target[c]) for c in largest_first]
+        return "\n".join(n if share > 0.995 else f"{n} {share:.2f}" for n, share in shares)
 
 
 Cell = tuple[str, np.ndarray]
@@ -155,9 +156,11 @@ def draw_sheet(rows: list[list[Cell]], height_px: int, width_px: int) -> Image.I
 
 
 def _shortened(pen: ImageDraw.ImageDraw, text: str, width_px: int) -> str:
-    while text and pen.textlength(text) > width_px:
-        text = text[:-1]
-    return text
+    lines = text.split("\n")[:_TEXT_LINES]
+    for number, line in enumerate(lines):
+        while pen.textlength(lines[number]) > width_px:
+            line = lines[number] = line[:-1]
+    return "\n".join(lines)
 
 
 def _first_split(dataset_dir: str) -> str:

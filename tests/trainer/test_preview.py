@@ -22,10 +22,10 @@ def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):
     assert result.stdout.strip() == str(output)
     sheet = np.asarray(Image.open(output))
     rows, columns = 14, 4
-    assert sheet.shape == (rows * 52 + 6, columns * 38 + 6, 3)
+    assert sheet.shape == (rows * 64 + 6, columns * 38 + 6, 3)
 
     def cell(row, column):
-        return sheet[6 + row * 52 + 14 :, 6 + column * 38 :][:32, :32].astype(int)
+        return sheet[6 + row * 64 + 26 :, 6 + column * 38 :][:32, :32].astype(int)
 
     plain = cell(0, 0)
     for row in range(rows):
