@@ -33,7 +33,7 @@ flags.DEFINE_bool("refresh", False, "Ask again for what is known.")
 flags.DEFINE_string("build_md", "", "Put the table between this file's tpu_table marks.")
 
 GIB = 2**30
-_ARTICLE = ("efficientnet_b7", "efficientnet_b6", "resnet152_v2", "inception_resnet_v2")
+_ARTICLE = ("resnet152_v2", "inception_resnet_v2", "efficientnet_b6", "efficientnet_b7")
 _POPULAR = ("mobilenet_v2", "efficientnet_b0", "resnet50_v2", "efficientnet_v2_s", "densenet121")
 _SMALL_PX = 96
 _BEGIN, _END = "<!-- tpu_table: begin -->", "<!-- tpu_table: end -->"
