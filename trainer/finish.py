@@ -71,6 +71,8 @@ def finish(run_dir: str) -> dict[str, Any]:
     }
     description = json_safe(description)
     report.write(run_dir, description, records, scored)
+    if scored is not None:
+        report.write_sample_predictions(run_dir, description, records, scored)
     storage.write_json(storage.join(run_dir, RUN_FILE), description)
     return description
 

@@ -98,7 +98,8 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
     if scores:
         text = "  ".join(f"{name} {scores[name]:.4f}" for name in _shown(run))
         text = f"step {progress.step}: {text}{'  (best)' if best else ''}"
-        report.write("eval", progress.step, text, best=best, **scores)
+        seconds = round(time.monotonic() - began, 2)
+        report.write("eval", progress.step, text, best=best, **scores, seconds=seconds)
 
 
 def _eval_logits(run: Run, report: Reporter):

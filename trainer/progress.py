@@ -71,14 +71,18 @@ class StepClock:
         self.wait_seconds += wait_seconds
 
     def take(self, batch_size: int, waits: bool) -> dict[str, float]:
-        """images_per_second and, if `waits`, data_wait_share since the last call."""
+        """What was since the last call: images_per_second, data_wait_share, compile_seconds."""
+        compiled = (
+            {"compile_seconds": round(self.compile_seconds, 2)} if self.compile_seconds else {}
+        )
+        self.compile_seconds = 0.0
         if not self.seconds:
-            return {}
+            return compiled
         rates = {"images_per_second": round(self.steps * batch_size / self.seconds, 2)}
         if waits:
             rates["data_wait_share"] = round(self.wait_seconds / self.seconds, 4)
         self.steps, self.seconds, self.wait_seconds = 0, 0.0, 0.0
-        return rates
+        return rates | compiled
 
 
 class Reporter:
@@ -133,12 +137,6 @@ class Reporter:
                     tf.summary.scalar(f"{kind}/{name}", value)
         if text:
             tqdm.write(text)
-
-    def images(self, step: int, name: str, pictures) -> None:
-        """Pictures uint8 [n, h, w, 3] to TensorBoard."""
-        if self._writer is not None:
-            with self._writer.as_default(step=step):
-                tf.summary.image(name, pictures, max_outputs=len(pictures))
 
     def flush(self) -> None:
         """Make what was written so far last."""

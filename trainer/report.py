@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_prep import html, storage
 from trainer import metrics
@@ -43,6 +43,31 @@ def write(
         settings=_changed_settings(run["config"]),
     )
     storage.write_bytes(storage.join(run_dir, REPORT_FILE), text.encode())
+
+
+def write_sample_predictions(
+    run_dir: str, run: dict[str, Any], records: RecordTable, scored: Logits
+) -> None:
+    """The worst mistakes as pictures, and what was predicted as text, for TensorBoard."""
+    import tensorflow as tf
+
+    rows = worst_mistakes(scored, run["task"], _MISTAKES)
+    if not len(rows):
+        return
+    said = [_mistake(records, scored, run["task"], row) for row in rows]
+    lines = [f"| {m['id']} | {m['true']} | {m['predicted']} |" for m in said]
+    table = "\n".join(["| id | is | taken for |", "|---|---|---|", *lines])
+    squares = np.stack([_square(_thumbnail(records, row)) for row in rows])
+    writer = tf.summary.create_file_writer(storage.join(run_dir, "tensorboard"))
+    with writer.as_default(step=run["best_step"]):
+        tf.summary.image("worst_mistakes", squares, max_outputs=len(squares))
+        tf.summary.text("worst_mistakes", table)
+    writer.close()
+
+
+def _square(jpeg: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(jpeg))
+    return np.asarray(ImageOps.pad(image, (_THUMBNAIL_PX, _THUMBNAIL_PX)))
 
 
 def curves(lines: list[dict[str, Any]], best_step: int) -> Figure:

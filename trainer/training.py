@@ -33,11 +33,6 @@ class Trainer:
         self._compiled = False
         self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
 
-    @property
-    def compile_seconds(self) -> float:
-        """Time spent in calls that traced and compiled."""
-        return self._clock.compile_seconds
-
     def train(self, until: int) -> bool:
         """Train up to step `until`; returns whether a stop was asked for before or there.
 

@@ -93,7 +93,7 @@ def outcome(run_dir) -> dict[str, object]:
 
     last = checkpoint.load_latest(str(run_dir))
     best = checkpoint.load_best(str(run_dir), last.meta["progress"]["best_step"])
-    timings = {"images_per_second", "data_wait_share"}
+    timings = {"images_per_second", "data_wait_share", "compile_seconds", "seconds"}
     lines = [
         {key: value for key, value in line.items() if key not in timings}
         for line in read_metrics(str(run_dir))

@@ -17,7 +17,11 @@ from trainer.records import load_records
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_dataset, tiny_backbone):
     config = runs.config(
-        tiny_dataset, tiny_backbone, tmp_path_factory.mktemp("run") / "tiny", epochs=12
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path_factory.mktemp("run") / "tiny",
+        epochs=12,
+        profile_steps="4,6",
     )
     assert train_and_evaluate(config) == 0
     return config
@@ -62,6 +66,17 @@ def test_metrics_lines_cover_every_step_and_evaluation(finished):
     assert train == [*range(3, total + 1, 3)]
     assert [line["step"] for line in lines if line["kind"] == "eval"] == [*range(9, total + 1, 9)]
     assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
+
+
+def test_tensorboard_has_scalars_and_a_profile_of_the_chosen_steps(finished):
+    folder = os.path.join(finished.run_dir, "tensorboard")
+    assert any(name.endswith(".xplane.pb") for _, _, names in os.walk(folder) for name in names)
+    tags = set()
+    for name in os.listdir(folder):
+        if "tfevents" in name:
+            for event in tf.compat.v1.train.summary_iterator(os.path.join(folder, name)):
+                tags |= {value.tag for value in event.summary.value}
+    assert {"train/loss", "train/learning_rate", "eval/accuracy"} <= tags
 
 
 def test_a_finished_run_is_left_alone(finished):
