@@ -9,7 +9,7 @@ import concurrent.futures
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import google_crc32c
 
@@ -102,20 +102,6 @@ def read_bytes(path: str) -> bytes:
 
     with explained(path, "storage.objects.get"):
         return until_intact(download)
-
-
-def download(path: str, file: BinaryIO) -> None:
-    """Write an object's content to `file` (from its start on), checked against its crc32c."""
-    bucket_name, name = split_path(path)
-
-    def download() -> None:
-        file.seek(0)
-        file.truncate()
-        bucket(bucket_name).blob(name).download_to_file(file, checksum="crc32c", **patience())
-
-    with explained(path, "storage.objects.get"):
-        until_intact(download)
-        file.seek(0)
 
 
 def read_range(

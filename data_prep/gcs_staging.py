@@ -6,12 +6,13 @@ written against the generation that was seen there, by the holder of the dataset
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from data_prep import gcs, storage
 from data_prep.errors import OrchardError
@@ -24,6 +25,9 @@ from data_prep.staging import Staging
 
 # What files that are no shards bear where a shard bears its plan's fingerprint.
 _NO_SHARD = "metadata"
+# A receipt of few records is kept in its shard's metadata, of which an object may have 8 KiB.
+_RECEIPT_KEY = "orchard-receipt"
+_MAX_METADATA_BYTES = 6 << 10
 _MIN_WAITING_BYTES = 64 << 20
 
 
@@ -31,8 +35,9 @@ class GcsStaging(Staging):
     """The places of one dataset on gs://.
 
     Workers write to `files_dir` and `receipts_dir`, in the local temporary folder; what is there at
-    one time is bounded by `publish`. Receipts are kept in `<data_dir>/.staging/<name>/<version>`
-    until the dataset is whole, so that any machine can go on.
+    one time is bounded by `publish`. A shard's receipt is kept as metadata of its object, or, where
+    it is too long, in `<data_dir>/.staging/<name>/<version>` until the dataset is whole: any
+    machine can go on.
 
     With `direct`, the workers are on other machines: they upload shards and receipts themselves,
     and `publish` only asks the bucket what came of it.
@@ -125,10 +130,13 @@ class GcsStaging(Staging):
         )
 
     def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
-        receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
+        found = self._objects[plan.file_name(shard)]
+        if _RECEIPT_KEY in found.metadata:
+            receipt = Receipt.from_json(json.loads(found.metadata[_RECEIPT_KEY]))
+        else:
+            receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
         if receipt is None or receipt.fingerprint != plan.fingerprints[shard]:
             return None
-        found = self._objects[plan.file_name(shard)]
         agrees = (receipt.num_bytes, receipt.crc32c) == (found.num_bytes, found.crc32c)
         return receipt if agrees else None
 
@@ -155,15 +163,21 @@ class GcsStaging(Staging):
 
     def _upload_shard(self, receipt: Receipt) -> Receipt:
         self._lock.raise_if_lost()
-        # The receipt first: a shard that is there must not be written again for want of it.
-        storage.write_json(storage.join(self._receipts, receipt.file + ".json"), asdict(receipt))
+        metadata = {storage.FINGERPRINT_KEY: receipt.fingerprint}
+        text = json.dumps(vars(receipt))
+        if len(text) <= _MAX_METADATA_BYTES:
+            metadata[_RECEIPT_KEY] = text
+        else:
+            # Before its shard, which must not be written again for want of it.
+            path = storage.join(self._receipts, receipt.file + ".json")
+            storage.write_bytes(path, text.encode())
         local = os.path.join(self.files_dir, receipt.file)
         self._objects[receipt.file] = gcs.upload_file(
             local,
             self._path(receipt.file),
             receipt.crc32c,
             self._generation(receipt.file),
-            {storage.FINGERPRINT_KEY: receipt.fingerprint},
+            metadata,
         )
         os.remove(local)
         return receipt

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -33,6 +34,12 @@ class Receipt:
     lengths: tuple[int, ...]
     image_crc32c: tuple[int, ...]
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Receipt":
+        """The receipt of which `vars` were written as JSON; TypeError or KeyError: it is none."""
+        lists = {name: tuple(value[name]) for name in ("lengths", "image_crc32c")}
+        return cls(**(value | lists))
+
 
 def receipt_path(plan: Plan, index: int) -> str:
     """Where the receipt of a shard lies."""
@@ -45,10 +52,7 @@ def read_receipt(plan: Plan, index: int) -> Receipt | None:
     if not storage.exists(path):
         return None
     try:
-        value = storage.read_json(path)
-        value["lengths"] = tuple(value["lengths"])
-        value["image_crc32c"] = tuple(value["image_crc32c"])
-        return Receipt(**value)
+        return Receipt.from_json(storage.read_json(path))
     except (OrchardError, TypeError, KeyError):
         return None
 

@@ -15,6 +15,7 @@ import google_crc32c
 import pytest
 
 from data_prep import gcs as client
+from data_prep import gcs_staging
 from data_prep.audit import audit
 from data_prep.config import PrepConfig
 from data_prep.errors import OrchardError
@@ -129,14 +130,30 @@ def test_features_json_is_the_last_object_and_must_be_new(gcs, config):
     assert names.count("features.json") == 1
 
 
-def test_shards_carry_their_plans_fingerprint_as_metadata(gcs, config):
+def test_shards_carry_their_receipts_as_metadata(gcs, config):
     prepare(config(data_dir(gcs)))
+    for name, item in gcs.objects().items():
+        if "tfrecord" in name:
+            receipt = json.loads(item["metadata"]["orchard-receipt"])
+            assert name.endswith(receipt["file"]) and len(receipt["lengths"]) == 15
     fingerprints = {
         item["metadata"]["orchard-fingerprint"]
         for name, item in gcs.objects().items()
         if "tfrecord" in name
     }
     assert len(fingerprints) == 6 and all(len(text) == 64 for text in fingerprints)
+
+
+def test_receipts_too_long_for_metadata_are_kept_until_the_dataset_is_whole(
+    gcs, config, local_files, capsys, monkeypatch
+):
+    monkeypatch.setattr(gcs_staging, "_MAX_METADATA_BYTES", 100)
+    interrupted(gcs, config)
+    assert len([name for name in gcs.objects("tfds/.staging/") if "receipts" in name]) == 6
+    capsys.readouterr()
+    prepare(config(data_dir(gcs)))
+    assert "6 of 6 shards are there already" in capsys.readouterr().out
+    assert published(gcs) == local_files
 
 
 def test_faults_at_one_request_in_ten_change_no_byte(gcs, config, local_files):
@@ -301,7 +318,7 @@ def finish(gcs, config):
     assert done.returncode == 0, done.stderr
 
 
-# Lock and quarantine aside a run writes a receipt and an object a shard, then 7 files.
+# Lock and notes aside, a run writes an object a shard, then 7 files.
 @pytest.mark.parametrize("moments", [(3, 9)], ids=["early and late"])
 def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
     gcs.set_conditions(Conditions(latency_ms=5))
@@ -317,7 +334,7 @@ def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
 def test_a_campaign_of_kills_with_faults_ends_in_the_same_objects(gcs, config, local_files, round_):
     gcs.set_conditions(Conditions(latency_ms=5, fault_rate=0.1, fault_seed=round_))
     for moment in range(8):
-        run_and_kill(gcs, config(data_dir(gcs)), after_uploads=1 + 2 * moment + round_)
+        run_and_kill(gcs, config(data_dir(gcs)), after_uploads=1 + (3 * moment + round_) % 7)
     finish(gcs, config(data_dir(gcs)))
     assert published(gcs) == local_files
 

@@ -195,6 +195,7 @@ class Service:
 
     def _record(self, request, operation, outcome, fault) -> None:
         entry = {
+            "seconds": time.monotonic(),
             "operation": operation.name,
             "path": operation.path,
             "method": request.method,
