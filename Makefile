@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test lint torture matrix preflight-all clean
+.PHONY: help demo test lint torture matrix tpu-table preflight-all clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -41,6 +41,9 @@ torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix
+
+tpu-table: $(VENV)/.installed-test ## BUILD.md's table of the article's networks on v5e: an hour, resumable
+	$(BIN)/python -m benchmarks.tpu_table --groups=article --build_md=BUILD.md
 
 preflight-all: $(VENV)/.installed-test ## compile every network for a TPU, resumable: many hours
 	$(BIN)/python -m benchmarks.tpu_table --groups=article,article_768,v6e,popular,registry --build_md=BUILD.md
