@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_prep import storage
+from data_prep import scan, storage
 from data_prep.config import PrepConfig
 from data_prep.manifest import Manifest, load_records
 from data_prep.survey import Survey
@@ -24,7 +24,7 @@ _FILE = "seen.npz"
 class Snapshot:
     """What a run was given.
 
-    ids, sha256 (hex of the image's content): string [n]; targets: float32 [n, num_classes];
+    ids: string [n]; sha256: S64 [n], hex, of the content; targets: float32 [n, num_classes];
     mtime_ns: int64 [n], or None when it is not known.
     """
 
@@ -46,7 +46,7 @@ def of_run(config: PrepConfig, surveys: Sequence[Survey]) -> Snapshot:
         ids=np.concatenate(
             [np.asarray(s.table.ids, str)[rows] for s, rows in zip(surveys, usable, strict=True)]
         ),
-        sha256=np.asarray([digest.tobytes().hex() for f in facts for digest in f["sha256"]], str),
+        sha256=np.concatenate([scan.hex_digests(fact["sha256"]) for fact in facts]),
         targets=np.concatenate(
             [s.table.targets[rows] for s, rows in zip(surveys, usable, strict=True)]
         ),
@@ -62,7 +62,7 @@ def of_dataset(dataset_dir: str, manifest: Manifest) -> Snapshot:
         settings=manifest.settings,
         versions=versions,
         ids=records["id"].to_numpy(str),
-        sha256=records["source_sha256"].to_numpy(str),
+        sha256=records["source_sha256"].to_numpy(str).astype("S64"),
         targets=np.stack(records["target"].to_list()),
         mtime_ns=None,
     )

@@ -75,6 +75,10 @@ def merge(num_rows: int, numberings: Sequence[np.ndarray], pairs: np.ndarray) ->
 
 def repeated(numbers: np.ndarray) -> list[np.ndarray]:
     """The sets of two rows and more that share a number, in the order of their first rows."""
-    order = np.argsort(numbers, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
-    return sorted((group for group in groups if len(group) > 1), key=lambda group: group[0])
+    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(counts[inverse] > 1)
+    order = several[np.argsort(inverse[several], kind="stable")]
+    if not len(order):
+        return []
+    groups = np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1)
+    return sorted(groups, key=lambda group: group[0])

@@ -8,6 +8,7 @@ import numpy as np
 
 from data_prep import tfrecord
 from data_prep.plan import Plan
+from data_prep.scan import hex_digests
 from data_prep.shard import Receipt
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
             _numbers(targets.ravel(), np.float32),
         ),
         "source_file": _strings([file for rows in shards for file in rows.files]),
-        "source_sha256": _strings([one.tobytes().hex() for rows in shards for one in rows.sha256]),
+        "source_sha256": _texts(
+            hex_digests(np.concatenate([rows.sha256 for rows in shards])).tolist()
+        ),
     }
     buffer = io.BytesIO()
     table = pa.Table.from_arrays(list(columns.values()), list(columns))
@@ -60,9 +63,12 @@ def _numbers(values: np.ndarray, dtype: type) -> "pa.Array":
 
 
 def _strings(values: Sequence[str]) -> "pa.Array":
+    return _texts([value.encode() for value in values])
+
+
+def _texts(encoded: Sequence[bytes]) -> "pa.Array":
     import pyarrow as pa
 
-    encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.large_string(), len(values), buffers).cast(pa.string())
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers).cast(pa.string())

@@ -219,7 +219,7 @@ def _from_names(
     index = {name: at for at, name in enumerate(names)}
     ids = table.column(image_column)
     problems = []
-    targets = np.zeros((len(labels), len(names)), np.float32)
+    present: list[tuple[int, int]] = []
     for row, row_labels in enumerate(labels):
         unknown = [label for label in row_labels if label not in index]
         if not row_labels:
@@ -227,9 +227,12 @@ def _from_names(
         elif unknown:
             kind, detail = "unknown label", f"{unknown[0]!r} is not among --class_names"
         else:
-            targets[row, [index[label] for label in row_labels]] = 1
+            present += [(row, index[label]) for label in row_labels]
             continue
         problems.append(Problem(table.file, table.row_numbers[row], ids[row], kind, detail))
+    targets = np.zeros((len(labels), len(names)), np.float32)
+    if present:
+        targets[tuple(np.transpose(present))] = 1
     return names, targets, task, problems
 
 

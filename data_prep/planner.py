@@ -169,10 +169,9 @@ def inputs(surveys: Sequence[Survey]) -> dict[str, Any]:
     """What the manifest says of the inputs: digests and counts, no paths."""
     result: dict[str, Any] = {}
     for name, survey in zip(("csv", "test_csv"), surveys, strict=False):
-        images = hashlib.sha256()
-        for row in np.flatnonzero(survey.usable).tolist():
-            images.update(json.dumps(survey.files[row]).encode())
-            images.update(survey.facts["sha256"][row].tobytes())
+        files = [survey.files[row] for row in np.flatnonzero(survey.usable).tolist()]
+        images = hashlib.sha256(json.dumps(files).encode())
+        images.update(survey.facts["sha256"][survey.usable].tobytes())
         result[name] = {
             "sha256": survey.table.sha256,
             "rows": len(survey.table.ids),

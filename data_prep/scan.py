@@ -67,6 +67,11 @@ class ScanResult:
     problems: tuple[tuple[int, str, str], ...]
 
 
+def hex_digests(digests: np.ndarray) -> np.ndarray:
+    """S64 [n]: the hexadecimal form of V32 [n]."""
+    return np.frombuffer(digests.tobytes().hex().encode(), "S64")
+
+
 @functools.lru_cache(maxsize=4)
 def image_source(root: str) -> ImageSource:
     """One source a process, which remembers the folders that it found safe."""

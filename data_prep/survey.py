@@ -1,6 +1,7 @@
 """Runs the pre-flight over all rows of the CSVs and gathers what it found."""
 
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class Survey:
     facts: np.ndarray
     problems: tuple[Problem, ...]
 
-    @property
+    @functools.cached_property
     def usable(self) -> np.ndarray:
         """Rows without a problem: bool [n]."""
         bad = {problem.row for problem in self.problems}
