@@ -16,7 +16,7 @@ import tensorflow as tf
 from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer import batch_norm, checkpoint, decode, pretrained, state
-from trainer.run import NETWORK_FILE
+from trainer.stages import NETWORK_FILE
 
 SAVED_MODEL_DIR = "saved_model"
 KERAS_FILE = "model.keras"

@@ -16,7 +16,8 @@ from trainer import checkpoint
 from trainer.config import TrainConfig, changed_result_flags, name_changes
 from trainer.interruption import same_on_all_workers
 from trainer.progress import Reporter
-from trainer.run import Run, save_network_graph
+from trainer.run import Run
+from trainer.stages import save_network_graph
 
 CONFIG_FILE = "config.json"
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +13,8 @@ import tensorflow as tf
 from data_prep import storage
 from data_prep.errors import OrchardError
 from data_prep.manifest import load_manifest
-from trainer import (
-    accelerator as accelerators,
-)
-from trainer import (
-    augment,
-    batch_norm,
-    input_pipeline,
-    objective,
-    optimizers,
-    order,
-    soft_labels,
-)
-from trainer import network as networks
+from trainer import accelerator as accelerators
+from trainer import augment, batch_norm, input_pipeline, objective, order, soft_labels, stages
 from trainer import plan as plans
 from trainer.accelerator import Accelerator
 from trainer.config import TrainConfig
@@ -35,7 +23,6 @@ from trainer.records import RecordTable, load_records
 from trainer.state import EvaluationWeights, TrainState
 from trainer.step import StepOptions, TrainStep
 
-NETWORK_FILE = "network.json"
 _MOMENTS_SEED_OFFSET = 1_000_003  # Its own order of records, apart from the training's.
 
 
@@ -129,7 +116,7 @@ class Run:
     def make_step(self) -> TrainStep:
         """The compiled step of the current stage."""
         config, plan = self.config, self.plan
-        set_stage(self.network, self.head_only, config.batch_norm == "frozen")
+        stages.set_stage(self.network, self.head_only, config.batch_norm == "frozen")
         options = StepOptions(
             global_batch=plan.batch_size,
             accumulation_steps=config.accumulation_steps,
@@ -140,7 +127,7 @@ class Run:
         )
         return TrainStep(
             self.network,
-            trained_variables(self.network, self.head_only),
+            stages.trained_variables(self.network, self.head_only),
             self.optimizer,
             self.objective,
             _device_augment(config),
@@ -268,22 +255,8 @@ def assemble(
         objective=objective.Objective(
             train_records.task, config.loss, config.focal_gamma, config.label_smoothing, weights
         ),
-        state=build_state(config, accelerator, len(train_records.class_names), plan),
+        state=stages.build_state(config, accelerator, len(train_records.class_names), plan),
     )
-
-
-def set_stage(network: keras.Model, head_only: bool, frozen_batch_norm: bool) -> None:
-    """Say which layers learn from now on; what has been traced already keeps its own."""
-    network.get_layer(networks.BACKBONE_LAYER).trainable = not head_only
-    if frozen_batch_norm:
-        batch_norm.freeze(network)
-
-
-def trained_variables(network: keras.Model, head_only: bool) -> list:
-    """The variables that the stage trains."""
-    if head_only:
-        return network.get_layer(networks.LOGITS_LAYER).trainable_variables
-    return network.trainable_variables
 
 
 def input_options(config: TrainConfig) -> input_pipeline.InputOptions:
@@ -331,40 +304,3 @@ def _check_apart(train: RecordTable, evaluate: RecordTable) -> None:
             f"{len(shared)} records are in the training and the evaluation splits, such as id "
             f"{shared[0]!r}; the scores would mean nothing"
         )
-
-
-def build_state(
-    config: TrainConfig, accelerator: Accelerator, num_classes: int, plan: plans.Plan
-) -> TrainState:
-    """A new network and its optimizers, in the strategy's scope, at the accelerator's precision."""
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(config.seed)
-    accelerators.set_precision(accelerators.precision_policy(config, accelerator.kind))
-    with accelerator.strategy.scope():
-        network = networks.build_network(network_options(config, num_classes))
-        batch_norm.synchronize(network, accelerator.num_replicas > 1)
-        stages = [True, False] if plan.freeze_steps else [False]
-        made = []
-        for head_only in stages:
-            set_stage(network, head_only, config.batch_norm == "frozen")
-            variables = trained_variables(network, head_only)
-            made.append(optimizers.make_optimizer(config, network, variables))
-    return TrainState(network, made)
-
-
-def network_options(config: TrainConfig, num_classes: int) -> networks.NetworkOptions:
-    """What network the flags mean."""
-    return networks.NetworkOptions(
-        architecture=config.architecture,
-        num_classes=num_classes,
-        height_px=config.height_px,
-        width_px=config.width_px,
-        weights=config.weights,
-        preprocessing=config.preprocessing,
-        dropout=config.dropout,
-    )
-
-
-def save_network_graph(run_dir: str, network: keras.Model) -> None:
-    """Keep the network's layers, so that an export needs neither --weights nor its .keras file."""
-    storage.write_json(storage.join(run_dir, NETWORK_FILE), json.loads(network.to_json()))

@@ -32,6 +32,8 @@ def _config(**changes):
         ({"profile_steps": "9,3"}, "FIRST,LAST"),
         ({"freeze_epochs": 1, "weights": "none"}, "random features"),
         ({"label_smoothing": 1.5}, "from 0 to 1"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"seed": -1}, "--seed=-1"),
     ],
 )
 def test_values_that_cannot_be_are_refused_in_one_line(changes, message):

@@ -1,0 +1,71 @@
+"""What the values of a TrainConfig's fields may be, each by itself."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from data_prep.errors import OrchardError
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+
+
+def require_choices(config: "TrainConfig") -> None:
+    """Raise OrchardError for a value outside of its field's choices."""
+    for f in dataclasses.fields(config):
+        value, choices = getattr(config, f.name), f.metadata.get("choices")
+        if choices and value not in choices:
+            names = ", ".join(c for c in choices if c)
+            raise OrchardError(f"--{f.name}={value} must be one of {names}")
+
+
+# name: (lowest, highest); None: any.
+_RANGES: dict[str, tuple[float, float | None]] = {
+    "epochs": (1e-9, None),
+    "batch_size": (0, None),
+    "batch_size_per_replica": (0, None),
+    "accumulation_steps": (1, None),
+    "learning_rate": (0, None),
+    "learning_rate_per_replica": (0, None),
+    "start_learning_rate": (0, None),
+    "end_learning_rate": (0, None),
+    "momentum": (0, 1),
+    "weight_decay": (0, None),
+    "clip_norm": (0, None),
+    "ema_momentum": (0, 0.999999),
+    "warmup_epochs": (0, None),
+    "warmup_steps": (0, None),
+    "hold_epochs": (0, None),
+    "decay_per_epoch": (1e-6, 1),
+    "cycle_epochs": (1e-3, None),
+    "cycle_growth": (1, None),
+    "focal_gamma": (0, None),
+    "label_smoothing": (0, 1),
+    "soft_labels_weight": (0, 1),
+    "dropout": (0, 0.99),
+    "freeze_epochs": (0, None),
+    "layer_decay": (1e-6, 1),
+    "precise_batch_norm_images": (1, None),
+    "eval_every_epochs": (1e-3, None),
+    "eval_batch_size": (0, None),
+    "early_stopping_evals": (0, None),
+    "replicas": (0, None),
+    "max_recoveries": (0, None),
+    "max_loss": (0, None),
+    "checkpoint_every_steps": (0, None),
+    "keep_checkpoints": (1, None),
+    "max_minutes": (0, None),
+    "log_every_steps": (1, None),
+    "steps_per_call": (0, None),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def require_ranges(config: "TrainConfig") -> None:
+    """Raise OrchardError for a number out of its range, NaN included, or a path that is missing."""
+    for name, (low, high) in _RANGES.items():
+        value = getattr(config, name)
+        if not (low <= value and (high is None or value <= high)):
+            bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise OrchardError(f"--{name}={value} must be {bounds}")
+    if not (config.dataset and config.run_dir and config.architecture):
+        raise OrchardError("--dataset, --run_dir and --architecture are needed")
