@@ -11,6 +11,7 @@ import io
 import os
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from tests.gcs_server.conditions import Conditions
 
 _MIB = 1 << 20
 _NUM_FILES = 100
-_PHOTO_PX = 256
 
 
 def main() -> None:
@@ -95,26 +95,22 @@ def _publish_files(server: GcsServer, files: list[Path]) -> None:
 
 def _prep(server: GcsServer, folder: Path, rounds: int) -> None:
     """Whole commands: to a local disk, to gs://; and the upload of the finished shards alone."""
-    csv = _photos(folder / "photos", 2000)
-    local = folder / "local"
+    csv = _photos(folder / "photos", 1500, size_px=768)
+    for name, flags in (
+        ("passed through", ("--shard_mb=2",)),
+        ("resized, --short_side=384", ("--shard_mb=1", "--short_side=384")),
+    ):
+        _prep_once(server, folder / "local", rounds, csv, name, flags)
 
+
+def _prep_once(server, local: Path, rounds: int, csv: Path, name: str, flags) -> None:
     def command(data_dir: str) -> None:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
-                *(f"--images_dir={csv.parent}", "--version=1.0.0", f"--data_dir={data_dir}"),
-                "--shard_mb=1",
-            ],
-            check=True,
-            env=server.process_env(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        _run_prep(server, csv, data_dir, *flags)
 
     command(str(local))
     shards = sorted(path for path in local.rglob("*tfrecord*"))
     total = sum(path.stat().st_size for path in shards)
-    print(f"  {len(shards)} shards, {total / _MIB:.0f} MiB; whole processes")
+    print(f"  {name}: {len(shards)} shards, {total / _MIB:.0f} MiB; whole processes")
 
     def to_local():
         shutil.rmtree(local)
@@ -127,8 +123,22 @@ def _prep(server: GcsServer, folder: Path, rounds: int) -> None:
     }
     seconds = _interleaved(rows, rounds, server.clear_objects)
     slower = max(seconds["data_prep to a local disk"], seconds["upload of the shards alone"])
-    for name, value in seconds.items():
-        print(f"  {name:38} {value:6.2f} s   {value / slower:5.2f} x the slower of the first two")
+    for row, value in seconds.items():
+        print(f"  {row:38} {value:6.2f} s   {value / slower:5.2f} x the slower of the first two")
+    shutil.rmtree(local)
+
+
+def _run_prep(server: GcsServer, csv: Path, data_dir: str, *flags: str) -> None:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
+            *(f"--images_dir={csv.parent}", "--version=1.0.0", f"--data_dir={data_dir}", *flags),
+        ],
+        check=True,
+        env=server.process_env(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
@@ -136,19 +146,9 @@ def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
     del rounds  # Counts, not times.
     from trainer.gcs_reads import read_options
 
-    csv = _photos(folder / "photos", 1000)
+    csv = _photos(folder / "small_photos", 2400, size_px=256)
     server.set_conditions(Conditions())
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "data_prep.main", f"--csv={csv}", "--name=photos"),
-            *(f"--images_dir={csv.parent}", "--version=1.0.0", "--shard_mb=16"),
-            f"--data_dir={server.path('tfds')}",
-        ],
-        check=True,
-        env=server.process_env(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    _run_prep(server, csv, server.path("tfds"), "--shard_mb=16")
     size = sum(int(item["size"]) for name, item in server.objects().items() if "tfrecord" in name)
     print(f"  {size / 1e6:.0f} MB in shards of 16 MB, batches of 64; GETs (MB) of epochs 0 and 1")
     for name, options in {
@@ -218,19 +218,20 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _photos(folder: Path, count: int) -> Path:
-    """A CSV beside `count` noisy JPEGs of about 50 kB."""
+def _photos(folder: Path, count: int, size_px: int) -> Path:
+    """A CSV beside `count` JPEGs, all different, with detail at four pixels and coarser."""
     csv = folder / "labels.csv"
-    if csv.exists():
-        return csv
-    folder.mkdir()
-    generator = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    coarse = np.random.default_rng(0).integers(0, 256, (size_px // 4, size_px // 4, 3), np.uint8)
+    image = Image.fromarray(coarse).resize((size_px, size_px), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    jpeg = buffer.getvalue()
     rows = ["image_id,label"]
     for index in range(count):
-        pixels = generator.integers(0, 256, (_PHOTO_PX, _PHOTO_PX, 3), dtype=np.uint8)
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-        (folder / f"photo_{index:05}.jpg").write_bytes(buffer.getvalue())
+        # A comment segment makes each file another one.
+        comment = b"\xff\xfe" + struct.pack(">HI", 6, index)
+        (folder / f"photo_{index:05}.jpg").write_bytes(jpeg[:2] + comment + jpeg[2:])
         rows.append(f"photo_{index:05},{'ab'[index % 2]}")
     csv.write_text("\n".join(rows) + "\n")
     return csv
