@@ -132,7 +132,7 @@ class GcsStaging(Staging):
     def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
         found = self._objects[plan.file_name(shard)]
         if _RECEIPT_KEY in found.metadata:
-            receipt = Receipt.from_json(json.loads(found.metadata[_RECEIPT_KEY]))
+            receipt = _parse_receipt(found.metadata[_RECEIPT_KEY])
         else:
             receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
         if receipt is None or receipt.fingerprint != plan.fingerprints[shard]:
@@ -236,6 +236,13 @@ class GcsStaging(Staging):
 
     def _path(self, name: str) -> str:
         return storage.join(self.final_dir, name)
+
+
+def _parse_receipt(text: str) -> Receipt | None:
+    try:
+        return Receipt.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError):
+        return None  # Edited by hand: its shard is written again.
 
 
 def _refuse_stranger(found: gcs.ObjectInfo) -> None:
