@@ -290,7 +290,7 @@ def _labelled_records(config: TrainConfig, splits: str) -> RecordTable:
     if len(unlabelled):
         raise OrchardError(
             f"split {splits} has {len(unlabelled)} unlabelled records, such as id "
-            f"{records.ids[unlabelled[0]]!r}; choose labelled splits"
+            f"{str(records.ids[unlabelled[0]])!r}; choose labelled splits"
         )
     if not len(records.ids):
         raise OrchardError(f"split {splits} holds no records")
@@ -302,5 +302,5 @@ def _check_apart(train: RecordTable, evaluate: RecordTable) -> None:
     if len(shared):
         raise OrchardError(
             f"{len(shared)} records are in the training and the evaluation splits, such as id "
-            f"{shared[0]!r}; the scores would mean nothing"
+            f"{str(shared[0])!r}; the scores would mean nothing"
         )

@@ -44,10 +44,10 @@ def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray
     if unknown:
         raise OrchardError(
             f"{path} has no row for {len(unknown)} of {len(ids)} training records, such as id "
-            f"{unknown[0]!r}; predict all of them first"
+            f"{str(unknown[0])!r}; predict all of them first"
         )
     values = table.loc[list(ids), list(class_names)].to_numpy(np.float32)
     wrong = np.flatnonzero(~np.all((values >= 0) & (values <= 1), axis=1))
     if len(wrong):
-        raise OrchardError(f"{path}: the row of id {ids[wrong[0]]!r} is not in 0..1")
+        raise OrchardError(f"{path}: the row of id {str(ids[wrong[0]])!r} is not in 0..1")
     return values

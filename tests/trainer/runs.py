@@ -1,7 +1,6 @@
 """A tiny network, a tiny dataset and the flags to train one on the other within seconds."""
 
 import dataclasses
-import functools
 import os
 import subprocess
 import sys
@@ -116,8 +115,3 @@ def differences(a: dict, b: dict) -> list[str]:
     for key in ("weights", "best"):
         found += [f"{key}/{name}" for name in a[key] if a[key][name] != b[key].get(name)]
     return found + ([] if a["progress"] == b["progress"] else ["progress"])
-
-
-@functools.cache
-def environment_without_tf_config() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}

@@ -146,6 +146,18 @@ def test_a_loss_that_stays_beyond_bounds_ends_with_step_and_ids(
     assert not os.path.exists(tmp_path / "run.json")
 
 
+def test_a_batch_that_does_not_fit_is_told_with_one_that_is_half(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(TrainStep, "run", full)
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path)
+    with pytest.raises(OrchardError, match="--batch_size=4, or --accumulation_steps=2"):
+        train_and_evaluate(config)
+
+
 def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
