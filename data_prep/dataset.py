@@ -10,6 +10,7 @@
 In a module of its own, the definition is what `tfds build` takes.
 """
 
+import dataclasses
 import os
 import sys
 from typing import Any, ClassVar
@@ -118,13 +119,7 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
         self, dl_manager: object, download_config: tfds.download.DownloadConfig | None = None
     ) -> None:
         del dl_manager
-        settings = dict(self.SETTINGS)
+        config = self.config()
         if download_config is not None and download_config.download_mode.overwrite_dataset:
-            settings["overwrite"] = True
-        config = PrepConfig(
-            name=self.name,
-            version=str(self.version),
-            data_dir=os.fspath(self.data_dir_root),
-            **settings,
-        )
+            config = dataclasses.replace(config, overwrite=True)
         prepare.prepare(config, own_names={self.name})
