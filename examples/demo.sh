@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 DATA=examples/fashion_mnist
 OUT=${1:-demo_output}
 PYTHON=${PYTHON:-.venv/bin/python}
-NETWORKS=(mobilenet resnet50_v2 densenet121)
+NETWORKS=(mobilenet densenet121 efficientnet_v2_b0)
 
 step() { # Show the command as a user would type it, then run it.
   printf '\n$ python %s\n' "$*"
