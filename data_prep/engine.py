@@ -84,10 +84,10 @@ class LocalEngine(Engine):
     def __init__(self, workers: int) -> None:
         self.workers = workers or default_workers()
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
-        self._processes: list[Any] = []
+        self._others: set[Any] = set()
 
     def __enter__(self) -> "LocalEngine":
-        others = set(multiprocessing.active_children())
+        self._others = set(multiprocessing.active_children())
         self._pool = concurrent.futures.ProcessPoolExecutor(
             self.workers,
             multiprocessing.get_context(_start_method()),
@@ -96,12 +96,13 @@ class LocalEngine(Engine):
         )
         # The first task starts the processes; they start while the caller reads its CSV.
         self._pool.submit(os.getpid)
-        self._processes = [p for p in multiprocessing.active_children() if p not in others]
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            for process in self._processes:
+            # All of them, also those that were spawned later: one that is left would wait for ever
+            # for a lock that a killed one held.
+            for process in set(multiprocessing.active_children()) - self._others:
                 process.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
