@@ -39,8 +39,8 @@ _SMALL_PX = 96
 _BEGIN, _END = "<!-- tpu_table: begin -->", "<!-- tpu_table: end -->"
 _HEADER = (
     "| network | px | for | batch a replica | peak HBM, GiB | arguments + temporaries | "
-    "TFLOP a step | GB a step | images/s a chip, at most | compiled in, s |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "TFLOP a step | GB a step | images/s a chip, at most |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -135,19 +135,18 @@ def _row(entry: Entry, found: dict) -> str:
     chip = entry.topology.partition(":")[0]
     start = f"| {entry.architecture} | {entry.image_size_px} | {chip} |"
     if "error" in found:
-        return f"{start} {entry.batch_size} | {found['error']} |" + " |" * 5
+        return f"{start} {entry.batch_size} | {found['error']} |" + " |" * 4
     batch = found["batch_size_per_replica"]
     if found["verdict"] != "fits":
         needed, largest = found["needed_bytes"] / GIB, found["largest_batch_size_per_replica"]
-        return f"{start} {batch} | needs {needed:.2f}; {largest} fits |" + " |" * 5
+        return f"{start} {batch} | needs {needed:.2f}; {largest} fits |" + " |" * 4
     memory = f"{found['argument_bytes'] / GIB:.2f} + {found['temporary_bytes'] / GIB:.2f}"
     available = found["chip"]["available_hbm_bytes"] / GIB
     return (
         f"{start} {batch}{'' if entry.batch_size else ' (largest)'} "
         f"| {found['peak_bytes'] / GIB:.2f} of {available:.2f} | {memory} "
         f"| {found['flops'] / 1e12:.2f} | {found['bytes_accessed'] / 1e9:.0f} "
-        f"| {found['max_images_per_second_per_chip']:.0f} ({found['limited_by']}) "
-        f"| {found['compile_seconds']:.0f} |"
+        f"| {found['max_images_per_second_per_chip']:.0f} ({found['limited_by']}) |"
     )
 
 
