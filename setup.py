@@ -33,7 +33,7 @@ setup(
     },
     install_requires=[
         "absl-py",
-        "google-cloud-storage>=2.16",
+        "google-cloud-storage>=3.0",
         "google-crc32c",
         "iterative-stratification",
         "jinja2",
