@@ -31,6 +31,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when told to stop before.
     """
     if finish.is_finished(config):
+        print(f"finished already, nothing to do: {config.run_dir}")
         return 0
     accelerator = connect(config)
     stop = StopRequests(config.max_minutes, started or time.monotonic(), accelerator)
