@@ -1,7 +1,7 @@
 """data_prep on gs://: the same bytes as on a disk, whatever happens on the way."""
 
-import contextlib
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -307,9 +307,9 @@ def command(config):
     ]
 
 
-def run_and_kill(gcs, config, after_uploads):
-    """Start the command; SIGKILL its whole group once so many objects have been written."""
-    gcs.take_log()
+def run_and_kill(gcs, config, conditions):
+    """Start the command; SIGKILL its whole group once the server holds an upload back."""
+    gcs.set_conditions(conditions)
     process = subprocess.Popen(
         command(config),
         env=gcs.process_env(),
@@ -317,13 +317,12 @@ def run_and_kill(gcs, config, after_uploads):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    seen = 0
-    while process.poll() is None and seen < after_uploads:
-        seen += len(uploads(gcs.take_log()))
-        time.sleep(0.002)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    while process.poll() is None and not gcs.num_held():
+        time.sleep(0.01)
+    assert process.poll() is None, "it ended before its kill"
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    gcs.set_conditions(dataclasses.replace(conditions, hold_after_uploads=None))
 
 
 def finish(gcs, config):
@@ -336,9 +335,8 @@ def finish(gcs, config):
 # Lock and notes aside, a run writes an object a shard, then 7 files.
 @pytest.mark.parametrize("moments", [(3, 9)], ids=["early and late"])
 def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
-    gcs.set_conditions(Conditions(latency_ms=5))
-    for after_uploads in moments:
-        run_and_kill(gcs, config(data_dir(gcs)), after_uploads)
+    for num_uploads in moments:
+        run_and_kill(gcs, config(data_dir(gcs)), Conditions(hold_after_uploads=num_uploads))
         assert not is_published(gcs)
     finish(gcs, config(data_dir(gcs)))
     assert published(gcs) == local_files
@@ -347,9 +345,13 @@ def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(3))
 def test_a_campaign_of_kills_with_faults_ends_in_the_same_objects(gcs, config, local_files, round_):
-    gcs.set_conditions(Conditions(latency_ms=5, fault_rate=0.1, fault_seed=round_))
     for moment in range(8):
-        run_and_kill(gcs, config(data_dir(gcs)), after_uploads=1 + (3 * moment + round_) % 7)
+        conditions = Conditions(
+            fault_rate=0.1,
+            fault_seed=8 * round_ + moment,
+            hold_after_uploads=1 + (3 * moment + round_) % 7,
+        )
+        run_and_kill(gcs, config(data_dir(gcs)), conditions)
     finish(gcs, config(data_dir(gcs)))
     assert published(gcs) == local_files
 

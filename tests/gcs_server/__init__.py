@@ -118,6 +118,10 @@ class GcsServer:
         """Every request since the last call: operation, path, status, fault, bytes."""
         return json.loads(self._control("log"))
 
+    def num_held(self) -> int:
+        """How many uploads are held, under `hold_after_uploads`."""
+        return json.loads(self._control("held"))
+
     def take_counts(self) -> collections.Counter:
         """The number of requests since the last call, by operation."""
         return collections.Counter(entry["operation"] for entry in self.take_log())

@@ -26,6 +26,8 @@ class Conditions:
         deny_status: answer every matching request with this status (401, 403, 404); 0: none.
         token: demand this bearer token (401 without it) and hand it out at the token endpoint.
         match: regular expression, searched in texts like `upload bucket/shards/a-00000-of-00002`.
+        hold_after_uploads: let so many requests that bring content in, then hold all that follow
+            until the conditions change; they are never carried out. None: hold nothing.
     """
 
     latency_ms: float = 0.0
@@ -36,6 +38,7 @@ class Conditions:
     deny_status: int = 0
     token: str = ""
     match: str = ""
+    hold_after_uploads: int | None = None
 
     def __post_init__(self):
         unknown = set(self.fault_kinds) - set(FAULT_KINDS)
@@ -78,6 +81,32 @@ class FaultDice:
                 return "", generator
             self._injected += 1
             return generator.choice(kinds), generator
+
+
+class Gate:
+    """Lets a number of uploads through and holds the rest: a client can be killed at that point."""
+
+    def __init__(self, num_admitted: int | None):
+        self._left = num_admitted
+        self._opened = threading.Event()
+        self._lock = threading.Lock()
+        self.num_held = 0
+
+    def admits(self) -> bool:
+        """True at once while any are left to admit; else False, when the gate is opened."""
+        with self._lock:
+            if self._left is None:
+                return True
+            if self._left > 0:
+                self._left -= 1
+                return True
+            self.num_held += 1
+        self._opened.wait()
+        return False
+
+    def open(self) -> None:
+        """Turn away all that are held."""
+        self._opened.set()
 
 
 def flip_byte(data: bytes, generator: random.Random) -> bytes:

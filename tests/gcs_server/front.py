@@ -20,7 +20,7 @@ class Front(ThreadingHTTPServer):
 
     Clients that take an address (`STORAGE_EMULATOR_HOST`) come with plain HTTP; those whose
     hosts are fixed come through `https_proxy`: CONNECT is granted for these hosts only, and TLS
-    ends here. `/_server/log` and `/_server/conditions` are for the tests that drive it.
+    ends here. What lies under `/_server/` is for the tests that drive it.
     """
 
     daemon_threads = True
@@ -125,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
             return Response(200, [], b"")
         if command == "log":
             return Response(200, [], json.dumps(service.take_log()).encode())
+        if command == "held":
+            return Response(200, [], json.dumps(service.num_held).encode())
         if command == "objects":
             return Response(200, [], json.dumps(emulator.objects(bucket, name)).encode())
         return emulator.read(bucket, name)

@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import nullcontext
 
-from tests.gcs_server.conditions import Conditions, FaultDice, flip_byte
+from tests.gcs_server.conditions import Conditions, FaultDice, Gate, flip_byte
 from tests.gcs_server.emulator import Emulator, Response
 from tests.gcs_server.protocol import (
     Operation,
@@ -47,11 +47,19 @@ class Service:
         self._object_locks = collections.defaultdict(threading.RLock)
         self._log = []
         self._lock = threading.Lock()
+        self._gate = Gate(None)
         self.set_conditions(Conditions())
 
     def set_conditions(self, conditions: Conditions) -> None:
         """From now on, treat requests so."""
+        self._gate.open()
+        self._gate = Gate(conditions.hold_after_uploads)
         self._conditions, self._dice = conditions, FaultDice(conditions)
+
+    @property
+    def num_held(self) -> int:
+        """How many uploads wait in vain, under `hold_after_uploads`."""
+        return self._gate.num_held
 
     def take_log(self) -> list[dict]:
         """Every request since the last call, in the order in which they were answered."""
@@ -61,10 +69,12 @@ class Service:
 
     def handle(self, request: Request, base_url: str, connection) -> Outcome:
         """Answer a request that came in under `base_url`; `connection` leads to the emulator."""
-        conditions, dice = self._conditions, self._dice
+        conditions, dice, gate = self._conditions, self._dice, self._gate
         operation = classify(request)
         if conditions.latency_ms:
             time.sleep(conditions.latency_ms / 1000)
+        if operation.name == "upload" and not gate.admits():
+            return Outcome(error(503, "Held until the conditions changed.", "backendError"))
         fault, generator = dice.draw(operation.name, operation.path)
         refusal = self._refusal(request, operation, conditions)
         if refusal is not None:
