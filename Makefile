@@ -18,11 +18,11 @@ help:
 $(VENV)/.installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing Orchard and TensorFlow into $(VENV) (about a minute on a fast line)"
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) -e '.[tensorflow]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP_INSTALL) -e '.[dev]'
+	$(PIP_INSTALL) -e '.[tensorflow,dev]'
 	touch $@
 
 demo: $(VENV)/.installed ## CSV + JPEGs -> shards -> three networks -> ensemble, on real images

@@ -2,6 +2,10 @@
 
 from setuptools import find_packages, setup
 
+# Never a requirement of its own: a TPU VM's wheel brings another package named tensorflow.
+_TENSORFLOW = ["tensorflow>=2.19"]
+# The newest libtpu aborts this wheel, the last one with TPU support; BUILD.md names both versions.
+_TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
 _BEAM = ["apache-beam>=2.60"]
 # Exact: preflight reaches libtpu through private names of jaxlib. jax 0.10 needs Python 3.11.
 _PREFLIGHT = ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"]
@@ -48,11 +52,13 @@ setup(
         "scipy",
         "simplejpeg",
         "tensorboard",
-        "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.9",
         "tqdm",
     ],
     extras_require={
+        "tensorflow": _TENSORFLOW,
+        "gpu": ["tensorflow[and-cuda]>=2.19"],
+        "tpu": _TPU,
         "beam": _BEAM,
         "preflight": _PREFLIGHT,
         "test": _TEST,

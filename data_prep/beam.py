@@ -33,7 +33,7 @@ class BeamEngine(Engine):
             from apache_beam.options import pipeline_options
         except ImportError as error:
             raise OrchardError(
-                "--engine=beam needs Apache Beam: pip install 'orchard[beam]'"
+                "--engine=beam needs Apache Beam: pip install -e '.[beam]'"
             ) from error
         arguments = shlex.split(options)
         known = pipeline_options.PipelineOptions(arguments)

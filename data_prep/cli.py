@@ -11,6 +11,10 @@ from data_prep.errors import OrchardError
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
+_NO_TENSORFLOW = (
+    "TensorFlow is not installed here; run, where Orchard's setup.py is: "
+    "pip install -e '.[tensorflow]' (with a GPU '.[gpu]', on a TPU VM '.[tpu]')"
+)
 
 
 def run(main: Callable[[list[str]], int | None]) -> None:
@@ -31,6 +35,11 @@ def run(main: Callable[[list[str]], int | None]) -> None:
         except KeyboardInterrupt:
             print("interrupted: run the same command again to go on", file=sys.stderr)
             return EXIT_INTERRUPTED
+        except ModuleNotFoundError as error:
+            if error.name != "tensorflow":
+                raise
+            print(f"error: {_NO_TENSORFLOW}", file=sys.stderr)
+            return EXIT_BAD_INPUT
         except Exception as error:
             line = gcs_errors.explain_tensorflow(error)
             if line is None:

@@ -1,0 +1,130 @@
+"""What the network will see, drawn: images beside what augmentation makes of them."""
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageDraw
+
+from data_prep import tfrecord
+from trainer import augment, augment_draw, decode, readers
+from trainer.augment_options import AugmentOptions
+from trainer.records import RecordTable
+
+Cell = tuple[str, np.ndarray]
+# What --each shows, one after the other, at strengths that can be seen.
+_SINGLE = {
+    "flips": AugmentOptions(flips="both"),
+    "quarter turns": AugmentOptions(flips="none", quarter_turns=True),
+    "random crops": AugmentOptions(flips="none", crop_min_area=0.2),
+    "rotation": AugmentOptions(flips="none", rotate_degrees=30),
+    "shear": AugmentOptions(flips="none", shear=0.3),
+    "zoom": AugmentOptions(flips="none", zoom=0.4),
+    "translation": AugmentOptions(flips="none", translate=0.3),
+    "brightness": AugmentOptions(flips="none", brightness=0.6),
+    "contrast": AugmentOptions(flips="none", contrast=0.8),
+    "saturation": AugmentOptions(flips="none", saturation=1.0),
+    "erasing": AugmentOptions(flips="none", erase=1.0),
+    "RandAugment": AugmentOptions(flips="none", randaugment_ops=2),
+    "mixup": AugmentOptions(flips="none", mixup_alpha=1.0),
+    "cutmix": AugmentOptions(flips="none", cutmix_alpha=1.0),
+}
+_GAP_PX = 6
+_TEXT_LINES, _TEXT_PX = 2, 26
+
+
+class Viewer:
+    """Some records, as evaluation and as training see them.
+
+    Args:
+        records: of the dataset.
+        gids: int64 [n], which of them; an even number, since mixing wants pairs.
+        size_px: height and width.
+        resize: what happens where the aspect differs.
+        seed: of the draws, as in training.
+    """
+
+    def __init__(
+        self,
+        records: RecordTable,
+        gids: np.ndarray,
+        size_px: tuple[int, int],
+        resize: str,
+        seed: int,
+    ):
+        self.records, self.gids = records, gids
+        self._size, self._resize, self._seed = size_px, resize, seed
+        examples = readers.read_few(records, gids)
+        self._encoded = [tfrecord.decode_example(e)[records.image_key][0] for e in examples]
+
+    def plain(self) -> np.ndarray:
+        """The images as evaluation sees them, uint8 [n, height, width, 3]."""
+        return np.stack([decode.decode_image(e, *self._size, self._resize) for e in self._encoded])
+
+    def augmented(self, epoch: int, options: AugmentOptions) -> tuple[np.ndarray, np.ndarray]:
+        """The images and targets of an epoch, uint8 [n, height, width, 3] and [n, num_classes]."""
+        images = self._cropped(epoch, options) if options.crops else self.plain()
+        parameters = augment.draw(self._seed, epoch, self.gids, options)
+        changed = augment.apply(images, parameters, options)
+        targets = np.maximum(self.records.targets[self.gids], 0)
+        changed, targets = augment.mix(changed, tf.constant(targets), parameters, options)
+        return np.asarray(changed + 0.5).astype(np.uint8), np.asarray(targets)
+
+    def _cropped(self, epoch: int, options: AugmentOptions) -> np.ndarray:
+        draws = augment_draw.draw_crops(self._seed, epoch, self.gids)
+        crop_range = decode.CropRange(options.crop_min_area, options.crop_max_aspect)
+        return np.stack(
+            [
+                decode.decode_image(e, *self._size, crop_draws=d, crop_range=crop_range)
+                for e, d in zip(self._encoded, draws, strict=True)
+            ]
+        )
+
+    def caption(self, target: np.ndarray) -> str:
+        """The classes of a target, the largest first, with their shares where they are mixed."""
+        largest_first = [c for c in np.argsort(-target, kind="stable") if target[c] > 0.005]
+        shares = [(self.records.class_names[c], target[c]) for c in largest_first]
+        return "\n".join(n if share > 0.995 else f"{n} {share:.2f}" for n, share in shares)
+
+
+def epoch_rows(view: Viewer, options: AugmentOptions, num_epochs: int) -> list[list[Cell]]:
+    """One row an image: plain, then as one epoch after another has it."""
+    plain = view.plain()
+    rows = [
+        [(str(view.records.ids[gid]), image)] for gid, image in zip(view.gids, plain, strict=True)
+    ]
+    for epoch in range(num_epochs):
+        images, targets = view.augmented(epoch, options)
+        for row, image, target in zip(rows, images, targets, strict=True):
+            row.append((view.caption(target), image))
+    return rows
+
+
+def single_rows(view: Viewer, num_epochs: int) -> list[list[Cell]]:
+    """One row an augmentation, alone, on the first image."""
+    rows = []
+    for name, options in _SINGLE.items():
+        epochs = [view.augmented(epoch, options) for epoch in range(num_epochs)]
+        cells = [(view.caption(targets[0]), images[0]) for images, targets in epochs]
+        rows.append([(name, view.plain()[0]), *cells])
+    return rows
+
+
+def draw_sheet(rows: list[list[Cell]], height_px: int, width_px: int) -> Image.Image:
+    """Lays out captioned images, uint8 [height, width, 3], in a grid."""
+    step_y, step_x = height_px + _TEXT_PX + _GAP_PX, width_px + _GAP_PX
+    size = (step_x * max(map(len, rows)) + _GAP_PX, step_y * len(rows) + _GAP_PX)
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for y, row in enumerate(rows):
+        for x, (caption, image) in enumerate(row):
+            corner = (_GAP_PX + x * step_x, _GAP_PX + y * step_y)
+            pen.text(corner, _shortened(pen, caption, width_px), fill="black")
+            sheet.paste(Image.fromarray(image), (corner[0], corner[1] + _TEXT_PX))
+    return sheet
+
+
+def _shortened(pen: ImageDraw.ImageDraw, text: str, width_px: int) -> str:
+    lines = text.split("\n")[:_TEXT_LINES]
+    for number, line in enumerate(lines):
+        while pen.textlength(lines[number]) > width_px:
+            line = lines[number] = line[:-1]
+    return "\n".join(lines)
