@@ -2,8 +2,6 @@
 
 import abc
 import concurrent.futures
-import contextlib
-import ctypes
 import itertools
 import multiprocessing
 import os
@@ -18,11 +16,10 @@ from typing import Any, TypeVar
 from data_prep import storage
 from data_prep.config import PrepConfig
 from data_prep.errors import OrchardError
+from data_prep.processes import die_with_parent
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-_PR_SET_PDEATHSIG = 1
 
 
 def default_workers() -> int:
@@ -152,9 +149,4 @@ def _start_method() -> str:
 def _enter_worker(parent: int) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            # The parent died before the line above took effect.
-            os._exit(1)
+    die_with_parent(parent)

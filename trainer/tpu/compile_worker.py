@@ -16,6 +16,7 @@ import sys
 import time
 
 from data_prep import storage
+from data_prep.processes import die_with_parent
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
 _ENVIRONMENT = {
@@ -50,6 +51,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def main(request_path: str) -> None:
     """Answer the request; a program compiled before is answered from the cache."""
     request = storage.read_json(request_path)
+    die_with_parent(request["parent_pid"])
     os.environ.update(_ENVIRONMENT)
     from jax._src.interpreters import mlir
     from jaxlib.mlir import ir

@@ -122,6 +122,7 @@ def _request(paths: dict[str, str], topology: Topology, cache_dir: str) -> dict:
     return {
         "program": paths["program"],
         "result": paths["result"],
+        "parent_pid": os.getpid(),
         "cache_dir": cache_dir,
         "topology": topology.name,
         "chip_config": topology.chip.config_name,
