@@ -10,12 +10,13 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from trainer import checkpoint, finish, input_pipeline, metrics, resume
+from trainer import checkpoint, finish, metrics, resume
 from trainer.accelerator import connect
+from trainer.assembly import prepare
 from trainer.config import TrainConfig
 from trainer.interruption import EXIT_RUN_AGAIN, StopRequests
 from trainer.progress import Reporter
-from trainer.run import Run, input_options, prepare
+from trainer.run import Run
 from trainer.state import network_arrays
 from trainer.training import BlowUp, Trainer, out_of_memory
 
@@ -107,7 +108,7 @@ def _eval_logits(run: Run, report: Reporter):
     num_batches = -(-len(run.eval_records.ids) // run.plan.eval_batch_size)
     with report.sub_bar(num_batches, "evaluate") as bar:
         try:
-            with input_pipeline.damage_named(run.eval_records, input_options(run.config)):
+            with run.feed.eval_damage_named():
                 return run.evaluator.logits(bar.update)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None

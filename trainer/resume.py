@@ -50,7 +50,7 @@ def recover(run: Run, bad_step: int, what: str, recoveries: int, report: Reporte
     """Go back to the last checkpoint after a blow-up; OrchardError when that was tried enough."""
     config = run.config
     if recoveries > config.max_recoveries:
-        ids = run.batch_ids(bad_step)
+        ids = run.feed.batch_ids(bad_step)
         shown = ", ".join(ids[:8]) + (", ..." if len(ids) > 8 else "")
         raise OrchardError(
             f"{what}, again after {config.max_recoveries} recoveries; the batch holds the ids "

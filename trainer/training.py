@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import OrchardError
-from trainer import input_pipeline, schedules
+from trainer import schedules
 from trainer.interruption import StopRequests
 from trainer.progress import Reporter, StepClock
-from trainer.run import Run, input_options
+from trainer.run import Run
 from trainer.step import TrainStep
 
 
@@ -66,7 +66,7 @@ class Trainer:
             self._compiled = False
         if self._batches is None:
             first = run.state.progress.step
-            self._batches = run.train_batches(first, run.plan.total_steps - first)
+            self._batches = run.feed.train_batches(first, run.plan.total_steps - first)
 
     def _count(self, until: int) -> int:
         """Steps of the next call: none beyond a log line, a stage or an end of the profile."""
@@ -83,17 +83,13 @@ class Trainer:
             tf.profiler.experimental.start(run.tensorboard_dir)
         rates = schedules.learning_rates(run.plan.schedule, step, count)
         try:
-            with self._damage_named():
+            with run.feed.train_damage_named():
                 results = self._step.run(self._batches, rates)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
         if step + count == self._profile[1] + 1:
             tf.profiler.experimental.stop()
         return results
-
-    def _damage_named(self):
-        run = self._run
-        return input_pipeline.damage_named(run.train_records, input_options(run.config))
 
     def _account(self, losses: np.ndarray) -> None:
         progress, config = self._run.state.progress, self._run.config

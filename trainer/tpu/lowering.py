@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from trainer import augment
+from trainer import assembly, augment
 from trainer import plan as plans
-from trainer import run as runs
 from trainer.accelerator import Accelerator
 from trainer.config import TrainConfig
 from trainer.records import RecordTable
@@ -71,7 +70,7 @@ class StepLowering:
         accelerator = Accelerator("tpu", tf.distribute.get_strategy())
         records = _stand_in_records(labels)
         splits = plans.Splits("train", plans.NO_SPLIT)
-        self._run = runs.assemble(self._config, accelerator, splits, records, None)
+        self._run = assembly.assemble(self._config, accelerator, splits, records, None)
         self._labels = labels
 
     @property

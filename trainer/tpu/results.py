@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data_prep.errors import OrchardError
 from data_prep.manifest import load_manifest
-from trainer import accelerator, run
+from trainer import accelerator, feed
 from trainer.config import TrainConfig
 from trainer.plan import choose_splits
 from trainer.records import RecordTable, load_records
@@ -91,7 +91,7 @@ def _workload(
         num_bytes = int(options.num_records * options.image_kb * 1000)
         return Workload(options.num_records, num_bytes, config.epochs, rate)
     if rate is None:
-        rate = images_per_core_second(records, run.input_options(config))
+        rate = images_per_core_second(records, feed.input_options(config))
     return Workload(len(records), records.num_bytes, config.epochs, rate)
 
 
