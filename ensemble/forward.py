@@ -9,6 +9,7 @@ decoding of the next batches overlap with the networks.
 Finished logits are kept by `ensemble.cache`; only members and rows that are missing are computed.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -21,6 +22,7 @@ from ensemble import tta as views
 from ensemble.cache import LogitsCache
 from ensemble.members import InputSpec, Member, check_contents
 from trainer.decode import decode_image
+from trainer.input_pipeline import InputOptions, damage_named
 from trainer.records import RecordTable
 
 _SAVE_EVERY_SECONDS = 20.0
@@ -131,8 +133,8 @@ def image_batches(
     ).filter(lambda row, _: wanted[row])
 
     def decode(row: tf.Tensor, record: tf.Tensor):
-        feature = {"image": tf.io.FixedLenFeature([], tf.string)}
-        jpeg = tf.io.parse_single_example(record, feature)["image"]
+        feature = {records.image_key: tf.io.FixedLenFeature([], tf.string)}
+        jpeg = tf.io.parse_single_example(record, feature)[records.image_key]
         return row, tuple(
             decode_image(jpeg, s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs
         )
@@ -164,25 +166,21 @@ def _compute(members, caches, records, missing, batch_size, tta, strategy) -> No
     specs = sorted({member.input for member in members}, key=lambda spec: spec.height_px)
     replicas = strategy.num_replicas_in_sync
     batches = image_batches(records, missing, specs, -(-batch_size // replicas) * replicas)
+    options = InputOptions(**dataclasses.asdict(specs[0]))
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
     with tqdm(total=int(missing.sum()), unit="img", desc=label, smoothing=0.1) as bar:
         unsaved: list[tuple[np.ndarray, np.ndarray]] = []
         saved_at = time.monotonic()
         try:
-            for rows, logits in run_members(members, specs, batches, tta, strategy):
-                if bar.n == 0:
-                    bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
-                unsaved.append((rows, logits))
-                bar.update(len(rows))
-                if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
-                    _save(caches, unsaved)
-                    saved_at = time.monotonic()
-        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-            reason = " ".join(str(error.message).split())[:200]
-            raise OrchardError(
-                f"split {'+'.join(records.splits)}: a record cannot be read ({reason}); run "
-                "data_prep.verify on the dataset"
-            ) from error
+            with damage_named(records, options, "prepare the dataset again"):
+                for rows, logits in run_members(members, specs, batches, tta, strategy):
+                    if bar.n == 0:
+                        bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
+                    unsaved.append((rows, logits))
+                    bar.update(len(rows))
+                    if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
+                        _save(caches, unsaved)
+                        saved_at = time.monotonic()
         finally:
             _save(caches, unsaved)
 

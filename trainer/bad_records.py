@@ -11,6 +11,7 @@ import tensorflow as tf
 from data_prep.errors import OrchardError
 from trainer.records import RecordTable
 
+ADVICE = "prepare the dataset again, or pass --on_bad_record=skip"
 _NAMED_AT_MOST = 5
 # What TensorFlow says of bytes that are no image, or of a record that fails its checksum.
 _SYMPTOMS = ("jpeg", "image", "png", "corrupted record", "truncated record")
@@ -81,13 +82,16 @@ class SkipLog:
 
 
 @contextlib.contextmanager
-def named(find: Callable[[], list[int]], records: RecordTable) -> Iterator[None]:
+def named(
+    find: Callable[[], list[int]], records: RecordTable, advice: str = ADVICE
+) -> Iterator[None]:
     """Turns TensorFlow's error about a damaged record into one that names file, record and id.
 
     Args:
         find: searches the records for damaged ones, returns their gids; called after an error
             alone.
         records: the table.
+        advice: what to do about them.
 
     Raises:
         OrchardError: instead of the error, where there are damaged records.
@@ -103,6 +107,5 @@ def named(find: Callable[[], list[int]], records: RecordTable) -> Iterator[None]
         names = "; ".join(records.describe(gid) for gid in gids[:_NAMED_AT_MOST])
         more = f" and {len(gids) - _NAMED_AT_MOST} more" if len(gids) > _NAMED_AT_MOST else ""
         raise OrchardError(
-            f"{len(gids)} damaged record{'s' * (len(gids) > 1)}: {names}{more}; prepare the "
-            "dataset again, or pass --on_bad_record=skip"
+            f"{len(gids)} damaged record{'s' * (len(gids) > 1)}: {names}{more}; {advice}"
         ) from error

@@ -139,7 +139,7 @@ def eval_batches(
 
 
 @contextlib.contextmanager
-def damage_named(records: RecordTable, options: InputOptions):
+def damage_named(records: RecordTable, options: InputOptions, advice: str = bad_records.ADVICE):
     """Wraps what consumes batches: an error about a damaged record then names file, record and id.
 
     After such an error alone, all records are read and decoded once to find the damaged ones.
@@ -153,7 +153,7 @@ def damage_named(records: RecordTable, options: InputOptions):
             damaged += batch["index"][(batch["weight"] == 0) & (batch["index"] >= 0)].tolist()
         return damaged
 
-    with bad_records.named(find, records):
+    with bad_records.named(find, records, advice):
         yield
 
 

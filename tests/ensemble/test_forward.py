@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -188,20 +190,23 @@ def test_the_fingerprint_is_the_trainers(tmp_path):
     assert fingerprint(str(tmp_path / "saved_model")) == expected
 
 
-def test_a_damaged_shard_is_one_line(world, tmp_path):
+def test_a_damaged_record_is_named_in_one_line(world, tmp_path):
     root, dataset = world
     copy = tmp_path / "leaves"
     copy.mkdir()
     for file in dataset.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    shard = next(copy.glob("*test*"))
-    content = bytearray(shard.read_bytes())
-    content[200] ^= 255
-    shard.write_bytes(content)
-    with pytest.raises(OrchardError, match="data_prep.verify") as caught:
-        forward(
-            _members(root, "a"), load_records(str(copy), "test"), str(tmp_path / "c"), batch_size=8
-        )
+    records = load_records(str(copy), "test")
+    damaged = 2
+    with open(records.files[records.file_index[damaged]], "r+b") as shard:
+        shard.seek(records.offsets[damaged] + 100)
+        byte = shard.read(1)[0]
+        shard.seek(-1, os.SEEK_CUR)
+        shard.write(bytes([byte ^ 255]))
+    with pytest.raises(OrchardError, match="1 damaged record: ") as caught:
+        forward(_members(root, "a"), records, str(tmp_path / "c"), batch_size=8)
+    assert str(records.ids[damaged]) in str(caught.value)
+    assert "on_bad_record" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
