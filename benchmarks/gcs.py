@@ -81,13 +81,13 @@ def _publish_files(server: GcsServer, files: list[Path]) -> None:
     import google_crc32c
 
     from data_prep import gcs
-    from data_prep.gcs_upload import Uploads
+    from data_prep.background import Background
 
     def upload(file: Path) -> gcs.ObjectInfo:
         crc = google_crc32c.value(file.read_bytes())
         return gcs.upload_file(str(file), server.path("a", file.name), crc, gcs.ABSENT)
 
-    with Uploads(upload, max_waiting_bytes=64 * _MIB) as uploads:
+    with Background(upload, 64 * _MIB, gcs.THREADS) as uploads:
         for file in files:
             list(uploads.add(file, _MIB))
         list(uploads.drain())

@@ -79,7 +79,7 @@ def save(snapshot: Snapshot, directory: str) -> None:
         targets=snapshot.targets,
         mtime_ns=snapshot.mtime_ns,
     )
-    storage.write_bytes(storage.join(directory, _FILE), buffer.getvalue())
+    storage.write_bytes(storage.join(directory, _FILE), buffer.getvalue(), durable=False)
 
 
 def load(directory: str) -> Snapshot | None:

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from data_prep import gcs, storage
+from data_prep.background import Background
 from data_prep.errors import OrchardError
 from data_prep.gcs_lock import Lock
-from data_prep.gcs_upload import Uploads
 from data_prep.manifest import FEATURES_FILE
 from data_prep.plan import Plan
 from data_prep.shard import Receipt, read_receipt
@@ -154,7 +154,7 @@ class GcsStaging(Staging):
             yield from map(self._check_uploaded, receipts)
             return
         largest = 0
-        with Uploads(self._upload_shard, _MIN_WAITING_BYTES) as uploads:
+        with Background(self._upload_shard, _MIN_WAITING_BYTES, gcs.THREADS) as uploads:
             for receipt in receipts:
                 largest = max(largest, receipt.num_bytes)
                 uploads.max_waiting_bytes = max(_MIN_WAITING_BYTES, workers * largest)

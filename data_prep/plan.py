@@ -29,7 +29,7 @@ class ShardRows:
 
     targets: float32 [n, num_classes]; num_bytes, crc32c, sha256: of the source file; reencode:
     whether the record holds another JPEG than the file; spool_offset: where the spool has its
-    bytes, or -1.
+    bytes, or -1; pictured: positions of the records that the card shows.
     """
 
     split: str
@@ -44,6 +44,7 @@ class ShardRows:
     sha256: np.ndarray
     reencode: np.ndarray
     spool_offset: np.ndarray
+    pictured: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import duplicates, plan, splits
+from data_prep import duplicates, pictures, plan, splits
 from data_prep.config import PrepConfig
 from data_prep.plan import Plan, ShardRows
 from data_prep.problems import quarantine_csv
@@ -114,6 +114,9 @@ def build(
             part = _shard_rows(source, split, index, count, rows[edges[index] : edges[index + 1]])
             spool = spool or bool((part.spool_offset >= 0).any())
             shards[len(shards)] = part
+    pictured = pictures.choose([rows.targets for rows in shards.values()])
+    for index, positions in enumerate(pictured):
+        shards[index] = dataclasses.replace(shards[index], pictured=positions)
     result = Plan(
         dataset=config.name,
         task=surveys[0].table.task,

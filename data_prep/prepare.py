@@ -1,17 +1,18 @@
 """Prepares one dataset from beginning to end: the order of the steps, and what is said."""
 
 import dataclasses
+import importlib
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 
-from data_prep import changes, labels, planner, progress, publication, storage, verdict
+from data_prep import changes, labels, planner, progress, publication, report, storage, verdict
 from data_prep.config import PrepConfig
 from data_prep.engine import Engine, open_engine
 from data_prep.html import format_bytes
 from data_prep.labels import LabelOptions, LabelTable
 from data_prep.plan import Plan
 from data_prep.publication import Clock
-from data_prep.shard import Receipt, write_shard
+from data_prep.shard import Receipt, WrittenShard, write_shard
 from data_prep.staging import Staging, open_staging
 from data_prep.survey import survey
 
@@ -70,11 +71,12 @@ def _prepare_locked(
         staging.remove_finished()
     verdict.tell_changes(staging, given, say)
     clock.checked = time.time()
-    receipts = _write_shards(plan, staging, engine, say)
+    receipts, thumbnails = _write_shards(plan, staging, engine, say)
     clock.written = time.time()
     manifest = publication.make_manifest(config, surveys, plan, receipts, fingerprint)
-    there = dataclasses.replace(plan, files_dir=staging.shards_dir)
-    files = publication.files(config, manifest, surveys, assignment, there, receipts, clock)
+    files = publication.files(
+        config, manifest, surveys, assignment, plan, receipts, thumbnails, clock
+    )
     staging.commit(files, [receipt.file for receipt in receipts], config.overwrite)
     records = sum(split.num_records for split in manifest.splits.values())
     size = format_bytes(sum(receipt.num_bytes for receipt in receipts))
@@ -121,27 +123,39 @@ def _check_name(config: PrepConfig, own_names: Container[str]) -> None:
     metadata.refuse_registered_name(config.name, own_names)
 
 
-def _write_shards(plan: Plan, staging: Staging, engine: Engine, say: Say) -> list[Receipt]:
-    """Write what is not there yet; the receipts of all shards, in order."""
+def _write_shards(
+    plan: Plan, staging: Staging, engine: Engine, say: Say
+) -> tuple[list[Receipt], dict[int, tuple[bytes, ...]]]:
+    """Write what is not there yet; receipts and the card's thumbnails of all shards, in order."""
     receipts = staging.written(plan)
-    if receipts:
-        say(f"{len(receipts)} of {len(plan.shards)} shards are there already and undamaged")
+    old = sorted(receipts)
+    if old:
+        say(f"{len(old)} of {len(plan.shards)} shards are there already and undamaged")
     todo = [shard for shard in plan.shards if shard not in receipts]
     results = engine.map(
         write_part, [plan.part(shard) for shard in todo], ahead=staging.max_ahead(engine.workers)
     )
+    # What the index needs takes a while to import; the workers are at the shards meanwhile.
+    importlib.import_module("pyarrow.parquet")
+    there = dataclasses.replace(plan, files_dir=staging.shards_dir)
+    thumbnails = report.read_thumbnails(there, receipts, old)
     numbers = {plan.file_name(shard): shard for shard in todo}
-    published = staging.publish((receipt for _, receipt in results), engine.workers)
+
+    def received() -> Iterator[Receipt]:
+        for at, written in results:
+            thumbnails[todo[at]] = written.thumbnails
+            yield written.receipt
+
     with progress.bar("writing", sum(len(plan.shards[shard].ids) for shard in todo)) as bar:
-        for receipt in published:
+        for receipt in staging.publish(received(), engine.workers):
             receipts[numbers[receipt.file]] = receipt
             images = len(receipt.lengths)
             bar.add(images, receipt.num_bytes)
             bar.say(f"{receipt.file}: {images} images, {format_bytes(receipt.num_bytes)}")
-    return [receipts[shard] for shard in sorted(receipts)]
+    return [receipts[shard] for shard in sorted(receipts)], thumbnails
 
 
-def write_part(part: Plan) -> Receipt:
+def write_part(part: Plan) -> WrittenShard:
     """Write the one shard of a plan's part."""
     (only,) = part.shards
     return write_shard(part, only)

@@ -5,7 +5,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,9 +107,10 @@ def files(
     assignment: Assignment,
     plan: Plan,
     receipts: Sequence[Receipt],
+    thumbnails: Mapping[int, Sequence[bytes]],
     clock: Clock,
 ) -> dict[str, bytes]:
-    """Every file beside the shards, by name; the shards lie in `plan.files_dir`."""
+    """Every file beside the shards, by name."""
     # TFDS takes a while to import, and nothing before this needs it.
     from data_prep import metadata
 
@@ -123,7 +124,7 @@ def files(
     )
     result[MANIFEST_FILE] = storage.json_bytes(manifest.to_json())
     result[RECORDS_FILE] = index.records_parquet(plan, receipts)
-    result[REPORT_FILE] = report.card(config, manifest, surveys, assignment, plan, receipts)
+    result[REPORT_FILE] = report.card(config, manifest, surveys, assignment, plan, thumbnails)
     problems = [problem for one in surveys for problem in one.problems]
     if problems:
         result[QUARANTINE_FILE] = quarantine_csv(problems)

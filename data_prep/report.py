@@ -1,25 +1,20 @@
 """The dataset card: what is in a dataset, at a glance, in one HTML file."""
 
-import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from data_prep import html, storage, tfrecord
 from data_prep.config import PrepConfig
 from data_prep.manifest import Manifest
+from data_prep.pictures import thumbnail
 from data_prep.plan import Plan
 from data_prep.planner import Assignment
 from data_prep.shard import Receipt
 from data_prep.survey import Survey
 
-_MAX_PICTURES = 160
-_MAX_PICTURES_PER_CLASS = 6
-_THUMBNAIL_PX = 208  # twice what the page shows, for fine displays
-_THUMBNAIL_QUALITY = 80
 _MAX_ROWS = 50
 
 
@@ -38,9 +33,12 @@ def card(
     surveys: Sequence[Survey],
     assignment: Assignment,
     plan: Plan,
-    receipts: Sequence[Receipt],
+    thumbnails: Mapping[int, Sequence[bytes]],
 ) -> bytes:
-    """The card's HTML; depends on the dataset alone, like every other file in it."""
+    """The card's HTML; depends on the dataset alone, like every other file in it.
+
+    `thumbnails`: by shard, of its `pictured` records.
+    """
     page = html.render(
         "data_prep/report.html",
         manifest=manifest,
@@ -57,7 +55,7 @@ def card(
         ],
         near_duplicates=config.near_duplicates,
         problems=[problem for survey in surveys for problem in survey.problems],
-        pictures=_pictures(manifest, plan, receipts),
+        pictures=_pictures(manifest, plan, thumbnails),
         max_rows=_MAX_ROWS,
     )
     return page.encode()
@@ -164,46 +162,40 @@ def _duplicate_rows(
     ]
 
 
-def _pictures(
-    manifest: Manifest, plan: Plan, receipts: Sequence[Receipt]
-) -> list[tuple[str, list[dict[str, str]]]]:
-    """The first records of each class, as thumbnails."""
-    names = manifest.class_names[:_MAX_PICTURES]
-    per_class = min(_MAX_PICTURES_PER_CLASS, _MAX_PICTURES // len(names))
-    wanted: list[list[str]] = [[] for _ in names]
-    ranges: list[tuple[str, int, int]] = []
-    for shard, receipt in enumerate(receipts):
-        rows = plan.shards[shard]
-        if rows.split == "test" or len(ranges) == len(names) * per_class:
-            continue
-        ends = np.cumsum(np.asarray(receipt.lengths) + tfrecord.FRAME_OVERHEAD_BYTES)
-        for position, at in enumerate(rows.targets.argmax(1).tolist()):
-            unwanted = at >= len(names) or len(wanted[at]) == per_class
-            if unwanted or rows.targets[position, at] < 0.5:
-                continue
-            length = receipt.lengths[position] + tfrecord.FOOTER_BYTES
-            file = storage.join(plan.files_dir, receipt.file)
+def read_thumbnails(
+    plan: Plan, receipts: Mapping[int, Receipt], shards: Sequence[int]
+) -> dict[int, tuple[bytes, ...]]:
+    """Thumbnails of what `shards`, written by an earlier run, have `pictured`: by shard."""
+    ranges = []
+    for shard in shards:
+        lengths = np.asarray(receipts[shard].lengths)
+        ends = np.cumsum(lengths + tfrecord.FRAME_OVERHEAD_BYTES)
+        file = storage.join(plan.files_dir, receipts[shard].file)
+        for position in plan.shards[shard].pictured:
+            length = int(lengths[position]) + tfrecord.FOOTER_BYTES
             ranges.append((file, int(ends[position]) - length, length))
-            wanted[at].append(rows.ids[position])
-    uris = {}
     # Read together, since on gs:// each is a request.
-    for payload in storage.read_ranges(ranges, tfrecord.is_intact):
-        example = tfrecord.decode_example(payload[: -tfrecord.FOOTER_BYTES])
-        (image_id,), (jpeg,) = example["image_id"], example["image"]
-        uris[image_id.decode()] = html.image_to_uri(_thumbnail(jpeg))
-    return [
-        (name, [{"id": image_id, "uri": uris[image_id]} for image_id in ids])
-        for name, ids in zip(names, wanted, strict=True)
-        if ids
-    ]
+    payloads = iter(storage.read_ranges(ranges, tfrecord.is_intact))
+    return {
+        shard: tuple(_thumbnail(next(payloads)) for _ in plan.shards[shard].pictured)
+        for shard in shards
+    }
 
 
-def _thumbnail(jpeg: bytes) -> bytes:
-    with Image.open(io.BytesIO(jpeg)) as image:
-        # An eighth of a photo is decoded in a fraction of the time, and is enough.
-        image.draft("RGB", (_THUMBNAIL_PX // 2, _THUMBNAIL_PX // 2))
-        small = image.convert("RGB")
-        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
-    return buffer.getvalue()
+def _thumbnail(payload_and_footer: bytes) -> bytes:
+    (jpeg,) = tfrecord.decode_example(payload_and_footer[: -tfrecord.FOOTER_BYTES])["image"]
+    return thumbnail(jpeg)
+
+
+def _pictures(
+    manifest: Manifest, plan: Plan, thumbnails: Mapping[int, Sequence[bytes]]
+) -> list[tuple[str, list[dict[str, str]]]]:
+    """The first records of each class that has any."""
+    shown: dict[str, list[dict[str, str]]] = {name: [] for name in manifest.class_names}
+    for shard, rows in plan.shards.items():
+        for position, small in zip(rows.pictured, thumbnails[shard], strict=True):
+            name = manifest.class_names[int(rows.targets[position].argmax())]
+            if small:
+                uri = html.image_to_uri(small)
+                shown[name].append({"id": rows.ids[position], "uri": uri})
+    return [(name, pictures) for name, pictures in shown.items() if pictures]

@@ -11,13 +11,14 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from data_prep import images, storage, tfrecord
+from data_prep import images, pictures, storage, tfrecord
 from data_prep.errors import OrchardError
 from data_prep.plan import Plan, ShardRows
 from data_prep.scan import image_source
 from data_prep.source import SourceProblem
 
 _WRITE_BUFFER_BYTES = 1 << 20
+_LARGE_PIECE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ class Receipt:
         """The receipt of which `vars` were written as JSON; TypeError or KeyError: it is none."""
         lists = {name: tuple(value[name]) for name in ("lengths", "image_crc32c")}
         return cls(**(value | lists))
+
+
+@dataclass(frozen=True)
+class WrittenShard:
+    """What `write_shard` hands back: the receipt, and thumbnails of the plan's `pictured`."""
+
+    receipt: Receipt
+    thumbnails: tuple[bytes, ...]
 
 
 def receipt_path(plan: Plan, index: int) -> str:
@@ -65,17 +74,18 @@ def is_written(plan: Plan, index: int, receipt: Receipt | None) -> bool:
     return storage.size_and_crc32c(path) == (receipt.num_bytes, receipt.crc32c)
 
 
-def write_shard(plan: Plan, index: int) -> Receipt:
+def write_shard(plan: Plan, index: int) -> WrittenShard:
     """Write shard `index` of `plan`, then its receipt.
 
-    Both appear whole or not at all. Memory: one image, whatever the shard's size.
+    Both appear whole or not at all, unless the machine crashes: they are on the disk for good only
+    once `Staging.commit` has seen to it. Memory: one image, whatever the shard's size.
 
     Raises:
       OrchardError: an image is not what the pre-flight saw, cannot be decoded, or the disk refuses.
     """
     rows = plan.shards[index]
     file = plan.file_name(index)
-    lengths, image_crcs = [], []
+    lengths, image_crcs, thumbnails = [], [], []
     path = storage.join(plan.files_dir, file)
     with storage.writing(path, plan.fingerprints[index]) as output:
         writer = _ChecksumWriter(output)
@@ -87,6 +97,8 @@ def write_shard(plan: Plan, index: int) -> Receipt:
             rest = _rest_of_example(rows.ids[position], rows.targets[position], plan.task)
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
+            if position in rows.pictured:
+                thumbnails.append(pictures.thumbnail(jpeg))
         writer.flush()
     receipt = Receipt(
         fingerprint=plan.fingerprints[index],
@@ -96,9 +108,11 @@ def write_shard(plan: Plan, index: int) -> Receipt:
         lengths=tuple(lengths),
         image_crc32c=tuple(image_crcs),
     )
-    # Compact: a receipt holds two numbers a record.
-    storage.write_bytes(receipt_path(plan, index), json.dumps(vars(receipt)).encode())
-    return receipt
+    # Compact: a receipt holds two numbers a record. What a crash of the machine leaves of it is
+    # compared with the shard's bytes, as any receipt is.
+    text = json.dumps(vars(receipt)).encode()
+    storage.write_bytes(receipt_path(plan, index), text, durable=False)
+    return WrittenShard(receipt, tuple(thumbnails))
 
 
 def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
@@ -169,7 +183,7 @@ def _spool(path: str) -> mmap.mmap | bytes:
 
 
 class _ChecksumWriter:
-    """Counts and checksums what it writes, in pieces large enough for both."""
+    """Counts and checksums what it writes: small pieces together, large ones without a copy."""
 
     def __init__(self, file) -> None:  # noqa: ANN001
         self._file = file
@@ -180,14 +194,20 @@ class _ChecksumWriter:
 
     def write(self, *pieces: bytes) -> None:
         for piece in pieces:
+            if len(piece) >= _LARGE_PIECE_BYTES:
+                self.flush()
+                self._put(piece)
+                continue
             self._pieces.append(piece)
             self._gathered_bytes += len(piece)
         if self._gathered_bytes >= _WRITE_BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        data = b"".join(self._pieces)
+        self._put(b"".join(self._pieces))
+        self._pieces, self._gathered_bytes = [], 0
+
+    def _put(self, data: bytes) -> None:
         self._file.write(data)
         self.crc32c = google_crc32c.extend(self.crc32c, data)
         self.num_bytes += len(data)
-        self._pieces, self._gathered_bytes = [], 0

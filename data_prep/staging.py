@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from data_prep import storage
+from data_prep.background import Background
 from data_prep.errors import OrchardError
 from data_prep.manifest import FEATURES_FILE
 from data_prep.plan import Plan
 from data_prep.shard import Receipt, is_written, read_receipt
 
 _STAGING = ".staging"
+# Files that are flushed to the disk at a time, and the bytes that may wait for it.
+_FLUSHES = 4
+_MAX_UNFLUSHED_BYTES = 1 << 30
 
 
 class Staging(abc.ABC):
@@ -132,8 +136,10 @@ class LocalStaging(Staging):
         """All of them: they stay where they are."""
 
     def publish(self, receipts: Iterator[Receipt], workers: int) -> Iterator[Receipt]:
-        """They are where they belong."""
-        return receipts
+        """They are where they belong; they begin to go to the disk."""
+        for receipt in receipts:
+            self._flush(receipt.file, receipt.num_bytes)
+            yield receipt
 
     def commit(self, files: dict[str, bytes], shards: Sequence[str], overwrite: bool) -> None:
         """Write the metadata, remove what another plan left, and rename the directory."""
@@ -141,9 +147,17 @@ class LocalStaging(Staging):
             if name not in shards and name not in files:
                 storage.remove_tree(os.path.join(self.files_dir, name))
         for name, data in files.items():
-            storage.write_bytes(os.path.join(self.files_dir, name), data)
+            storage.write_bytes(os.path.join(self.files_dir, name), data, durable=False)
+        for name in (*shards, *files):
+            self._flush(name, 0)
+        list(self._flushes.drain())
+        storage.sync(self.files_dir)
         self._rename(overwrite)
         storage.remove_tree(self.root)
+
+    def _flush(self, name: str, num_bytes: int) -> None:
+        """Begin to bring a file to the disk; once published, a dataset survives a power cut."""
+        list(self._flushes.add(os.path.join(self.files_dir, name), num_bytes))
 
     def _rename(self, overwrite: bool) -> None:
         os.makedirs(os.path.dirname(self.final_dir), exist_ok=True)
@@ -158,7 +172,7 @@ class LocalStaging(Staging):
                 f"{self.final_dir} holds something that is no dataset of ours ({error.strerror}); "
                 "remove it, or choose another --version"
             ) from error
-        _sync_directory(os.path.dirname(self.final_dir))
+        storage.sync(os.path.dirname(self.final_dir))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -185,14 +199,7 @@ class LocalStaging(Staging):
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"pid {os.getpid()} on {os.uname().nodename}".encode(), 0)
-            yield
+            with Background(storage.sync, _MAX_UNFLUSHED_BYTES, _FLUSHES) as self._flushes:
+                yield
         finally:
             os.close(handle)
-
-
-def _sync_directory(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -95,13 +95,15 @@ def parse_json(text: str | bytes, path: str) -> Any:
         ) from error
 
 
-def write_bytes(path: str, data: bytes, only_if_absent: bool = False) -> None:
+def write_bytes(path: str, data: bytes, only_if_absent: bool = False, durable: bool = True) -> None:
     """Write `data` to `path` atomically, making local parent directories.
 
     Args:
       path: destination.
       data: the whole content.
       only_if_absent: raise `OrchardError` instead of replacing what is there already.
+      durable: wait for the local disk. Without it the file is atomic for everyone but a machine
+        that crashes; `sync` makes up for it.
     """
     if is_gcs(path):
         gcs.write_bytes(path, data, gcs.ABSENT if only_if_absent else None)
@@ -109,7 +111,7 @@ def write_bytes(path: str, data: bytes, only_if_absent: bool = False) -> None:
     with _told(path):
         if only_if_absent and os.path.exists(path):
             raise OrchardError(f"{path} exists already; nothing was written")
-        with replacing(path) as file:
+        with replacing(path, durable) as file:
             file.write(data)
 
 
@@ -124,15 +126,19 @@ def json_bytes(value: Any) -> bytes:
 
 
 @contextmanager
-def replacing(path: str) -> Iterator[Any]:
-    """A binary file that becomes the local `path`, whole and on disk, when the block ends well."""
+def replacing(path: str, durable: bool = True) -> Iterator[Any]:
+    """A binary file that becomes the local `path` when the block ends well, whole.
+
+    On the disk, too, if `durable`.
+    """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -144,11 +150,12 @@ def replacing(path: str) -> Iterator[Any]:
 def writing(path: str, fingerprint: str = "") -> Iterator[Any]:
     """A binary file that becomes `path`, local or gs://, when the block ends well.
 
-    An object is written to a temporary local file first and uploaded whole, so that a writer that
-    dies leaves nothing behind; its metadata holds the `fingerprint`.
+    A local one is not on the disk for good yet: `sync` it before anyone is told that it is. An
+    object is written to a temporary local file first and uploaded whole, so that a writer that dies
+    leaves nothing behind; its metadata holds the `fingerprint`.
     """
     if not is_gcs(path):
-        with _told(path), replacing(path) as file:
+        with _told(path), replacing(path, durable=False) as file:
             yield file
         return
     with tempfile.NamedTemporaryFile(prefix="orchard-") as file:
@@ -156,6 +163,16 @@ def writing(path: str, fingerprint: str = "") -> Iterator[Any]:
         file.flush()
         _, crc = size_and_crc32c(file.name)
         gcs.upload_file(file.name, path, crc, metadata={FINGERPRINT_KEY: fingerprint})
+
+
+def sync(path: str) -> None:
+    """Wait until a local file or directory is on the disk for good."""
+    with _told(path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def size_and_crc32c(path: str) -> tuple[int, int] | None:

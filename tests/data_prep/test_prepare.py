@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep import storage
 from data_prep.errors import OrchardError
 from data_prep.manifest import load_manifest, load_records
 from data_prep.prepare import prepare
@@ -285,6 +286,33 @@ def test_nothing_left_is_an_error_even_when_skipping(given, tmp_path):
     given["csv"] = write_csv(given["csv"], [("image_id", "label"), ("m", "bag")])
     with pytest.raises(OrchardError, match="no labelled row is left"):
         run(tmp_path / "out", on_bad="skip", **given)
+
+
+def test_pixels_that_nobody_asked_to_check_keep_no_card_from_being_made(given, tmp_path):
+    path = Path(given["images_dir"]) / "a000.jpg"
+    data = path.read_bytes()
+    start = data.index(b"\xff\xda")
+    path.write_bytes(data[: start + 2] + data[-2:])
+    directory, _ = run(tmp_path / "out", **given)
+    assert "report.html" in digests(directory)
+
+
+def test_a_dataset_is_on_the_disk_for_good_before_it_appears(given, tmp_path, monkeypatch):
+    flushed, sync, rename = set(), storage.sync, os.rename
+    at_rename = []
+
+    def note(path):
+        flushed.add(os.path.basename(path))
+        sync(path)
+
+    def note_rename(source, target):
+        at_rename.append(set(flushed))
+        rename(source, target)
+
+    monkeypatch.setattr(storage, "sync", note)
+    monkeypatch.setattr(os, "rename", note_rename)
+    directory, _ = run(tmp_path / "out", **given)
+    assert at_rename[-1] == {"files", *os.listdir(directory)}
 
 
 def test_the_decode_check_refuses_what_would_break_in_training(given, tmp_path):

@@ -2,11 +2,11 @@ import threading
 
 import pytest
 
-from data_prep.gcs_upload import Uploads
+from data_prep.background import Background
 
 
 def test_results_come_back_as_they_are_finished():
-    with Uploads(lambda item: item * 2, max_waiting_bytes=10) as uploads:
+    with Background(lambda item: item * 2, max_waiting_bytes=10, threads=8) as uploads:
         results = [result for item in range(20) for result in uploads.add(item, 1)]
         results += uploads.drain()
     assert sorted(results) == [item * 2 for item in range(20)]
@@ -20,7 +20,7 @@ def test_no_more_than_the_limit_waits_on_the_disk():
         on_disk.discard(item)
         return item
 
-    with Uploads(upload, max_waiting_bytes=30) as uploads:
+    with Background(upload, max_waiting_bytes=30, threads=8) as uploads:
         for item in range(12):
             on_disk.add(item)
             most = max(most, len(on_disk))
@@ -36,7 +36,7 @@ def test_no_more_than_the_limit_waits_on_the_disk():
 
 def test_uploads_overlap():
     together = threading.Barrier(4, timeout=20)
-    with Uploads(lambda _: together.wait(), max_waiting_bytes=100, threads=4) as uploads:
+    with Background(lambda _: together.wait(), max_waiting_bytes=100, threads=4) as uploads:
         results = [result for item in range(4) for result in uploads.add(item, 1)]
         assert len(results + list(uploads.drain())) == 4
 
@@ -46,7 +46,7 @@ def test_a_failed_upload_is_raised_to_who_adds_or_drains():
         raise OSError("no route")
 
     with pytest.raises(OSError, match="no route"):
-        with Uploads(fail, max_waiting_bytes=0) as uploads:
+        with Background(fail, max_waiting_bytes=0, threads=8) as uploads:
             list(uploads.add("a", 1))
             list(uploads.drain())
 
@@ -62,7 +62,7 @@ def test_after_a_failure_what_has_not_begun_is_not_uploaded():
         return item
 
     with pytest.raises(OSError, match="no route"):
-        with Uploads(upload, max_waiting_bytes=100, threads=1) as uploads:
+        with Background(upload, max_waiting_bytes=100, threads=1) as uploads:
             for item in range(5):
                 list(uploads.add(item, 1))
             may_fail.set()

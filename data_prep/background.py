@@ -1,4 +1,4 @@
-"""Uploads in the background, while the files that come next are being written."""
+"""Work in background threads, on what is finished, while what comes next is being made."""
 
 import concurrent.futures
 import queue
@@ -7,37 +7,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from data_prep.gcs import THREADS
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Uploads(Generic[Item, Result]):
-    """Calls `upload(item)` in threads; a context manager.
+class Background(Generic[Item, Result]):
+    """Calls `function(item)` in threads; a context manager.
 
-    Threads are enough: they wait for the network, or are in code that lets others run. They are
-    daemons, so that an interrupted program does not end only when its last upload does.
+    Threads are enough for uploads and for flushing to a disk: they wait, or are in code that lets
+    others run. They are daemons, so that an interrupted program does not end only when they do.
 
     Args:
-      upload: uploads one item.
-      max_waiting_bytes: `add` returns only once no more than this is left to upload.
+      function: does the work on one item.
+      max_waiting_bytes: `add` returns only once no more than this is left to do.
+      threads: how many items are worked on at a time.
     """
 
     def __init__(
-        self, upload: Callable[[Item], Result], max_waiting_bytes: int, threads: int = THREADS
+        self, function: Callable[[Item], Result], max_waiting_bytes: int, threads: int
     ) -> None:
-        self._upload = upload
+        self._function = function
         self.max_waiting_bytes = max_waiting_bytes
         self._waiting: dict[Future, int] = {}
         self._tasks: queue.SimpleQueue = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._work, daemon=True, name=f"upload-{index}")
+            threading.Thread(target=self._work, daemon=True, name=f"background-{index}")
             for index in range(threads)
         ]
 
-    def __enter__(self) -> "Uploads[Item, Result]":
+    def __enter__(self) -> "Background[Item, Result]":
         for thread in self._threads:
             thread.start()
         return self
@@ -49,10 +48,10 @@ class Uploads(Generic[Item, Result]):
             self._tasks.put(None)
 
     def add(self, item: Item, num_bytes: int) -> Iterator[Result]:
-        """Have `item` uploaded; yields the results that are there, waiting while too many are not.
+        """Begin with `item`; yields the results that are there, waiting while too many are not.
 
         Raises:
-          Exception: what an earlier upload raised.
+          Exception: what an earlier item raised.
         """
         future: Future = Future()
         self._waiting[future] = num_bytes
@@ -84,8 +83,8 @@ class Uploads(Generic[Item, Result]):
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                # After a failure the rest is not uploaded: the program is about to stop.
-                future.set_result(self._upload(item) if self._error is None else None)
+                # After a failure the rest is left: the program is about to stop.
+                future.set_result(self._function(item) if self._error is None else None)
             except BaseException as error:
                 self._error = self._error or error
                 future.set_exception(error)
