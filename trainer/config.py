@@ -153,6 +153,9 @@ class TrainConfig:
     checkpoint_every_steps: int = _bookkeeping(0, "Besides every evaluation; 0: only there.")
     keep_checkpoints: int = _bookkeeping(2, "How many of the last checkpoints stay.")
     max_minutes: float = _bookkeeping(0.0, "Save and stop in time, exit status 75; 0: no limit.")
+    watch_preemption: bool = _bookkeeping(
+        True, "Save and stop, exit status 75, when Compute Engine announces the machine's end."
+    )
     log_every_steps: int = _bookkeeping(20, "Steps between lines of metrics.jsonl.")
     steps_per_call: int = _bookkeeping(0, "Steps between looks at signals; 0: 1, on TPU 16.")
     profile_steps: str = _bookkeeping("", "FIRST,LAST: steps to profile for TensorBoard.")

@@ -30,8 +30,8 @@ class Evaluator:
         self._num_records, self._batches = num_records, batches
         self._step = tf.function(self._forward)
 
-    def logits(self, on_batch: Callable[[], None] = lambda: None) -> np.ndarray:
-        """float32 [num_records, num_classes]; calls `on_batch` after each batch."""
+    def logits(self, go_on: Callable[[], bool] = lambda: True) -> np.ndarray | None:
+        """float32 [num_records, num_classes]; None if `go_on`, asked after each batch, says no."""
         result = None
         for batch in distribute(self._batches, self._accelerator):
             rows, weights, logits = (self._on_host(value) for value in self._step(batch))
@@ -39,7 +39,8 @@ class Evaluator:
                 result = np.full((self._num_records, logits.shape[1]), np.nan, np.float32)
             real = weights > 0
             result[rows[real]] = logits[real]
-            on_batch()
+            if not go_on():
+                return None
         return result
 
     def _forward(self, batch):

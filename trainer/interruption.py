@@ -1,37 +1,49 @@
-"""Reasons to save and stop early: SIGTERM (spot machines, Kubernetes, Slurm), time used up."""
+"""Reasons to save and stop early: SIGTERM, a notice of preemption, time used up."""
 
 import signal
 import time
-from types import FrameType
 
 import tensorflow as tf
 
 from trainer.accelerator import Accelerator
+from trainer.config import TrainConfig
+from trainer.preemption import PreemptionWatch
 
 EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: "try the same command again".
 
 
 class StopRequests:
-    """While active, SIGTERM is noted instead of ending the process.
+    """While active, SIGTERM (Kubernetes, Slurm) is noted instead of ending the process.
 
     Args:
-        max_minutes: stop early enough to be done by then; 0: no limit.
+        config: of its flags --max_minutes and --watch_preemption.
         started: time.monotonic() at which the limit began to count.
         accelerator: its workers agree on the step at which they stop.
+
+    Attributes:
+        reason: why to stop, once that is so.
     """
 
-    def __init__(self, max_minutes: float, started: float, accelerator: Accelerator):
-        self._deadline = started + 60 * max_minutes if max_minutes else None
+    def __init__(self, config: TrainConfig, started: float, accelerator: Accelerator):
+        self._deadline = started + 60 * config.max_minutes if config.max_minutes else None
         self._accelerator = accelerator
-        self._signalled = False
+        self._notice: str | None = None
         self._longest_seconds = 0.0
         self._previous_handler = None
+        self._watch = PreemptionWatch(self._note) if config.watch_preemption else None
+        self.reason = "another worker was told to stop"
 
     def __enter__(self) -> "StopRequests":
-        self._previous_handler = signal.signal(signal.SIGTERM, self._note)
+        self._previous_handler = signal.signal(
+            signal.SIGTERM, lambda number, frame: self._note("SIGTERM")
+        )
+        if self._watch:
+            self._watch.__enter__()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *exception) -> None:
+        if self._watch:
+            self._watch.__exit__(*exception)
         signal.signal(signal.SIGTERM, self._previous_handler)
 
     def took(self, seconds: float) -> None:
@@ -44,11 +56,16 @@ class StopRequests:
             # Once more what took longest so far, and once the save.
             time.monotonic() + 2 * self._longest_seconds > self._deadline
         )
-        return _any_worker(self._signalled or late, self._accelerator)
+        if late and not self._notice:
+            self.reason = "--max_minutes"
+        return _any_worker(self._notice is not None or late, self._accelerator)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._signalled = True
+    def urgent(self) -> bool:
+        """Whether the machine is about to go; the same answer on every worker."""
+        return _any_worker(self._notice is not None, self._accelerator)
+
+    def _note(self, what: str) -> None:
+        self._notice = self.reason = what
 
 
 def same_on_all_workers(value: int, accelerator: Accelerator) -> bool:

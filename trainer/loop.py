@@ -7,6 +7,7 @@ from the last checkpoint and, with --deterministic, ends in the same bits.
 
 import time
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -35,7 +36,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         print(f"finished already, nothing to do: {config.run_dir}")
         return 0
     accelerator = connect(config)
-    stop = StopRequests(config.max_minutes, started or time.monotonic(), accelerator)
+    stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:
         with stop:
             return _train_to_the_end(prepare(config, accelerator), stop)
@@ -60,11 +61,11 @@ def _train_to_the_end(run: Run, stop: StopRequests) -> int:
                 resume.recover(run, blow_up.step, str(blow_up), recoveries, report)
                 trainer.restart()
                 continue
-            if run.state.progress.step in run.plan.eval_steps:
+            if run.evaluation_due:
                 _evaluate(run, stop, report)
             _save(run, stop, report)
             if (stopped or stop.requested()) and not run.state.progress.finished:
-                return _stop(run, report)
+                return _stop(run, stop, report)
     if run.accelerator.is_chief:
         finish.finish(run.config.run_dir)
         print(f"run finished: {run.config.run_dir}")
@@ -72,6 +73,8 @@ def _train_to_the_end(run: Run, stop: StopRequests) -> int:
 
 
 def _next_stop(run: Run) -> int:
+    if run.evaluation_due:  # It was cut short.
+        return run.state.progress.step
     return run.plan.next_stop(run.state.progress.step, run.config.checkpoint_every_steps)
 
 
@@ -81,7 +84,9 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
     with run.evaluation_weights():
         arrays, scores = {}, {}
         if run.eval_records is not None:
-            arrays["eval_logits"] = _eval_logits(run, report)
+            arrays["eval_logits"] = _eval_logits(run, stop, report)
+            if arrays["eval_logits"] is None:
+                return
             scores = metrics.evaluate(
                 arrays["eval_logits"], run.eval_records.targets, run.train_records.task
             )
@@ -104,12 +109,18 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
         report.write("eval", progress.step, text, best=best, **scores, seconds=seconds)
 
 
-def _eval_logits(run: Run, report: Reporter):
+def _eval_logits(run: Run, stop: StopRequests, report: Reporter) -> np.ndarray | None:
+    """The logits of all evaluation records; None where there is no time left for them."""
     num_batches = -(-len(run.eval_records.ids) // run.plan.eval_batch_size)
     with report.sub_bar(num_batches, "evaluate") as bar:
+
+        def go_on() -> bool:
+            bar.update()
+            return not stop.urgent()
+
         try:
             with run.feed.eval_damage_named():
-                return run.evaluator.logits(bar.update)
+                return run.evaluator.logits(go_on)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
 
@@ -125,12 +136,13 @@ def _save(run: Run, stop: StopRequests, report: Reporter) -> None:
     stop.took(time.monotonic() - began)
 
 
-def _stop(run: Run, report: Reporter) -> int:
+def _stop(run: Run, stop: StopRequests, report: Reporter) -> int:
     step = run.state.progress.step
     text = (
-        f"stopped after step {step} of {run.plan.total_steps}: run the same command again to go on"
+        f"stopped after step {step} of {run.plan.total_steps} ({stop.reason}): run the same "
+        "command again to go on"
     )
-    report.write("event", step, text, event="stopped")
+    report.write("event", step, text, event="stopped", reason=stop.reason)
     logging.info(text)
     return EXIT_RUN_AGAIN
 

@@ -65,6 +65,12 @@ class Run:
         return self.state.progress.step < self.plan.freeze_steps
 
     @property
+    def evaluation_due(self) -> bool:
+        """Whether the current step ends with an evaluation that has not been made."""
+        step, made = self.state.progress.step, self.state.progress.evaluations
+        return step in self.plan.eval_steps and not (made and made[-1]["step"] == step)
+
+    @property
     def best_metric(self) -> str:
         """What the best checkpoint is best at."""
         default = "accuracy" if self.train_records.task == "single_label" else "roc_auc"

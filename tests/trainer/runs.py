@@ -62,6 +62,7 @@ def config(dataset: str, backbone: str, run_dir, **changes) -> TrainConfig:
         eval_every_epochs=2,
         log_every_steps=3,
         progress=False,
+        watch_preemption=False,
     )
     return dataclasses.replace(base, **changes)
 

@@ -79,11 +79,12 @@ def test_tensorboard_has_scalars_and_a_profile_of_the_chosen_steps(finished):
     assert {"train/loss", "train/learning_rate", "eval/accuracy"} <= tags
 
 
-def test_a_finished_run_is_left_alone(finished):
+def test_a_finished_run_is_left_alone(finished, capsys):
     path = os.path.join(finished.run_dir, "run.json")
     before = os.stat(path).st_mtime_ns
     assert train_and_evaluate(finished) == 0
     assert os.stat(path).st_mtime_ns == before
+    assert capsys.readouterr().out == f"finished already, nothing to do: {finished.run_dir}\n"
 
 
 def test_a_finished_run_of_other_flags_is_refused(finished):

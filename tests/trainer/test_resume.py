@@ -10,6 +10,7 @@ from data_prep.errors import OrchardError
 from tests.trainer import runs
 from trainer import checkpoint, interruption
 from trainer.loop import train_and_evaluate
+from trainer.progress import read_metrics
 
 # What makes a resume hard: dropout, BatchNorm, a moving average, accumulation, a frozen start.
 _HARD = {
@@ -55,6 +56,25 @@ def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_
     assert "run the same command again" in output
     assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
     assert checkpoint.steps(config.run_dir)[-1] >= 9
+
+
+def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
+
+    def told(stop):
+        stop._note("SIGTERM")
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "urgent", told)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert checkpoint.load_latest(config.run_dir).meta["progress"]["evaluations"] == []
+    assert checkpoint.steps(config.run_dir)[-1] == 9
+    assert train_and_evaluate(config) == 0
+    evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert evaluated == [9, 18]
 
 
 def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_dataset, tiny_backbone):

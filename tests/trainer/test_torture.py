@@ -1,16 +1,18 @@
 """Twenty kills at any moment, from before the first checkpoint to after the last one.
 
-python -m pytest -m slow tests/trainer/test_torture.py
+python -m pytest -m slow -rP tests/trainer/test_torture.py  # -rP shows where the kills fell.
 """
 
 import os
 import random
 import subprocess
 import time
+from collections import Counter
 
 import pytest
 
 from tests.trainer import runs
+from trainer import checkpoint
 
 _KILLS = int(os.environ.get("ORCHARD_TORTURE_KILLS", "20"))
 
@@ -39,15 +41,27 @@ def test_no_kill_changes_a_bit(tmp_path, tiny_dataset, tiny_backbone, precision)
     expected = runs.outcome(config("once").run_dir)
     # Moments are drawn over a whole run's length, start-up and export included.
     moments = random.Random(0)
-    kills, finished, name = 0, 0, "killed0"
-    while kills < _KILLS or not finished:
-        last = kills >= _KILLS
-        if _run(config(name), None if last else moments.uniform(0, seconds)):
+    kills, finished, name = Counter(), 0, "killed0"
+    while not (enough := _enough(kills)) or not finished:
+        if _run(config(name), None if enough else moments.uniform(0, seconds)):
             assert runs.differences(expected, runs.outcome(config(name).run_dir)) == []
             finished += 1
             name = f"killed{finished}"
         else:
-            kills += 1
+            kills[_where(config(name).run_dir, expected["progress"]["step"])] += 1
+    print(f"{precision}: {kills.total()} kills {dict(kills)}, {finished} identical runs")
+
+
+def _enough(kills):
+    ends = kills["before the first checkpoint"] and kills["after the last"]
+    return kills.total() >= _KILLS and ends
+
+
+def _where(run_dir, total_steps):
+    steps = checkpoint.steps(str(run_dir))
+    if not steps:
+        return "before the first checkpoint"
+    return "after the last" if steps[-1] == total_steps else "in between"
 
 
 def _run(config, kill_after):
