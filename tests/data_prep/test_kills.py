@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -19,11 +20,27 @@ def test_twenty_kills_leave_no_trace(tmp_path):
     assert len(torture_prep.campaign(20, seed=0, folder=tmp_path)) == 20
 
 
+# The command, whose workers never get through with the later shards: however slow this process is
+# to look, there is something left to interrupt.
+_ENDLESS = """
+import sys, time
+from data_prep import cli, main, prepare
+
+def write_some(plan, index, write=prepare.write_shard):
+    if index >= 10:
+        time.sleep(1000)
+    return write(plan, index)
+
+prepare.write_shard = write_some
+cli.run(main.main)
+"""
+
+
 def test_ctrl_c_stops_at_once_says_how_to_go_on_and_goes_on(tmp_path):
-    # Enough to write that this process, on a busy machine, wakes up before it is done.
-    given = make_input(tmp_path / "in", rows=1500)
+    given = make_input(tmp_path / "in", rows=200)
+    _, _, _, *flags = torture_prep.command(given, tmp_path / "out")
     process = subprocess.Popen(
-        torture_prep.command(given, tmp_path / "out"),
+        [sys.executable, "-c", _ENDLESS, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -74,7 +74,7 @@ def kill(process: subprocess.Popen, whole_group: bool) -> None:
     """SIGKILL, and wait until the last worker is gone.
 
     Raises:
-      SystemExit: a worker outlives its parent by 10 s.
+      SystemExit: a worker outlives its parent by a minute.
     """
     if whole_group:
         # It may have ended just now.
@@ -83,7 +83,7 @@ def kill(process: subprocess.Popen, whole_group: bool) -> None:
     else:
         process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := processes_of_group(process.pid):
         if time.monotonic() > deadline:
             os.killpg(process.pid, signal.SIGKILL)
