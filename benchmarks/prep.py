@@ -1,6 +1,7 @@
 """How fast data_prep writes datasets, beside TFDS's own builders, tar and Pillow.
 
     python -m benchmarks.prep [--rounds=5] [--cases=small,photos,resized] [--photos_dir=DIR]
+        [--photos=300]
 
 In each round every contestant runs once, one after the other, in a process of its own; ratios are
 taken within a round, so that a slow minute of the machine slows both sides. The table gives the
@@ -12,7 +13,8 @@ imports) counts in the columns of the whole process only.
   resized  the same, shrunk to a short side of 512 pixels
 
 Without `--photos_dir` the photos are made of noise with a photo's spectrum; with it they are the
-JPEGs of that folder, repeated (a comment makes each one different) until there are 300.
+JPEGs of that folder, repeated (a comment makes each one different) until there are `--photos`. Many
+photos show what each one costs, few what a run costs before and after.
 """
 
 import argparse
@@ -231,6 +233,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cases", default=",".join(_PEERS))
     parser.add_argument("--photos_dir", default="")
+    parser.add_argument("--photos", type=int, default=300)
     for internal in ("one", "folder", "output"):
         parser.add_argument(f"--{internal}", default="", help=argparse.SUPPRESS)
     parser.add_argument("--short_side", type=int, default=0, help=argparse.SUPPRESS)
@@ -243,10 +246,13 @@ def main() -> None:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     with tempfile.TemporaryDirectory() as scratch:
         for case in options.cases.split(","):
-            folder = Path(scratch) / ("small" if case == "small" else "photos")
-            if not folder.exists():
-                small = case == "small"
-                images = make_small(folder) if small else make_photos(folder, options.photos_dir)
+            small = case == "small"
+            folder = Path(scratch) / ("small" if small else "photos")
+            if small:
+                make_small(folder)
+            elif not folder.exists():  # `photos` and `resized` are of the same.
+                make_photos(folder, options.photos_dir, options.photos)
+            images = len(os.listdir(folder / "images"))
             lines += table(case, images, rounds_of(case, folder, options.rounds))
     print("\n".join(lines))
 

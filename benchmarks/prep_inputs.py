@@ -8,12 +8,11 @@ import simplejpeg
 
 _EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "fashion_mnist" / "images"
 _SHIFTS = 24
-_PHOTOS = 300
 _PHOTO_SIZE_PX = (1365, 2048)
 
 
-def make_small(folder: Path) -> int:
-    """Write 60,000 small images and their CSV; returns how many there are."""
+def make_small(folder: Path) -> None:
+    """Write 60,000 small images and their CSV."""
     (folder / "images").mkdir(parents=True)
     rows = []
     for path in sorted(_EXAMPLES.iterdir()):
@@ -26,24 +25,22 @@ def make_small(folder: Path) -> int:
             rows.append((f"{path.stem}_{shift:02d}", f"class_{len(rows) % 10}"))
             (folder / "images" / f"{rows[-1][0]}.jpg").write_bytes(data)
     _write_csv(folder, rows)
-    return len(rows)
 
 
-def make_photos(folder: Path, photos_dir: str) -> int:
-    """Write 300 photos and their CSV; returns how many there are."""
+def make_photos(folder: Path, photos_dir: str, count: int) -> None:
+    """Write `count` photos and their CSV."""
     (folder / "images").mkdir(parents=True)
     if photos_dir:
         photos = [path.read_bytes() for path in sorted(Path(photos_dir).glob("*.jp*g"))]
     else:
         photos = [_noise_photo(seed) for seed in range(20)]
     rows = []
-    for number in range(_PHOTOS):
+    for number in range(count):
         data = photos[number % len(photos)]
-        comment = b"\xff\xfe\x00\x06" + f"{number:04d}".encode()
-        rows.append((f"photo_{number:03d}", f"class_{number % 4}"))
+        comment = b"\xff\xfe\x00\x07" + f"{number:05d}".encode()
+        rows.append((f"photo_{number:05d}", f"class_{number % 4}"))
         (folder / "images" / f"{rows[-1][0]}.jpg").write_bytes(data[:2] + comment + data[2:])
     _write_csv(folder, rows)
-    return len(rows)
 
 
 def _noise_photo(seed: int) -> bytes:

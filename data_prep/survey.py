@@ -22,7 +22,8 @@ from data_prep.source import ImageSource, file_name
 _MAX_FILES_PER_TASK = 256
 _SPOOL_BYTES_PER_TASK = 4 << 20
 _MAX_SPOOL_BYTES = 4 << 30
-_SAMPLED_ROWS = 16
+# Converted on trial, to estimate the size: one in so many rows, within these limits.
+_ROWS_PER_SAMPLE, _MIN_SAMPLED_ROWS, _MAX_SAMPLED_ROWS = 64, 4, 16
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _tasks(
     options = image_options(config)
     sample: set[int] = set()
     if config.short_side_px or config.max_side_px:
-        sample = set(hashed_order(table.ids, "sample", config.seed)[:_SAMPLED_ROWS].tolist())
+        count = max(_MIN_SAMPLED_ROWS, min(_MAX_SAMPLED_ROWS, len(files) // _ROWS_PER_SAMPLE))
+        sample = set(hashed_order(table.ids, "sample", config.seed)[:count].tolist())
     size = max(1, min(_MAX_FILES_PER_TASK, len(files) // (workers * 8)))
     return [
         (
