@@ -74,10 +74,16 @@ def command(config: TrainConfig) -> list[str]:
     return [sys.executable, "-m", "trainer.main", *changed]
 
 
-def start(config: TrainConfig, **environment: str) -> subprocess.Popen:
+def start(
+    config: TrainConfig, die_after_step: int | None = None, **environment: str
+) -> subprocess.Popen:
     """The command in a process of its own; stdout and stderr come together."""
+    arguments = command(config)
+    if die_after_step is not None:
+        program, flags = arguments[:2], arguments[3:]
+        arguments = [*program, "tests.trainer.dying", str(die_after_step), *flags]
     return subprocess.Popen(
-        command(config),
+        arguments,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -13,12 +13,15 @@ from trainer.loop import train_and_evaluate
 from trainer.progress import read_metrics
 
 # What makes a resume hard: dropout, BatchNorm, a moving average, accumulation, a frozen start.
+# (A .keras file keeps its own weights.)
 _HARD = {
     "deterministic": True,
     "ema_momentum": 0.9,
     "accumulation_steps": 2,
     "checkpoint_every_steps": 4,
     "dropout": 0.1,
+    "weights": "imagenet",
+    "freeze_epochs": 1,
 }
 
 
@@ -47,7 +50,7 @@ def test_two_kills_change_no_bit(tmp_path, tiny_dataset, tiny_backbone, untouche
 
 
 def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_backbone):
-    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=2000)
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
     process = runs.start(config)
     _wait_for_checkpoint(config.run_dir, 9, process)
     process.send_signal(signal.SIGTERM)
@@ -124,8 +127,9 @@ def test_a_torn_checkpoint_is_passed_over_and_a_foreign_one_refused(
 
 
 def _wait_for_checkpoint(run_dir, steps, process):
-    deadline = time.monotonic() + 240
+    """Until there is one, or the process, which a busy machine let run on, has ended well."""
+    deadline = time.monotonic() + 400
     while not (done := checkpoint.steps(str(run_dir))) or done[-1] < steps:
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() in (None, 0), process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.005)

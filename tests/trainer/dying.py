@@ -1,0 +1,27 @@
+"""python -m tests.trainer.dying STEP FLAGS...: trainer.main that kills itself after a step.
+
+A test that watches for the moment comes too late on a busy machine.
+"""
+
+import os
+import signal
+import sys
+
+from data_prep import cli
+from trainer import main, training
+
+
+def _die_after(step: int) -> None:
+    account = training.Trainer._account
+
+    def account_or_die(self, losses):
+        account(self, losses)
+        if self._run.state.progress.step >= step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training.Trainer._account = account_or_die
+
+
+if __name__ == "__main__":
+    _die_after(int(sys.argv.pop(1)))
+    cli.run(main.main)

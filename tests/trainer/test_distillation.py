@@ -1,0 +1,61 @@
+"""The two commands of distillation, as BUILD.md has them, after real training runs of all folds."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pandas as pd
+
+from data_prep import storage
+from tests.trainer import runs
+from trainer import folds
+from trainer.progress import read_metrics
+
+
+def _run(command):
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_student_learns_from_out_of_fold_predictions(tmp_path, tiny_dataset, tiny_backbone):
+    every_fold = "fold0+fold1+fold2"
+    teachers = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path / "cv", fold="all", epochs=8, eval_every_epochs=8
+    )
+    assert folds.train_all(teachers, time.monotonic()) == 0
+    scores = storage.read_json(str(tmp_path / "cv" / "folds.json"))
+    assert scores["pooled"]["accuracy"] > 0.8
+
+    _run(
+        [
+            *(sys.executable, "-m", "ensemble.main", f"--members={teachers.run_dir}"),
+            *(f"--dataset={tiny_dataset}", f"--split={every_fold}", "--soft_labels", "--noexport"),
+            f"--output_dir={tmp_path / 'out'}",
+        ]
+    )
+    soft_labels = tmp_path / "out" / "soft_labels_out_of_fold.csv"
+    assert len(pd.read_csv(soft_labels)) == 54
+
+    def student(name, **changes):
+        return runs.config(
+            tiny_dataset,
+            tiny_backbone,
+            tmp_path / name,
+            fold="",
+            train_split=every_fold,
+            eval_split="none",
+            log_every_steps=1,
+            **changes,
+        )
+
+    losses = {}
+    for name, changes in {"plain": {}, "student": {"soft_labels": str(soft_labels)}}.items():
+        config = student(name, **changes)
+        assert "run finished" in _run(runs.command(config))
+        losses[name] = [line["loss"] for line in read_metrics(config.run_dir)]
+    # Same weights, same images, other targets from the first step on.
+    assert losses["student"][0] != losses["plain"][0]
+    assert losses["student"][-1] < losses["student"][0]
