@@ -78,7 +78,9 @@ class Lock:
             raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
 
     def release(self) -> None:
-        """Give the lock back, unless it was lost."""
+        """Give the lock back, unless it was lost or never taken."""
+        if not self._generation:
+            return
         self._stop.set()
         self._thread.join()
         if not self._lost:

@@ -5,12 +5,13 @@ written against the generation that was seen there, by the holder of the dataset
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -70,8 +71,8 @@ class GcsStaging(Staging):
             os.makedirs(directory)
 
     @contextmanager
-    def lock(self, say: Callable[[str], None] = print) -> Iterator[None]:
-        """Keep other writers of this dataset out, here and elsewhere, while the block runs.
+    def lock(self) -> Iterator[None]:
+        """Keep other writers of this dataset out while the block runs; elsewhere since `claim`.
 
         Raises:
           OrchardError: another writer is at work.
@@ -81,14 +82,30 @@ class GcsStaging(Staging):
             status = os.fstat(handle)
             place = f"{os.uname().nodename} {_boot_id()} {status.st_dev}:{status.st_ino}"
             self._lock = Lock(self._lock_path, self.final_dir, place)
-            self._lock.acquire(say)
             try:
+                if self._direct:
+                    # Their workers are on other machines from the start.
+                    self._lock.acquire(print)
                 yield
             finally:
                 self._lock.release()
                 shutil.rmtree(self._scratch, ignore_errors=True)
         finally:
             os.close(handle)
+
+    def claim(self) -> None:
+        """Take the lock that other machines see, and list what is there.
+
+        Raises:
+          OrchardError: another writer is at work.
+        """
+        if not self._direct:
+            self._lock.acquire(print)
+        self._objects = gcs.list_objects(self.final_dir + "/")
+
+    def is_finished(self) -> bool:
+        """Whether a dataset of this name and version was published when `claim` looked."""
+        return FEATURES_FILE in self._objects
 
     def _lock_scratch(self) -> int:
         try:
@@ -114,7 +131,6 @@ class GcsStaging(Staging):
         Raises:
           OrchardError: something is there that we did not write.
         """
-        self._objects = gcs.list_objects(self.final_dir + "/")
         for found in self._objects.values():
             _refuse_stranger(found)
         candidates = [shard for shard in plan.shards if self._has_shard(plan, shard)]
@@ -193,9 +209,8 @@ class GcsStaging(Staging):
 
     def remove_finished(self) -> None:
         """Take a published dataset back: without `features.json` it is not there."""
-        features = gcs.stat(self._path(FEATURES_FILE))
-        if features is not None:
-            gcs.delete(features.path, features.generation)
+        features = self._objects.pop(FEATURES_FILE)
+        gcs.delete(features.path, features.generation)
 
     def commit(self, files: dict[str, bytes], shards: Sequence[str], overwrite: bool) -> None:
         """Upload the metadata `files`, check that all is there and nothing else, and publish.
@@ -206,11 +221,13 @@ class GcsStaging(Staging):
         del overwrite  # What was there is gone since `remove_finished`.
         rest = {name: data for name, data in files.items() if name != FEATURES_FILE}
         gcs.in_parallel(lambda item: self._upload_metadata(*item), list(rest.items()))
-        self._check_all_is_ours({*shards, *rest})
-        self._lock.check()
-        self._objects.pop(FEATURES_FILE, None)
-        self._upload_metadata(FEATURES_FILE, files[FEATURES_FILE])
-        storage.remove_tree(self.root)
+        # Two requests at a time, where the second does not depend on the first.
+        steps = (self._lock.check, lambda: self._check_all_is_ours({*shards, *rest}))
+        gcs.in_parallel(lambda step: step(), steps)
+        publish = functools.partial(self._upload_metadata, FEATURES_FILE, files[FEATURES_FILE])
+        list_notes = functools.partial(gcs.list_objects, self.root + "/")
+        _, notes = gcs.in_parallel(lambda step: step(), (publish, list_notes))
+        gcs.in_parallel(lambda note: gcs.delete(note.path), list(notes.values()))
 
     def _upload_metadata(self, name: str, data: bytes) -> None:
         self._objects[name] = gcs.write_bytes(

@@ -1,11 +1,13 @@
 """Prepares one dataset from beginning to end: the order of the steps, and what is said."""
 
 import dataclasses
+import functools
 import importlib
 import time
 from collections.abc import Callable, Container, Iterator
 
 from data_prep import changes, labels, planner, progress, publication, report, storage, verdict
+from data_prep.background import Background
 from data_prep.config import PrepConfig
 from data_prep.engine import Engine, open_engine
 from data_prep.html import format_bytes
@@ -36,7 +38,7 @@ def prepare(config: PrepConfig, say: Say = print, own_names: Container[str] = ()
     clock = Clock(time.time())
     staging = open_staging(config.data_dir, config.name, config.version, config.engine == "beam")
     tables = _read_tables(config, say)
-    # The workers are forked before the lock of gs:// starts its threads.
+    # The workers are forked before any lock starts a thread.
     with open_engine(config, staging.root) as engine, staging.lock():
         staging.prepare()
         try:
@@ -54,24 +56,36 @@ def _prepare_locked(
     say: Say,
     own_names: Container[str],
 ) -> str:
+    before: changes.Snapshot | None = None
+
+    def look_around() -> None:
+        nonlocal before
+        _check_name(config, own_names)
+        staging.claim()
+        before = changes.load(staging.root)
+
     spool_path = staging.spool_path if engine.shares_files else None
-    surveys = survey(tables, config, engine, spool_path, lambda: _check_name(config, own_names))
+    surveys = survey(tables, config, engine, spool_path, look_around)
     verdict.judge_rows(surveys, config, staging, say)
     assignment = planner.assign(surveys, config)
     verdict.tell_duplicates(assignment, surveys, say)
     plan = planner.build(surveys, assignment, config, staging)
     fingerprint = publication.dataset_fingerprint(config, plan, surveys)
     given = changes.of_run(config, surveys)
-    if staging.is_finished() and not config.overwrite:
-        verdict.accept_finished(staging, given, fingerprint)
-        storage.remove_tree(staging.root)
-        say(f"finished already, nothing to do: {staging.final_dir}")
-        return staging.final_dir
     if staging.is_finished():
+        if not config.overwrite:
+            verdict.accept_finished(staging, given, fingerprint)
+            storage.remove_tree(staging.root)
+            say(f"finished already, nothing to do: {staging.final_dir}")
+            return staging.final_dir
         staging.remove_finished()
-    verdict.tell_changes(staging, given, say)
+    verdict.tell_changes(before, given, say)
     clock.checked = time.time()
-    receipts, thumbnails = _write_shards(plan, staging, engine, say)
+    # Beside the writing, which on gs:// it would hold up.
+    with Background(functools.partial(changes.save, directory=staging.root), 0, 1) as saving:
+        list(saving.add(given, 0))
+        receipts, thumbnails = _write_shards(plan, staging, engine, say)
+        list(saving.drain())
     clock.written = time.time()
     manifest = publication.make_manifest(config, surveys, plan, receipts, fingerprint)
     files = publication.files(

@@ -51,9 +51,20 @@ class Staging(abc.ABC):
     def prepare(self) -> None:
         """Make the local directories."""
 
+    @abc.abstractmethod
+    def claim(self) -> None:
+        """Keep out also writers on other machines, and look at what is there.
+
+        A part of `lock` that may take a while: the workers can be at the images meanwhile. What
+        they do until then is local.
+
+        Raises:
+          OrchardError: another writer is at work.
+        """
+
+    @abc.abstractmethod
     def is_finished(self) -> bool:
-        """Whether a dataset of this name and version is published."""
-        return storage.exists(storage.join(self.final_dir, FEATURES_FILE))
+        """Whether a dataset of this name and version is published; known since `claim`."""
 
     @abc.abstractmethod
     def remove_finished(self) -> None:
@@ -119,6 +130,13 @@ class LocalStaging(Staging):
             raise OrchardError(
                 f"{error.filename}: {error.strerror}; choose another --data_dir"
             ) from error
+
+    def claim(self) -> None:
+        """Nothing: the lock keeps out whoever sees these files."""
+
+    def is_finished(self) -> bool:
+        """Whether a dataset of this name and version is published."""
+        return storage.exists(storage.join(self.final_dir, FEATURES_FILE))
 
     def remove_finished(self) -> None:
         """Nothing: the rename of `commit` puts the new one in its place."""

@@ -84,10 +84,8 @@ def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -
             )
 
 
-def tell_changes(staging: Staging, now: changes.Snapshot, say: Say) -> None:
-    """Say what changed since an interrupted run, and keep what this one was given."""
-    before = changes.load(staging.root)
+def tell_changes(before: changes.Snapshot | None, now: changes.Snapshot, say: Say) -> None:
+    """Say what changed since an interrupted run, if there was one."""
     if before is not None:
         for phrase in changes.differences(before, now):
             say(f"since the interrupted run: {phrase}")
-    changes.save(now, staging.root)
