@@ -79,17 +79,16 @@ def summarize(runs: list[dict[str, Any]], scored: list[Logits]) -> dict[str, Any
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The summary as text, a row a fold."""
-    names = list(summary["mean"])
-    rows = [[f"fold {fold}", scores] for fold, scores in summary["folds"].items()]
-    rows += [[name, summary[name]] for name in ("mean", "spread", "pooled")]
-    header = " " * 8 + "".join(f"{name:>19}" for name in names)
-    return "\n".join([header] + [_row(title, scores, names) for title, scores in rows])
-
-
-def _row(title: str, scores: dict[str, float | None], names: list[str]) -> str:
-    cells = ("nan" if scores[n] is None else f"{scores[n]:.4f}" for n in names)
-    return f"{title:<8}" + "".join(f"{cell:>19}" for cell in cells)
+    """The summary as text: a row a metric, a column a fold."""
+    columns = {f"fold {fold}": scores for fold, scores in summary["folds"].items()}
+    columns |= {name: summary[name] for name in ("mean", "spread", "pooled")}
+    lines = [" " * 17 + "".join(f"{title:>9}" for title in columns)]
+    for metric in summary["mean"]:
+        values = [scores[metric] for scores in columns.values()]
+        # JSON has null for NaN.
+        cells = ("nan" if value is None else f"{value:.4f}" for value in values)
+        lines.append(f"{metric:<17}" + "".join(f"{cell:>9}" for cell in cells))
+    return "\n".join(lines)
 
 
 def _folds(config: TrainConfig) -> list[str]:

@@ -58,7 +58,6 @@ def _walk(folder: str, name: str) -> list[dict[str, Any]]:
     return [
         row
         for child in names
-        if "." not in child
         for row in _walk(storage.join(folder, child), f"{name}/{child}" if name else child)
     ]
 

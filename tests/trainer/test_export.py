@@ -57,6 +57,8 @@ def test_the_image_signature_runs_in_a_strategy_and_under_xla(config):
         lambda x: strategy.run(lambda y: signature(images=y)["logits"], args=(x,))
     )
     np.testing.assert_allclose(replicated(images), expected, atol=1e-6)
+    both = tf.function(lambda x: strategy.run(compiled, args=(x,)))
+    np.testing.assert_allclose(both(images), expected, atol=1e-5)
 
 
 def test_grey_and_odd_sized_files_are_classified(config):

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import time
 
 import numpy as np
@@ -61,7 +62,17 @@ def test_every_fold_is_trained_and_scored_together(config, capsys):
     assert table["pooled"]["accuracy"] == pytest.approx(values.mean())
     pooled = load_logits(os.path.join(config.run_dir, "out_of_fold.npz"))
     assert len(np.unique(pooled.ids)) == 54
-    assert "fold 2" in capsys.readouterr().out
+    rows = capsys.readouterr().out.splitlines()[-3:]
+    assert rows[0].split() == "fold 0 fold 1 fold 2 mean spread pooled".split()
+    assert rows[1].split() == [
+        "accuracy",
+        "1.0000",
+        "0.9444",
+        "0.8889",
+        "0.9444",
+        "0.0556",
+        "0.9444",
+    ]
 
 
 def test_a_stopped_fold_stops_all_with_its_status(config):
@@ -79,6 +90,14 @@ def test_a_dataset_without_folds_is_refused(config, tmp_path):
 
 def test_a_summary_has_a_row_a_run_and_the_flags_that_differ(config):
     folds.train_all(config, time.monotonic(), _stand_in([]))
+    config_with_dots = dataclasses.replace(config, run_dir=f"{config.run_dir}/rate.0.001")
+    folds.train_all(config_with_dots, time.monotonic(), _stand_in([]))
+    assert [row["run"] for row in summary.collect(config.run_dir)][3:] == [
+        "rate.0.001/fold0",
+        "rate.0.001/fold1",
+        "rate.0.001/fold2",
+    ]
+    shutil.rmtree(config_with_dots.run_dir)
     rows = summary.collect(config.run_dir)
     assert [row["run"] for row in rows] == ["fold0", "fold1", "fold2"]
     assert [row["--fold"] for row in rows] == ["0", "1", "2"]

@@ -1,4 +1,5 @@
 import importlib
+import types
 
 import keras
 import numpy as np
@@ -117,6 +118,22 @@ def test_weights_come_from_files_of_the_same_backbone_only(tmp_path, tiny_backbo
     other = build_network(NetworkOptions("mobilenet_v3_small", 3, 32, 32))
     with pytest.raises(OrchardError, match="does not fit"):
         pretrained.load_into(other.get_layer(BACKBONE_LAYER), str(tmp_path / "donor.keras"))
+
+
+def test_backbones_and_weights_are_read_from_gcs_too(tmp_path, tiny_backbone, monkeypatch):
+    with open(tiny_backbone, "rb") as file:
+        objects = {"gs://bucket/tiny.keras": file.read()}
+    bucket = types.SimpleNamespace(
+        exists=objects.__contains__,
+        is_gcs=lambda path: path.startswith("gs://"),
+        read_bytes=objects.__getitem__,
+    )
+    local = build_network(NetworkOptions(tiny_backbone, 3, 16, 16, weights="imagenet"))
+    monkeypatch.setattr(pretrained, "storage", bucket)
+    options = NetworkOptions("gs://bucket/tiny.keras", 3, 16, 16, weights="imagenet")
+    remote = build_network(options).get_layer(BACKBONE_LAYER)
+    local = local.get_layer(BACKBONE_LAYER)
+    np.testing.assert_array_equal(remote(_pixels(16)), local(_pixels(16)))
 
 
 @pytest.mark.parametrize("content", [None, b"not a zip"])

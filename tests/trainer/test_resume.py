@@ -1,11 +1,14 @@
 """A run killed at any moment and started again ends in the same bits."""
 
+import dataclasses
 import os
+import shutil
 import signal
 import time
 
 import pytest
 
+from data_prep import storage
 from data_prep.errors import OrchardError
 from tests.trainer import runs
 from trainer import checkpoint, interruption
@@ -109,9 +112,7 @@ def test_changed_flags_are_refused_by_name(tmp_path, tiny_dataset, tiny_backbone
             train_and_evaluate(changed)
 
 
-def test_a_torn_checkpoint_is_passed_over_and_a_foreign_one_refused(
-    tmp_path, tiny_dataset, tiny_backbone, caplog
-):
+def test_a_torn_checkpoint_is_passed_over(tmp_path, tiny_dataset, tiny_backbone, caplog):
     config = runs.config(
         tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6, checkpoint_every_steps=1
     )
@@ -124,6 +125,30 @@ def test_a_torn_checkpoint_is_passed_over_and_a_foreign_one_refused(
     train_and_evaluate(config)
     assert "damaged" in caplog.text
     assert checkpoint.load_latest(config.run_dir).step == steps[-2] + 1
+
+
+def test_checkpoints_of_other_data_or_of_another_network_are_refused(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)
+    train_and_evaluate(config)
+
+    other_data = shutil.copytree(tiny_dataset, tmp_path / "data" / "tiny" / "1.0.0")
+    manifest = storage.read_json(str(other_data / "manifest.json"))
+    storage.write_json(str(other_data / "manifest.json"), manifest | {"fingerprint": "beef"})
+    with pytest.raises(OrchardError, match="another content of the dataset.*f00d, now beef"):
+        train_and_evaluate(dataclasses.replace(config, dataset=str(other_data)))
+
+    # The file behind --architecture was replaced by another network's.
+    backbone = tmp_path / "backbone.keras"
+    shutil.copy(tiny_backbone, backbone)
+    config = dataclasses.replace(
+        config, architecture=str(backbone), run_dir=str(tmp_path / "replaced")
+    )
+    train_and_evaluate(config)
+    runs.tiny_backbone(backbone, batch_norm=False)
+    with pytest.raises(OrchardError, match="it is of another run"):
+        train_and_evaluate(config)
 
 
 def _wait_for_checkpoint(run_dir, steps, process):

@@ -117,6 +117,25 @@ def test_without_an_evaluation_the_last_weights_are_kept(tmp_path, tiny_dataset,
     assert os.path.exists(tmp_path / "saved_model" / "saved_model.pb")
 
 
+def test_what_is_evaluated_and_exported_is_the_moving_average(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, epochs=2, ema_momentum=0.9)
+    assert train_and_evaluate(config) == 0
+    last = checkpoint.load_latest(config.run_dir)
+    assert last.meta["progress"]["best_step"] == last.step
+    trained = [a for name, a in last.arrays.items() if name.startswith("network/")]
+    kept = [a for name, a in last.arrays.items() if name.startswith("optimizer0/")]
+    best = checkpoint.load_best(config.run_dir, last.step).arrays
+    exported = keras.models.load_model(os.path.join(config.run_dir, "model.keras")).get_weights()
+    kernels = [a for name, a in best.items() if name.startswith("weight/") and a.ndim > 1]
+    assert kernels
+    for kernel in kernels:
+        assert any(np.array_equal(kernel, average) for average in kept)
+        assert any(np.array_equal(kernel, weight) for weight in exported)
+        assert not any(np.array_equal(kernel, weight) for weight in trained)
+
+
 def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset,
