@@ -5,7 +5,6 @@ service's version numbers, the one way to keep two writers apart) and metadata.
 """
 
 import base64
-import concurrent.futures
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import google_crc32c
 
+from data_prep import background
 from data_prep.errors import OrchardError
 from data_prep.gcs_client import TRANSFERS, bucket, explained, patience, until_intact
 
@@ -216,8 +216,7 @@ def _crc32c(local_path: str) -> int:
 
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """`function` of each item, in order, by threads: most of a request's time is spent waiting."""
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(function, items))
+    return background.in_parallel(function, items, THREADS)
 
 
 def _upload(expected: ObjectInfo, generation: int | None, send: Callable) -> ObjectInfo:

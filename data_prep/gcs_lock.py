@@ -5,6 +5,7 @@ the length of a lease takes it over: by then the old holder has stopped, because
 replace it. No clock is compared with another machine's.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -77,17 +78,24 @@ class Lock:
         if self._lost:
             raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
 
-    def release(self) -> None:
-        """Give the lock back, unless it was lost or never taken."""
-        if not self._generation:
-            return
-        self._stop.set()
+    def release(self, seconds: float | None = None) -> None:
+        """Give the lock back, unless it was lost or never taken.
+
+        Args:
+          seconds: try no longer than this. Whoever wants a lock that was not given back takes it
+            over: at once in the same place, elsewhere after a lease.
+        """
+        if self._generation:
+            self._stop.set()
+            last = threading.Thread(target=self._give_back, daemon=True, name="gcs-lock-release")
+            last.start()
+            last.join(seconds)
+
+    def _give_back(self) -> None:
         self._thread.join()
         if not self._lost:
-            try:
+            with contextlib.suppress(OrchardError):
                 gcs.delete(self._path, self._generation)
-            except OrchardError:
-                pass  # Whoever wants it next takes it over after a lease.
 
     def _write(self, generation: int) -> None:
         started = time.monotonic()

@@ -30,6 +30,8 @@ _NO_SHARD = "metadata"
 _RECEIPT_KEY = "orchard-receipt"
 _MAX_METADATA_BYTES = 6 << 10
 _MIN_WAITING_BYTES = 64 << 20
+# Who presses Ctrl-C does not wait for a network that may be why.
+_INTERRUPTED_SECONDS = 0.5
 
 
 class GcsStaging(Staging):
@@ -87,8 +89,14 @@ class GcsStaging(Staging):
                     # Their workers are on other machines from the start.
                     self._lock.acquire(print)
                 yield
-            finally:
                 self._lock.release()
+            except KeyboardInterrupt:
+                self._lock.release(_INTERRUPTED_SECONDS)
+                raise
+            except BaseException:
+                self._lock.release()
+                raise
+            finally:
                 shutil.rmtree(self._scratch, ignore_errors=True)
         finally:
             os.close(handle)

@@ -307,22 +307,31 @@ def command(config):
     ]
 
 
-def run_and_kill(gcs, config, conditions):
-    """Start the command; SIGKILL its whole group once the server holds an upload back."""
+def run_and_stop(gcs, config, conditions, with_signal):
+    """Start the command; signal its whole group once the server holds an upload back.
+
+    The server goes on holding it until the command has ended; returns its status and stderr.
+    """
     gcs.set_conditions(conditions)
     process = subprocess.Popen(
         command(config),
         env=gcs.process_env(),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
     while process.poll() is None and not gcs.num_held():
         time.sleep(0.01)
-    assert process.poll() is None, "it ended before its kill"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.poll() is None, "it ended before its signal"
+    os.killpg(process.pid, with_signal)
+    _, errors = process.communicate(timeout=60)
     gcs.set_conditions(dataclasses.replace(conditions, hold_after_uploads=None))
+    return process.returncode, errors
+
+
+def run_and_kill(gcs, config, conditions):
+    run_and_stop(gcs, config, conditions, signal.SIGKILL)
 
 
 def finish(gcs, config):
@@ -338,6 +347,21 @@ def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
     for num_uploads in moments:
         run_and_kill(gcs, config(data_dir(gcs)), Conditions(hold_after_uploads=num_uploads))
         assert not is_published(gcs)
+    finish(gcs, config(data_dir(gcs)))
+    assert published(gcs) == local_files
+
+
+# The lock itself is held back; then shards; then the metadata.
+@pytest.mark.parametrize("num_uploads", [0, 3, 9])
+def test_ctrl_c_waits_for_no_request_and_the_next_run_goes_on(
+    gcs, config, local_files, num_uploads
+):
+    # An upload that is held takes minutes to be given up: whoever waited for one would be noticed.
+    conditions = Conditions(hold_after_uploads=num_uploads)
+    status, errors = run_and_stop(gcs, config(data_dir(gcs)), conditions, signal.SIGINT)
+    assert status == 130 and "Traceback" not in errors, errors
+    assert errors.splitlines()[-1] == "interrupted: run the same command again to go on"
+    assert not is_published(gcs)
     finish(gcs, config(data_dir(gcs)))
     assert published(gcs) == local_files
 
