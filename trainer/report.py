@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from data_prep import html, storage
-from trainer import metrics
+from trainer import figures, metrics
 from trainer.config import TrainConfig, flag_fields
 from trainer.logits import Logits
 from trainer.progress import read_metrics
@@ -37,12 +37,16 @@ def write(
         "trainer/report.html",
         run=run,
         facts=_facts(run, lines),
-        curves=html.figure_to_uri(curves(lines, run["best_step"])) if lines else None,
+        curves=_drawn(figures.curves(lines, run["best_step"])) if lines else {},
         events=[line for line in lines if line["kind"] == "event"],
         evaluation=_evaluation(run, records, scored) if scored else None,
         settings=_changed_settings(run["config"]),
     )
     storage.write_bytes(storage.join(run_dir, REPORT_FILE), text.encode())
+
+
+def _drawn(by_title: dict[str, Figure]) -> dict[str, str]:
+    return {title: html.figure_to_uri(figure) for title, figure in by_title.items()}
 
 
 def write_sample_predictions(
@@ -70,56 +74,6 @@ def _square(jpeg: bytes) -> np.ndarray:
     return np.asarray(ImageOps.pad(image, (_THUMBNAIL_PX, _THUMBNAIL_PX)))
 
 
-def curves(lines: list[dict[str, Any]], best_step: int) -> Figure:
-    """Loss, learning rate and evaluation scores over the steps."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    loss, rate, score = figure.subplots(1, 3)
-    train = [line for line in lines if line["kind"] == "train"]
-    evals = [line for line in lines if line["kind"] == "eval"]
-    steps = [line["step"] for line in train]
-    loss.plot(steps, [line["loss"] for line in train], label="training loss")
-    rate.plot(steps, [line["learning_rate"] for line in train], color="tab:gray")
-    rate.set_title("learning rate")
-    eval_steps = [line["step"] for line in evals]
-    if evals:
-        # Of the same kind as the training loss for plain cross-entropy of one label.
-        loss.plot(
-            eval_steps, [line["log_loss"] for line in evals], "o-", label="evaluation log loss"
-        )
-        for name in ("accuracy", "balanced_accuracy", "roc_auc", "average_precision", "f1"):
-            score.plot(eval_steps, [line[name] for line in evals], "o-", label=name, markersize=3)
-        score.axvline(best_step, color="tab:gray", linestyle=":", label="best")
-        score.legend(fontsize="x-small")
-    loss.set_title("loss")
-    loss.legend(fontsize="x-small")
-    score.set_title("evaluation")
-    for axes in (loss, rate, score):
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-    return figure
-
-
-def confusion(scored: Logits) -> Figure:
-    """How often each true class (row) was taken for each class (column)."""
-    true, predicted = np.argmax(scored.targets, axis=1), np.argmax(scored.logits, axis=1)
-    count = len(scored.class_names)
-    matrix = np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
-    side = 2.5 + 0.35 * count
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Greens", vmin=0, vmax=1)
-    for row, column in np.argwhere(matrix):
-        color = "white" if share[row, column] > 0.6 else "black"
-        cell = str(matrix[row, column])
-        axes.text(column, row, cell, ha="center", va="center", color=color, fontsize="small")
-    axes.set_xticks(range(count), scored.class_names, rotation=90)
-    axes.set_yticks(range(count), scored.class_names)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    return figure
-
-
 def worst_mistakes(scored: Logits, task: str, count: int) -> np.ndarray:
     """Rows that are wrong, those with the highest loss first."""
     probabilities = np.clip(metrics.probabilities(scored.logits, task), 1e-12, 1 - 1e-12)
@@ -141,12 +95,19 @@ def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, An
         "split": run["eval_split"],
         "count": len(scored.ids),
         "scores": run["scores"],
-        "classes": metrics.per_class_table(scored.logits, scored.targets, task, names),
-        "confusion": html.figure_to_uri(confusion(scored)) if small else None,
+        "classes": _class_rows(scored, task),
+        "confusion": html.figure_to_uri(figures.confusion(scored)) if small else None,
         "mistakes": [
             _mistake(records, scored, task, row) for row in worst_mistakes(scored, task, _MISTAKES)
         ],
     }
+
+
+def _class_rows(scored: Logits, task: str) -> list[dict[str, Any]]:
+    rows = metrics.per_class_table(scored.logits, scored.targets, task, scored.class_names)
+    if task == "single_label":  # The largest probability decides.
+        rows = [{k: v for k, v in row.items() if k != "threshold"} for row in rows]
+    return rows
 
 
 def _mistake(records: RecordTable, scored: Logits, task: str, row: int) -> dict[str, str]:

@@ -58,6 +58,10 @@ def test_the_page_is_self_contained_and_names_the_mistakes(tmp_path, tiny_datase
     page = (tmp_path / "report.html").read_text()
     assert str(records.ids[5]) in page and "taken for" in page
     assert "--dropout=0.25" in page
+    assert all(
+        f"{title} over the steps" in page for title in ("Loss", "Learning rate", "Evaluation")
+    )
+    assert ("threshold" in page) == (task == "multi_label")
     assert 'src="http' not in page and "<script" not in page
 
 
