@@ -6,7 +6,8 @@ from collections.abc import Callable
 from absl import flags
 
 from data_prep.errors import OrchardError
-from trainer.config import EXCLUSIVE_FLAGS, TrainConfig, config_of_flags, flag_fields
+from trainer.config import TrainConfig, config_of_flags, flag_fields
+from trainer.config_checks import EXCLUSIVE_FLAGS
 
 _DEFINE: dict[type, Callable] = {
     str: flags.DEFINE_string,

@@ -15,12 +15,6 @@ from trainer import architectures, config_checks, metrics, schedules
 from trainer.augment_options import AugmentOptions
 
 SCHEMA_VERSION = 1
-# Two ways to say one thing.
-EXCLUSIVE_FLAGS = (
-    ("batch_size", "batch_size_per_replica"),
-    ("learning_rate", "learning_rate_per_replica"),
-    ("warmup_epochs", "warmup_steps"),
-)
 
 
 def _flag(default: Any, help_text: str, choices: tuple = (), kind: str = "result") -> Any:
@@ -96,7 +90,9 @@ class TrainConfig:
     momentum: float = _flag(0.9, "Of sgd (Nesterov) and rmsprop.")
     weight_decay: float = _flag(0.0, "Decoupled, on kernels only: no biases, no norms.")
     clip_norm: float = _flag(0.0, "Largest global norm of a step's gradient; 0: no clipping.")
-    ema_momentum: float = _flag(0.0, "Evaluate and export a moving average of the weights; 0: no.")
+    ema_momentum: float = _flag(
+        0.0, "Evaluate and export the weights' average over 1 / (1 - this) steps; 0: no."
+    )
     schedule: str = _flag("cosine", "Shape of the learning rate.", schedules.NAMES)
     start_learning_rate: float = _flag(0.0, "Learning rate of the first step of a warm-up.")
     end_learning_rate: float = _flag(0.0, "Learning rate that the decay ends in.")
@@ -166,23 +162,7 @@ class TrainConfig:
         config_checks.require_ranges(self)
         architectures.check_architecture(self.architecture)
         architectures.check_preprocessing(self.preprocessing)
-        for a, b in EXCLUSIVE_FLAGS:
-            if getattr(self, a) and getattr(self, b):
-                raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
-        if not (self.batch_size or self.batch_size_per_replica):
-            raise OrchardError("say how many images a step takes: --batch_size=64")
-        if self.fold and (self.train_split or self.eval_split):
-            raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
-        if self.fold and self.fold != "all" and not self.fold.isdigit():
-            raise OrchardError(f"--fold={self.fold} must be 0, 1, 2, ... or all")
-        if self.optimizer == "adam" and self.weight_decay:
-            raise OrchardError(
-                "--weight_decay with --optimizer=adam is adamw; say --optimizer=adamw"
-            )
-        if self.freeze_epochs and self.weights == "none":
-            raise OrchardError(
-                "--freeze_epochs would train a head on random features; drop it, or give --weights"
-            )
+        config_checks.require_consistent(self)
         if self.image_size:
             parse_image_size(self.image_size)
         if self.profile_steps:

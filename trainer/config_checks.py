@@ -1,4 +1,4 @@
-"""What the values of a TrainConfig's fields may be, each by itself."""
+"""What the values of a TrainConfig's fields may be, each by itself and together."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -7,6 +7,14 @@ from data_prep.errors import OrchardError
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
+
+
+# Two ways to say one thing.
+EXCLUSIVE_FLAGS = (
+    ("batch_size", "batch_size_per_replica"),
+    ("learning_rate", "learning_rate_per_replica"),
+    ("warmup_epochs", "warmup_steps"),
+)
 
 
 def require_choices(config: "TrainConfig") -> None:
@@ -69,3 +77,22 @@ def require_ranges(config: "TrainConfig") -> None:
             raise OrchardError(f"--{name}={value} must be {bounds}")
     if not (config.dataset and config.run_dir and config.architecture):
         raise OrchardError("--dataset, --run_dir and --architecture are needed")
+
+
+def require_consistent(config: "TrainConfig") -> None:
+    """Raise OrchardError for flags that contradict each other, or lack one another."""
+    for a, b in EXCLUSIVE_FLAGS:
+        if getattr(config, a) and getattr(config, b):
+            raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
+    if not (config.batch_size or config.batch_size_per_replica):
+        raise OrchardError("say how many images a step takes: --batch_size=64")
+    if config.fold and (config.train_split or config.eval_split):
+        raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
+    if config.fold and config.fold != "all" and not config.fold.isdigit():
+        raise OrchardError(f"--fold={config.fold} must be 0, 1, 2, ... or all")
+    if config.optimizer == "adam" and config.weight_decay:
+        raise OrchardError("--weight_decay with --optimizer=adam is adamw; say --optimizer=adamw")
+    if config.freeze_epochs and config.weights == "none":
+        raise OrchardError(
+            "--freeze_epochs would train a head on random features; drop it, or give --weights"
+        )
