@@ -138,12 +138,11 @@ class Run:
         if wanted == "auto":
             settles = batch_norm.averages_settle(self.network, self.plan.total_steps)
             wanted = "on" if self.config.ema_momentum or not settles else "off"
-        precise = wanted == "on" and layers
-        return EvaluationWeights(
-            self.network,
-            self.optimizer,
-            self._reestimate_batch_norm if precise else None,
-        )
+        reestimate = self._reestimate_batch_norm if wanted == "on" and layers else None
+        # Where a stage ends, the next one's optimizer has not averaged anything yet.
+        of_first_stage = self.state.progress.step <= self.plan.freeze_steps
+        optimizer = self.state.optimizers[0 if of_first_stage else -1]
+        return EvaluationWeights(self.network, optimizer, reestimate)
 
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)

@@ -136,6 +136,24 @@ def test_what_is_evaluated_and_exported_is_the_moving_average(
         assert not any(np.array_equal(kernel, weight) for weight in trained)
 
 
+def test_the_average_of_the_frozen_stage_is_evaluated_at_its_end(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        weights="imagenet",
+        freeze_epochs=2,
+        ema_momentum=0.5,
+    )
+    assert train_and_evaluate(config) == 0
+    first = next(line for line in read_metrics(config.run_dir) if line["kind"] == "eval")
+    assert first["step"] == 9
+    # Logits of 0, which the next stage's average would give, would be ln 3.
+    assert abs(first["log_loss"] - np.log(3)) > 1e-3
+
+
 def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset,
