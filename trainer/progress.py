@@ -94,6 +94,7 @@ class Reporter:
             tf.summary.create_file_writer(os.path.join(run_dir, "tensorboard")) if chief else None
         )
         self._show_bar = bar and chief
+        self._rates: dict[str, str] = {}  # Of the last line, for the bar.
         self.bar = self._bar(desc="train", total=total_steps, initial=step, unit="step")
 
     def __enter__(self) -> "Reporter":
@@ -107,7 +108,7 @@ class Reporter:
 
     def advance(self, steps: int, loss: float) -> None:
         """Move the bar."""
-        self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self.bar.set_postfix({"loss": f"{loss:.4f}", **self._rates}, refresh=False)
         self.bar.update(steps)
 
     def back_to(self, step: int) -> None:
@@ -130,6 +131,10 @@ class Reporter:
         """One line of metrics.jsonl, its numbers to TensorBoard, and `text` above the bar."""
         if self._log is None:
             return
+        if "images_per_second" in values:
+            self._rates["images/s"] = f"{values['images_per_second']:.4g}"
+        if "data_wait_share" in values:
+            self._rates["data wait"] = f"{values['data_wait_share']:.1%}"
         self._log.add(kind, step, **values)
         with self._writer.as_default(step=step):
             for name, value in values.items():
