@@ -35,21 +35,33 @@ def test_no_kill_changes_a_bit(tmp_path, tiny_dataset, tiny_backbone, precision)
             epochs=6,
         )
 
-    began = time.monotonic()
-    assert _run(config("once"), kill_after=None)
-    seconds = time.monotonic() - began
+    _, seconds = _run(config("once"))
     expected = runs.outcome(config("once").run_dir)
-    # Moments are drawn over a whole run's length, start-up and export included.
+    total_steps = expected["progress"]["step"]
     moments = random.Random(0)
     kills, finished, name = Counter(), 0, "killed0"
     while not (enough := _enough(kills)) or not finished:
-        if _run(config(name), None if enough else moments.uniform(0, seconds)):
-            assert runs.differences(expected, runs.outcome(config(name).run_dir)) == []
+        run_dir = config(name).run_dir
+        moment = None if enough else _moment(moments, run_dir, total_steps, seconds)
+        ended, _ = _run(config(name), moment)
+        if ended:
+            assert runs.differences(expected, runs.outcome(run_dir)) == []
             finished += 1
             name = f"killed{finished}"
         else:
-            kills[_where(config(name).run_dir, expected["progress"]["step"])] += 1
+            kills[_where(run_dir, total_steps)] += 1
     print(f"{precision}: {kills.total()} kills {dict(kills)}, {finished} identical runs")
+
+
+def _moment(moments, run_dir, total_steps, seconds):
+    """(step of the checkpoint to wait for, longest wait after it) of the next kill.
+
+    By what has been done, not by the clock alone: on a busy machine every run would be killed
+    before it did anything.
+    """
+    newer = max(checkpoint.steps(run_dir), default=-1) + 1
+    step = moments.choice([None, newer, newer, total_steps])
+    return step, moments.uniform(0, seconds / 4)
 
 
 def _enough(kills):
@@ -58,20 +70,26 @@ def _enough(kills):
 
 
 def _where(run_dir, total_steps):
-    steps = checkpoint.steps(str(run_dir))
+    steps = checkpoint.steps(run_dir)
     if not steps:
         return "before the first checkpoint"
     return "after the last" if steps[-1] == total_steps else "in between"
 
 
-def _run(config, kill_after):
-    """Start the command; returns whether it ended by itself."""
+def _run(config, moment=None):
+    """Start the command, kill it at the moment; whether it ended by itself, and its seconds."""
+    began = time.monotonic()
     process = runs.start(config)
+    step, wait_seconds = moment or (None, None)
+    while step is not None and max(checkpoint.steps(config.run_dir), default=-1) < step:
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
     try:
-        output, _ = process.communicate(timeout=kill_after)
+        output, _ = process.communicate(timeout=wait_seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        return False
+        return False, None
     assert process.returncode == 0, output
-    return True
+    return True, time.monotonic() - began
