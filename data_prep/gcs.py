@@ -206,6 +206,20 @@ def upload_tree(source_dir: str, path: str, last: str) -> None:
     upload(last)
 
 
+def download_tree(path: str, target_dir: str) -> None:
+    """Put all objects below `path` into a local directory, each checked against its crc32c."""
+    path = path.rstrip("/")
+
+    def download(name: str) -> None:
+        local = os.path.join(target_dir, *name.split("/"))
+        os.makedirs(os.path.dirname(local), exist_ok=True)
+        with open(local, "wb") as file:
+            file.write(read_bytes(f"{path}/{name}"))
+
+    # Some programs make objects like `assets/` in place of folders.
+    in_parallel(download, [name for name in list_objects(path + "/") if not name.endswith("/")])
+
+
 def _crc32c(local_path: str) -> int:
     crc = 0
     with open(local_path, "rb") as file:

@@ -226,6 +226,21 @@ def replace_tree(source_dir: str, path: str, last: str) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def local_tree(path: str) -> Iterator[str]:
+    """A local directory with the content of `path`: itself, or a copy for the length of the block.
+
+    What is read from gs:// through this is compared with the service's checksums; TensorFlow's own
+    reads are not.
+    """
+    if not is_gcs(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
+        gcs.download_tree(path, directory)
+        yield directory
+
+
 def remove_tree(path: str) -> None:
     """Remove a directory, a prefix, a file or an object, with everything below; absent is fine."""
     if is_gcs(path):

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from data_prep import storage
 from data_prep.errors import OrchardError
 from ensemble import tta as views
 from ensemble.cache import LogitsCache
@@ -98,9 +99,13 @@ def load_network(member: Member) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def load_saved_model(path: str, owner: str) -> tf.Module:
-    """`tf.saved_model.load` with one line instead of a traceback for a damaged or absent model."""
+    """`tf.saved_model.load` with one line instead of a traceback for a damaged or absent model.
+
+    From gs:// by way of a local copy: a byte that changed on its way there would go unnoticed.
+    """
     try:
-        return tf.saved_model.load(path)
+        with storage.local_tree(path) as folder:
+            return tf.saved_model.load(folder)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OrchardError(
