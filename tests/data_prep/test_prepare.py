@@ -435,7 +435,7 @@ def test_the_run_log_alone_knows_paths_and_times(given, tmp_path):
 def test_the_command_ends_in_one_line_and_a_status(given, tmp_path):
     given["csv"] = write_csv(given["csv"], [("image_id", "label"), ("m", "bag")])
     result = subprocess.run(
-        command(tmp_path / "out", **given), capture_output=True, text=True, timeout=100
+        command(tmp_path / "out", **given), capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
@@ -459,7 +459,7 @@ print(len(images), sorted({label for _, label in images}), info.features["label"
         [sys.executable, "-c", program, str(tmp_path / "out")],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
         cwd=tmp_path,
     )
     assert result.stdout.split("\n")[-2] == (

@@ -170,7 +170,7 @@ def test_an_unknown_id_is_refused(dataset):
 def test_the_command_prints_a_table_a_trace_and_a_status(dataset, tmp_path):
     def verify(*flags):
         command = [sys.executable, "-m", "data_prep.verify", f"--dataset={dataset}", *flags]
-        return subprocess.run(command, capture_output=True, text=True, timeout=100)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
     result = verify("--workers=1")
     assert result.returncode == 0 and "undamaged: every byte checksummed" in result.stdout

@@ -43,12 +43,14 @@ def silent(_):
     pass
 
 
-def test_a_lock_that_is_renewed_is_refused_to_another_machine(lock):
+def test_a_lock_that_is_renewed_is_refused_to_another_machine(lock, monkeypatch):
+    # It is refused when it is seen renewed; a busy machine may take its time over that.
+    monkeypatch.setattr(gcs_lock, "_LEASE_SECONDS", 100.0)
     lock("here").acquire(silent)
     said = []
     with pytest.raises(OrchardError, match="is being written by another process"):
         lock("elsewhere").acquire(said.append)
-    assert "waiting up to 1 s to see whether it is alive" in said[0]
+    assert "waiting up to 100 s to see whether it is alive" in said[0]
 
 
 def test_a_released_lock_is_free_at_once(gcs, lock):
@@ -89,7 +91,7 @@ def test_a_holder_that_cannot_renew_stops_before_others_may_take_over(gcs, lock)
     first = lock("here")
     first.acquire(silent)
     gcs.set_conditions(Conditions(deny_status=403))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 100
     with pytest.raises(OrchardError, match="the lock could not be renewed"):
         while time.monotonic() < deadline:
             first.raise_if_lost()

@@ -325,7 +325,8 @@ def run_and_stop(gcs, config, conditions, with_signal):
         time.sleep(0.01)
     assert process.poll() is None, "it ended before its signal"
     os.killpg(process.pid, with_signal)
-    _, errors = process.communicate(timeout=60)
+    # Whoever waits for what is held waits for longer than this.
+    _, errors = process.communicate(timeout=100)
     gcs.set_conditions(dataclasses.replace(conditions, hold_after_uploads=None))
     return process.returncode, errors
 

@@ -115,7 +115,7 @@ def test_the_server_goes_with_the_process_that_started_it(with_signal):
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.gcs_server", "--", sys.executable, "-c"),
-            command + "; import time; time.sleep(60)",
+            command + "; import time; time.sleep(600)",
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -124,7 +124,7 @@ def test_the_server_goes_with_the_process_that_started_it(with_signal):
     with process:
         url, pid = process.stdout.readline().split()
         process.send_signal(with_signal)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     port = int(url.rpartition(":")[2])
     _wait_until(lambda: not _alive(int(pid)) and not _listening(port))
 
@@ -146,7 +146,7 @@ def _listening(port: int) -> bool:
     return wanted in Path("/proc/net/tcp").read_text()
 
 
-def _wait_until(condition, seconds: float = 20) -> None:
+def _wait_until(condition, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -61,7 +61,6 @@ def test_a_training_killed_on_gcs_ends_in_the_weights_of_one_that_was_not(gcs, c
     quiet = config("runs/quiet", checkpoint_every_steps=2)
     assert run(gcs, quiet).returncode == 0
     killed = config("runs/killed", checkpoint_every_steps=2)
-    gcs.set_conditions(Conditions(latency_ms=20))
     for step in ("000000002", "000000006"):
         process = subprocess.Popen(
             runs.command(killed),
@@ -69,11 +68,17 @@ def test_a_training_killed_on_gcs_ends_in_the_weights_of_one_that_was_not(gcs, c
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        gcs.set_conditions(Conditions(latency_ms=20))
         while process.poll() is None and not gcs.objects(f"runs/killed/checkpoints/step-{step}"):
             time.sleep(0.02)
+        # It gets no further than its next upload: it cannot end before it is killed.
+        gcs.set_conditions(Conditions(hold_after_uploads=0))
+        while process.poll() is None and not gcs.num_held():
+            time.sleep(0.02)
+        assert process.poll() is None, "it ended before its kill"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    gcs.set_conditions(Conditions())
+        gcs.set_conditions(Conditions())
     assert run(gcs, killed).returncode == 0
     wanted, found = (checkpoint.load_latest(one.run_dir) for one in (quiet, killed))
     assert found.step == wanted.step
