@@ -25,6 +25,9 @@ PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.
 MAX_BILINEAR_FACTOR = 2
 JPEG_START = b"\xff\xd8\xff"
+# What Pillow decodes with. TensorFlow's default is the fast transform, which libjpeg-turbo has in
+# narrower instructions: no faster, and 44 dB away.
+DCT_METHOD = "INTEGER_ACCURATE"
 
 
 class Window(NamedTuple):
@@ -63,8 +66,8 @@ def decode_image(
         width_px: columns of the result.
         resize: what happens where the aspect differs: "squash" changes it, "crop" takes the largest
             central window of the target's aspect, "pad" keeps all of the image and fills with grey.
-        exact: decode at full scale with the accurate transform and always average (antialias): what
-            Pillow gives, within rounding; slower.
+        exact: decode at full scale and always average (antialias): what Pillow gives, within
+            rounding; slower.
         crop_draws: float32 [4], uniform 0..1 (area, aspect, top, left): a random resized crop out
             of `crop_range`, decoded alone and squashed to the target; `resize` doesn't matter then.
         crop_range: what the draws mean; needed with `crop_draws`.
@@ -122,8 +125,7 @@ class _Target:
         source = tf.io.extract_jpeg_shape(encoded)[:2]
         window = self._window(source)
         if self._exact:
-            image = _decode_jpeg(encoded, window, 1, dct_method="INTEGER_ACCURATE")
-            return self._fit(image, source)
+            return self._fit(_decode_jpeg(encoded, window, 1), source)
         covered = source if window is None else window.size
         scale = smallest_scale(covered, self._inside(covered))
         # Images that have the target's size need no resize: the last branch.
@@ -170,15 +172,13 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _decode_jpeg(
-    encoded: tf.Tensor, window: Window | None, scale: int, dct_method: str = ""
-) -> tf.Tensor:
+def _decode_jpeg(encoded: tf.Tensor, window: Window | None, scale: int) -> tf.Tensor:
     if window is None:
-        return tf.io.decode_jpeg(encoded, channels=3, ratio=scale, dct_method=dct_method)
+        return tf.io.decode_jpeg(encoded, channels=3, ratio=scale, dct_method=DCT_METHOD)
     # The op wants the window in pixels of the scaled image, whose size libjpeg rounds up.
     scaled = tf.concat([window.corner // scale, -(-window.size // scale)], 0)
     return tf.io.decode_and_crop_jpeg(
-        encoded, scaled, channels=3, ratio=scale, dct_method=dct_method
+        encoded, scaled, channels=3, ratio=scale, dct_method=DCT_METHOD
     )
 
 
@@ -269,8 +269,17 @@ def resize_plainly(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _rounded(image: tf.Tensor) -> tf.Tensor:
-    # Both kernels are convex, so that nothing leaves 0..255 and the cast needs no saturation.
-    return tf.cast(image + 0.5, tf.uint8)
+    # Rounds (halves to even) and casts in one pass over the pixels; a sum and a cast are two slower
+    # ones. The range is 255 steps of 1, so that nothing is scaled.
+    quantized = tf.raw_ops.QuantizeV2(
+        input=image,
+        min_range=0.0,
+        max_range=255.0,
+        T=tf.quint8,
+        mode="SCALED",
+        round_mode="HALF_TO_EVEN",
+    )
+    return tf.bitcast(quantized.output, tf.uint8)
 
 
 def _place(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

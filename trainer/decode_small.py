@@ -60,7 +60,7 @@ def _kind(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _full(encoded: tf.Tensor, shape: tuple | None = None) -> tf.Tensor:
-    image = tf.io.decode_jpeg(encoded, channels=3)
+    image = tf.io.decode_jpeg(encoded, channels=3, dct_method=decode.DCT_METHOD)
     return image if shape is None else tf.ensure_shape(image, shape)
 
 

@@ -90,7 +90,7 @@ def train_batches(
         stream = order.TrainOrder(records.file_index, ordering, seed=seed, **share)
         steps = tf.data.Dataset.range(start_step, start_step + num_steps)
         rows = _local_rows(steps, stream.step, batch_size // num_hosts, records, options)
-    return _batches(rows, batch_size // num_hosts, records, options, seed, augment)
+    return _batches(rows, batch_size // num_hosts, records, options, seed, augment, padded=False)
 
 
 def eval_batches(
@@ -135,7 +135,7 @@ def eval_batches(
     else:
         steps = tf.data.Dataset.range(-(-len(records) // batch_size))
         rows = _local_rows(steps, step_rows, per_host, records, options)
-    return _batches(rows, per_host, records, options, seed=0, augment=None)
+    return _batches(rows, per_host, records, options, seed=0, augment=None, padded=True)
 
 
 @contextlib.contextmanager
@@ -220,8 +220,9 @@ def _batches(
     options: InputOptions,
     seed: int,
     augment: AugmentOptions | None,
+    padded: bool,
 ) -> tf.data.Dataset:
-    """Parses, decodes and batches rows, in their order."""
+    """Parses, decodes and batches rows, in their order; `padded`: some may be padding."""
     skip_log = bad_records.SkipLog(records)
     look_up = _target_table(records.targets)
     crops = augment is not None and augment.crops
@@ -233,7 +234,8 @@ def _batches(
         index = row["index"]
         encoded = tf.io.parse_example(row["example"], features)[records.image_key]
         batch = {
-            "image": tf.where(index >= 0, encoded, nothing),
+            # Choosing copies all encoded images.
+            "image": tf.where(index >= 0, encoded, nothing) if padded else encoded,
             "index": index,
             "target": look_up(tf.maximum(index, 0)),
             "weight": tf.cast(index >= 0, tf.float32),

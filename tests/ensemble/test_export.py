@@ -116,7 +116,7 @@ def test_images_of_any_size_give_what_their_files_give(world, tmp_path):
     result = pipeline.run(config)
     model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
     jpegs = _jpegs(result.inputs.records)
-    pixels = tf.stack([tf.io.decode_jpeg(jpeg, channels=3) for jpeg in jpegs])
+    pixels = tf.stack([tf.io.decode_jpeg(jpeg, 3, dct_method="INTEGER_ACCURATE") for jpeg in jpegs])
     outputs = model.signatures["images"](images=pixels)
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=1e-5)
     assert len(model.members) == 1  # a member without weight stays out

@@ -61,7 +61,7 @@ def test_scaled_decode_is_close_to_full_decode_and_area_resize():
 
 def test_an_image_of_the_targets_size_is_not_resampled():
     encoded = jpeg(smooth_image(7, 33, 47))
-    full = tf.io.decode_jpeg(encoded, channels=3).numpy()
+    full = np.asarray(Image.open(io.BytesIO(encoded)))
     for resize in decode.RESIZES:
         assert (decoded(encoded, 33, 47, resize) == full).all()
 
@@ -70,6 +70,23 @@ def test_exact_decode_is_pillows_within_rounding():
     encoded = jpeg(smooth_image(1, 230, 310))
     difference = decoded(encoded, 96, 128, exact=True).astype(int) - pillow(encoded, 128, 96)
     assert abs(difference).max() <= 2
+
+
+def test_resized_values_are_rounded_to_the_nearest():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    size = tf.constant([31, 37])
+    plain = tf.image.resize(pixels, size).numpy()
+    assert (decode.resize_plainly(tf.constant(pixels), size).numpy() == np.rint(plain)).all()
+    averaged = tf.image.resize(pixels, size, antialias=True).numpy()
+    result = decode.resize_image(tf.constant(pixels), size, exact=True).numpy()
+    assert (result == np.rint(averaged)).all()
+
+
+def test_white_and_black_stay_white_and_black():
+    for value in (0, 255):
+        encoded = jpeg(np.full((50, 70, 3), value, np.uint8))
+        for exact in (False, True):
+            assert (decoded(encoded, 29, 31, exact=exact) == value).all()
 
 
 def test_crop_takes_the_largest_central_window():
