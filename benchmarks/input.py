@@ -10,8 +10,9 @@ sides. Each turn starts afresh and throws its first quarter away: short runs car
 end, which has made ratios wrong by half. Ratios are of one run on one machine; rates compare with
 nothing else.
 
-With --chip_images_per_second (what a chip trains, from your own log) it also says how many such
-hosts a v5e-8 needs.
+With --chip_images_per_second (what a chip trains: from your own log, or at most what
+`python -m trainer.preflight` says) it also says how many such hosts a v5e-8 needs, and how many
+cores. Peers that are not installed (simplejpeg, webdataset, torch) are left out.
 """
 
 import csv
@@ -80,6 +81,7 @@ def _contenders(
     scale = peers.scale_for(images[0], size_px)
     found = {
         "ours": peers.ours(records, size_px, batch, threads),
+        "ours (crop)": peers.ours(records, size_px, batch, threads, "crop"),
         "article": peers.article(files, size_px, batch),
         "tfds as_dataset": peers.tfds_as_dataset(dataset, FLAGS.split, size_px, batch),
         "ours: reading alone": peers.our_reading(records, batch),
@@ -88,6 +90,9 @@ def _contenders(
     }
     if peers.installed("simplejpeg"):
         found[f"libjpeg-turbo 1/{scale}"] = peers.libjpeg_turbo(images, scale, threads)
+    if peers.installed("webdataset"):
+        tar = peers.write_tar(os.path.join(os.path.dirname(files[0]), "images.tar"), files)
+        found["webdataset + Pillow"] = peers.webdataset_tar(tar, size_px, batch, threads)
     if peers.installed("torch"):
         found["torch DataLoader"] = peers.torch_loader(files, size_px, batch, threads)
     return found
@@ -133,8 +138,12 @@ def _print_table(rates: dict[str, list[Rate]], num_records: int, size_px: int) -
         print(f"{name:26}{''.join(cells)}")
     if ours and FLAGS.chip_images_per_second:
         wanted = FLAGS.chip_images_per_second * _CHIPS
-        hosts = math.ceil(wanted / statistics.median(rate.per_second for rate in ours))
-        print(f"a v5e-8 that trains {wanted:.0f} images/s needs {hosts} hosts like this one")
+        rate = statistics.median(rate.per_second for rate in ours)
+        per_core = statistics.median(rate.per_core_second for rate in ours)
+        print(
+            f"a v5e-8 that trains {wanted:.0f} images/s needs {math.ceil(wanted / rate)} hosts "
+            f"like this one, or {math.ceil(wanted / per_core)} such cores"
+        )
 
 
 def _print_memory(records: RecordTable, size_px: int) -> None:

@@ -1,6 +1,7 @@
 """What `benchmarks/input.py` compares: each yields, for ever, how many images it has given."""
 
 import importlib.util
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from trainer import decode, input_pipeline, readers
 from trainer.augment_options import AugmentOptions
@@ -19,13 +21,15 @@ _ENDLESS_STEPS = 10**9
 _AUTOTUNE = tf.data.AUTOTUNE
 
 
-def ours(records: RecordTable, size_px: int, batch_size: int, threads: int) -> Contender:
+def ours(
+    records: RecordTable, size_px: int, batch_size: int, threads: int, resize: str = "squash"
+) -> Contender:
     """The whole pipeline: read in training order, check, decode, resize, batch, draw flips."""
 
     def run() -> Iterator[int]:
         batches = input_pipeline.train_batches(
             records,
-            InputOptions(size_px, size_px, threads=threads),
+            InputOptions(size_px, size_px, resize=resize, threads=threads),
             batch_size=batch_size,
             seed=0,
             start_step=0,
@@ -140,15 +144,13 @@ def libjpeg_turbo(images: list[bytes], scale: int, threads: int) -> Contender:
 def torch_loader(files: list[str], size_px: int, batch_size: int, workers: int) -> Contender:
     """A torch DataLoader with Pillow (draft mode off, as in torchvision's examples)."""
     import torch
-    from PIL import Image
 
     class Files(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return len(files)
 
         def __getitem__(self, index: int) -> torch.Tensor:
-            image = Image.open(files[index]).convert("RGB").resize((size_px, size_px))
-            return torch.from_numpy(np.asarray(image).copy())
+            return torch.from_numpy(_with_pillow(files[index], size_px))
 
     def run() -> Iterator[int]:
         loader = torch.utils.data.DataLoader(
@@ -158,6 +160,38 @@ def torch_loader(files: list[str], size_px: int, batch_size: int, workers: int) 
             yield from (len(batch) for batch in loader)
 
     return run
+
+
+def webdataset_tar(tar: str, size_px: int, batch_size: int, threads: int) -> Contender:
+    """WebDataset's reader and shuffle buffer; Pillow decodes in threads, which it lets run."""
+    import webdataset
+
+    def decode_one(sample: dict) -> np.ndarray:
+        return _with_pillow(io.BytesIO(sample["jpg"]), size_px)
+
+    def run() -> Iterator[int]:
+        samples = iter(webdataset.WebDataset(tar, shardshuffle=False).repeat().shuffle(512))
+        with ThreadPoolExecutor(threads) as pool:
+            while True:
+                several = itertools.islice(samples, batch_size)
+                yield len(np.stack(list(pool.map(decode_one, several))))
+
+    return run
+
+
+def write_tar(path: str, files: list[str]) -> str:
+    """Writes image files as a tar that WebDataset reads; returns its path."""
+    import webdataset
+
+    with webdataset.TarWriter(path) as tar:
+        for number, file in enumerate(files):
+            with open(file, "rb") as image:
+                tar.write({"__key__": f"{number:06d}", "jpg": image.read()})
+    return path
+
+
+def _with_pillow(file: str | io.BytesIO, size_px: int) -> np.ndarray:
+    return np.array(Image.open(file).convert("RGB").resize((size_px, size_px)))
 
 
 def installed(package: str) -> bool:
