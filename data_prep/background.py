@@ -41,10 +41,14 @@ class Background(Generic[Item, Result]):
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         self._left = True
         for _ in self._threads:
             self._tasks.put(None)
+        if error is None:
+            # They are at nothing: a process without threads may fork.
+            for thread in self._threads:
+                thread.join()
 
     def begin(self, item: Item, num_bytes: int = 0) -> None:
         """Have `item` worked on."""

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from data_prep.background import Background
+from data_prep.background import Background, in_parallel
 
 
 def test_results_come_back_as_they_are_finished():
@@ -68,3 +68,25 @@ def test_after_a_failure_what_has_not_begun_is_not_uploaded():
             may_fail.set()
             next(uploads.drain())
     assert begun == [0]
+
+
+def test_no_thread_is_left_when_all_is_done():
+    before = threading.active_count()
+    assert in_parallel(lambda item: -item, range(50), threads=4) == [-item for item in range(50)]
+    assert threading.active_count() == before
+
+
+def test_what_is_stuck_does_not_keep_an_interrupted_program():
+    stuck = threading.Event()
+    with pytest.raises(KeyboardInterrupt), Background(stuck.wait, 10, threads=2) as background:
+        list(background.add(None, 1))
+        raise KeyboardInterrupt
+    stuck.set()
+
+
+def test_the_first_failure_of_many_is_raised():
+    def fail(item):
+        raise OSError(f"no route to {item}")
+
+    with pytest.raises(OSError, match="no route to"):
+        in_parallel(fail, range(20), threads=4)
