@@ -71,9 +71,9 @@ def test_after_a_failure_what_has_not_begun_is_not_uploaded():
 
 
 def test_no_thread_is_left_when_all_is_done():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     assert in_parallel(lambda item: -item, range(50), threads=4) == [-item for item in range(50)]
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before
 
 
 def test_what_is_stuck_does_not_keep_an_interrupted_program():
