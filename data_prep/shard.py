@@ -86,6 +86,7 @@ def write_shard(plan: Plan, index: int) -> WrittenShard:
     rows = plan.shards[index]
     file = plan.file_name(index)
     lengths, image_crcs, thumbnails = [], [], []
+    pictured = set(rows.pictured)
     path = storage.join(plan.files_dir, file)
     with storage.writing(path, plan.fingerprints[index]) as output:
         writer = _ChecksumWriter(output)
@@ -97,7 +98,7 @@ def write_shard(plan: Plan, index: int) -> WrittenShard:
             rest = _rest_of_example(rows.ids[position], rows.targets[position], plan.task)
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
-            if position in rows.pictured:
+            if position in pictured:
                 thumbnails.append(pictures.thumbnail(jpeg))
         writer.flush()
     receipt = Receipt(
