@@ -128,14 +128,9 @@ class _Target:
             return self._fit(_decode_jpeg(encoded, window, 1), source)
         covered = source if window is None else window.size
         scale = smallest_scale(covered, self._inside(covered))
-        # Images that have the target's size need no resize: the last branch.
-        branch = tf.where(tf.reduce_all(covered == self._size), len(SCALES), scale)
-        branches = [
-            lambda scale=scale: self._fit(_decode_jpeg(encoded, window, scale), source)
-            for scale in SCALES
-        ]
-        branches.append(lambda: tf.ensure_shape(_decode_jpeg(encoded, window, 1), self._shape))
-        return tf.switch_case(branch, branches)
+        # Only the decode is in the branches: what isn't taken still costs the executor a visit.
+        branches = [lambda scale=scale: _decode_jpeg(encoded, window, scale) for scale in SCALES]
+        return self._fit(tf.switch_case(scale, branches), source)
 
     def _window(self, source: tf.Tensor) -> Window | None:
         """The part of the image that is used; None: all of it."""
@@ -244,6 +239,8 @@ def _fit_inside(source: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
     """Bilinear resize with half-pixel centres; averages where it shrinks by more than two.
 
+    An image that has the size is not resampled.
+
     Args:
         image: uint8 [height, width, 3].
         size: int32 [2], rows and columns of the result.
@@ -258,8 +255,11 @@ def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
 
     if exact:
         return average()
-    reads_all = tf.reduce_all(tf.shape(image)[:2] <= MAX_BILINEAR_FACTOR * size)
-    return tf.cond(reads_all, lambda: resize_plainly(image, size), average)
+    sides = tf.shape(image)[:2]
+    reads_all = tf.reduce_all(sides <= MAX_BILINEAR_FACTOR * size)
+    needed = tf.where(tf.reduce_all(sides == size), 0, tf.where(reads_all, 1, 2))
+    branches = [lambda: image, lambda: resize_plainly(image, size), average]
+    return tf.switch_case(needed, branches)
 
 
 def resize_plainly(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -269,17 +269,8 @@ def resize_plainly(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def _rounded(image: tf.Tensor) -> tf.Tensor:
-    # Rounds (halves to even) and casts in one pass over the pixels; a sum and a cast are two slower
-    # ones. The range is 255 steps of 1, so that nothing is scaled.
-    quantized = tf.raw_ops.QuantizeV2(
-        input=image,
-        min_range=0.0,
-        max_range=255.0,
-        T=tf.quint8,
-        mode="SCALED",
-        round_mode="HALF_TO_EVEN",
-    )
-    return tf.bitcast(quantized.output, tf.uint8)
+    # Both kernels are convex, so that nothing leaves 0..255 and the cast needs no saturation.
+    return tf.cast(tf.round(image), tf.uint8)
 
 
 def _place(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
