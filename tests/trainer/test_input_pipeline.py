@@ -234,7 +234,7 @@ def test_hosts_that_are_processes_agree(records):
         )
         for host in (0, 1)
     ]
-    outputs = [host.communicate(timeout=120)[0].splitlines() for host in hosts]
+    outputs = [host.communicate(timeout=900)[0].splitlines() for host in hosts]
     whole = train(records, steps=range(3, 7))
     for step, batch in enumerate(whole):
         halves = [np.array(output[step].split(), int).reshape(2, 4) for output in outputs]

@@ -9,7 +9,7 @@ from tests.trainer.datasets import jpeg, smooth_image, write_dataset
 
 def preview(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "trainer.preview", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
 def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):

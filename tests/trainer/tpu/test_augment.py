@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def _compiled(options: AugmentOptions, size_px: int, batch_size: int, cache_dir) -> compiler.Compiled:
+def _compiled(
+    options: AugmentOptions, size_px: int, batch_size: int, cache_dir
+) -> compiler.Compiled:
     """What libtpu says to everything that a step does to its images before the network."""
 
     def augmented(images, targets, weights, parameters):
