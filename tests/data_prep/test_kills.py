@@ -45,6 +45,8 @@ def test_ctrl_c_stops_at_once_says_how_to_go_on_and_goes_on(tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # Whoever starts the tests in a shell's background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     receipts = tmp_path / "out" / ".staging" / "clothes" / "1.0.0" / "receipts"
     deadline = time.monotonic() + 300

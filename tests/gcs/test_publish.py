@@ -320,6 +320,8 @@ def run_and_stop(gcs, config, conditions, with_signal):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever starts the tests in a shell's background has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not gcs.num_held():
         time.sleep(0.01)
