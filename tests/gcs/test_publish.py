@@ -1,5 +1,6 @@
 """data_prep on gs://: the same bytes as on a disk, whatever happens on the way."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -327,8 +328,13 @@ def run_and_stop(gcs, config, conditions, with_signal):
         time.sleep(0.01)
     assert process.poll() is None, "it ended before its signal"
     os.killpg(process.pid, with_signal)
-    # Whoever waits for what is held waits for longer than this.
-    _, errors = process.communicate(timeout=100)
+    try:
+        # Whoever waits for what is held waits for longer than this.
+        _, errors = process.communicate(timeout=100)
+    finally:
+        # Nothing of it may reach the bucket of the next test.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     gcs.set_conditions(dataclasses.replace(conditions, hold_after_uploads=None))
     return process.returncode, errors
 
