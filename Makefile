@@ -37,7 +37,7 @@ lint: $(VENV)/.installed-test ## what CI checks besides the tests
 
 torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 	$(BIN)/python -m tests.data_prep.torture_prep --kills=24
-	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200
+	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200 -rP
 
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix
