@@ -7,11 +7,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as framework_config
 
 from data_prep import storage
 from data_prep.errors import OrchardError
 from tests.trainer import runs
-from trainer import checkpoint, training
+from trainer import checkpoint, interruption, training
 from trainer.accelerator import Accelerator
 from trainer.loop import train_and_evaluate
 from trainer.objective import Objective
@@ -253,6 +254,15 @@ def _batch():
         "target": np.eye(5, dtype=np.float32)[rng.integers(0, 5, 8)],
         "weight": np.array([1, 1, 1, 0, 1, 1, 2, 1], np.float32),
     }
+
+
+def test_a_process_that_is_deterministic_already_trains(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    finally:
+        framework_config.disable_op_determinism()
 
 
 def test_the_config_is_kept_with_what_it_came_to(tmp_path, tiny_dataset, tiny_backbone):
