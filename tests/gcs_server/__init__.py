@@ -8,6 +8,7 @@ refused, and the variables that would lead to real credentials are taken out of 
 import base64
 import collections
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -20,8 +21,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from data_prep.processes import die_with_parent
 from tests.gcs_server.conditions import Conditions
-from tests.gcs_server.emulator import die_with_parent
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CREDENTIAL_VARIABLES = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_AUTH_TOKEN_FOR_TESTING")
@@ -46,7 +47,7 @@ class GcsServer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=functools.partial(die_with_parent, os.getpid()),
         )
         line = self._process.stdout.readline()
         if not line:

@@ -5,13 +5,15 @@ a command: serve until Ctrl-C, and print the variables to set.
 """
 
 import argparse
+import functools
+import os
 import signal
 import subprocess
 import sys
 
+from data_prep.processes import die_with_parent
 from tests.gcs_server import GcsServer
 from tests.gcs_server.conditions import Conditions
-from tests.gcs_server.emulator import die_with_parent
 
 
 def main() -> int:
@@ -42,7 +44,11 @@ def main() -> int:
 
 
 def _run(command: list[str], server: GcsServer) -> int:
-    process = subprocess.Popen(command, env=server.process_env(), preexec_fn=die_with_parent)
+    process = subprocess.Popen(
+        command,
+        env=server.process_env(),
+        preexec_fn=functools.partial(die_with_parent, os.getpid()),
+    )
     try:
         while True:
             try:

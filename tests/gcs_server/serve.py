@@ -1,6 +1,6 @@
 """The server's own process: `python -m tests.gcs_server.serve DIRECTORY BUCKET...`.
 
-Prints one JSON line, {"url": ..., "ca": ...}, once it listens; ends when its parent does.
+Prints one JSON line, {"url": ..., "ca": ...}, once it listens; who starts it has it end with them.
 """
 
 import json
@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 
 from tests.gcs_server.certificate import write_certificates
-from tests.gcs_server.emulator import die_with_parent
 from tests.gcs_server.front import Front
 
 
 def main(directory: str, *buckets: str) -> None:
     """Serve until SIGTERM."""
-    die_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # Ctrl-C reaches the whole group: the command that runs against us must end first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
