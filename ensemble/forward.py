@@ -82,8 +82,10 @@ def load_network(member: Member) -> Callable[[tf.Tensor], tf.Tensor]:
     Raises:
         OrchardError: its files are not those that its run exported, or cannot be loaded.
     """
-    check_contents(member)
-    loaded = load_saved_model(member.saved_model_dir, f"member {member.path}")
+    # One copy of what lies on gs://, to compare and to load.
+    with storage.local_tree(member.saved_model_dir) as folder:
+        check_contents(member, folder)
+        loaded = load_saved_model(folder, f"member {member.path}")
     if "images" not in loaded.signatures:
         raise OrchardError(
             f"member {member.path}: its saved_model has the signatures {sorted(loaded.signatures)} "
@@ -109,8 +111,8 @@ def load_saved_model(path: str, owner: str) -> tf.Module:
     except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OrchardError(
-            f"{owner}: the SavedModel at {path} cannot be loaded ({reason}); it is damaged or "
-            "incomplete: export it again"
+            f"{owner}: its SavedModel cannot be loaded ({reason}); it is damaged or incomplete: "
+            "export it again"
         ) from error
 
 

@@ -103,9 +103,9 @@ def check_dataset(
             )
 
 
-def check_contents(member: Member) -> None:
-    """Refuse a SavedModel whose files are not those that its run exported."""
-    found = fingerprint(member.saved_model_dir)
+def check_contents(member: Member, saved_model_dir: str) -> None:
+    """Refuse a SavedModel, or a copy of it, whose files are not those that its run exported."""
+    found = fingerprint(saved_model_dir)
     if found != member.fingerprint:
         raise OrchardError(
             f"member {member.path}: the files of its saved_model are not those that run.json "

@@ -10,7 +10,7 @@ from trainer import objective, soft_labels, stages
 from trainer import plan as plans
 from trainer.accelerator import Accelerator
 from trainer.config import TrainConfig
-from trainer.records import RecordTable, load_records
+from trainer.records import RecordTable, check_labelled, load_records
 from trainer.run import Run
 
 
@@ -60,14 +60,7 @@ def assemble(
 
 def _labelled_records(config: TrainConfig, splits: str) -> RecordTable:
     records = load_records(config.dataset, splits)
-    unlabelled = np.flatnonzero(np.any(records.targets < 0, axis=1))
-    if len(unlabelled):
-        raise OrchardError(
-            f"split {splits} has {len(unlabelled)} unlabelled records, such as id "
-            f"{str(records.ids[unlabelled[0]])!r}; choose labelled splits"
-        )
-    if not len(records.ids):
-        raise OrchardError(f"split {splits} holds no records")
+    check_labelled(records)
     return records
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from data_prep.errors import OrchardError
 from trainer import (
     augment_draw,
     bad_records,
@@ -30,7 +29,7 @@ from trainer import (
 )
 from trainer.augment_options import AugmentOptions
 from trainer.input_options import InputOptions, order_options, reads_blocks
-from trainer.records import RecordTable
+from trainer.records import RecordTable, check_labelled
 
 __all__ = ["InputOptions", "damage_named", "eval_batches", "order_options", "train_batches"]
 
@@ -72,7 +71,7 @@ def train_batches(
     Raises:
         OrchardError: unlabelled records, or a batch that the hosts can't share.
     """
-    _check_labelled(records)
+    check_labelled(records)
     records = _near(records, options)
     share = {"batch_size": batch_size, "num_hosts": num_hosts, "host": host}
     ordering = order_options(records, options, batch_size)
@@ -161,15 +160,6 @@ def _near(records: RecordTable, options: InputOptions) -> RecordTable:
     return (
         shard_cache.with_local_copies(records, options.cache_dir) if options.cache_dir else records
     )
-
-
-def _check_labelled(records: RecordTable) -> None:
-    unlabelled = np.flatnonzero((records.targets < 0).any(axis=1))
-    if len(unlabelled):
-        raise OrchardError(
-            f"{len(unlabelled)} of {len(records)} records of {'+'.join(records.splits)} have no "
-            f"label, first {str(records.ids[unlabelled[0]])!r}; train on labelled splits"
-        )
 
 
 def _local_rows(

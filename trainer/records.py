@@ -140,3 +140,13 @@ def check_not_empty(dataset_dir: str, splits: str, num_records: int) -> None:
     """Raises OrchardError for splits without a record."""
     if num_records == 0:
         raise OrchardError(f"{dataset_dir}: split {splits!r} holds no records; choose another")
+
+
+def check_labelled(records: RecordTable) -> None:
+    """Raises OrchardError for a table with records that can't be learned from or scored."""
+    unlabelled = np.flatnonzero((records.targets < 0).any(axis=1))
+    if len(unlabelled):
+        raise OrchardError(
+            f"{len(unlabelled)} of {len(records)} records of {'+'.join(records.splits)} have no "
+            f"label, first {str(records.ids[unlabelled[0]])!r}; choose labelled splits"
+        )

@@ -72,7 +72,10 @@ def test_a_dead_holders_lock_is_free_elsewhere_after_a_lease(lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
-    lock("elsewhere").acquire(silent)
+    second = lock("elsewhere")
+    second.acquire(silent)
+    second.check()
+    assert second._thread.is_alive()
 
 
 def test_a_holder_that_lost_its_lock_may_publish_nothing(lock):
