@@ -1,14 +1,18 @@
 """What Google Cloud Storage costs: uploads, preparing to gs://, requests of reading.
 
-    python -m benchmarks.gcs [--latency_ms=30] [--rounds=3] [upload] [prep] [reads]
+    python -m benchmarks.gcs [--latency_ms=30] [--rounds=3] [--photos=1500] [--apart]
+        [upload] [prep] [reads]
 
 All against the loopback server of the tests, with a latency added to every request: ratios between
 rows of one run mean something, megabytes a second do not. The server computes on the same cores,
 more than its clients do; what a client computes itself is in the column of CPU-seconds, and with a
-latency of some hundred ms uploads wait, as on a real network, rather than compute.
+latency of some hundred ms uploads wait, as on a real network, rather than compute. --apart gives
+the server a core of its own, which its clients do not get: it then costs them time only where it is
+slower than they are, as a service elsewhere does.
 """
 
 import argparse
+import functools
 import io
 import os
 import shutil
@@ -36,16 +40,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--latency_ms", type=float, default=30.0, help="added to each request")
     parser.add_argument("--rounds", type=int, default=3, help="the median of so many is shown")
+    parser.add_argument("--photos", type=int, default=1500, help="(prep) how many")
+    parser.add_argument("--apart", action="store_true", help="a core for the server alone")
     parser.add_argument("parts", nargs="*", default=[], help="upload, prep, reads; default: all")
     args = parser.parse_args()
-    parts = {"upload": _upload, "prep": _prep, "reads": _reads}
+    parts = {"upload": _upload, "prep": functools.partial(_prep, args.photos), "reads": _reads}
+    server_cores, client_cores = _cores(args.apart)
+    os.sched_setaffinity(0, server_cores)  # What it starts inherits this.
     with tempfile.TemporaryDirectory(prefix="bench-gcs-") as folder, GcsServer() as server:
+        os.sched_setaffinity(0, client_cores)
         os.environ.update(server.env)
         server.set_conditions(Conditions(latency_ms=args.latency_ms))
         print(f"{args.latency_ms:g} ms added to each request, median of {args.rounds} rounds")
         for name in args.parts or parts:
             print(f"\n{name}")
             parts[name](server, Path(folder), args.rounds)
+
+
+def _cores(apart: bool) -> tuple[set[int], set[int]]:
+    """Which cores the server gets, and which its clients."""
+    cores = os.sched_getaffinity(0)
+    if not apart:
+        return cores, cores
+    if len(cores) < 2:
+        raise SystemExit("--apart needs two cores; there is one")
+    return {max(cores)}, cores - {max(cores)}
 
 
 def _upload(server: GcsServer, folder: Path, rounds: int) -> None:
@@ -96,9 +115,9 @@ def _publish_files(server: GcsServer, files: list[Path]) -> None:
         list(uploads.drain())
 
 
-def _prep(server: GcsServer, folder: Path, rounds: int) -> None:
+def _prep(count: int, server: GcsServer, folder: Path, rounds: int) -> None:
     """Whole commands: to a local disk, to gs://; and the upload of the finished shards alone."""
-    csv = _photos(folder / "photos", 1500, size_px=768)
+    csv = _photos(folder / "photos", count, size_px=768)
     for name, flags in (
         ("passed through", ("--shard_mb=2",)),
         ("resized, --short_side=384", ("--shard_mb=1", "--short_side=384")),

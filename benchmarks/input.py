@@ -1,6 +1,6 @@
 r"""Images a second into a training: reading, decoding, the whole; and what others reach beside it.
 
-    python benchmarks/input.py --photos=DIR [--size_px=512] [--short_side=512]
+    python benchmarks/input.py --photos=DIR [--size_px=512] [--short_side=512 | --square=512]
     python benchmarks/input.py --dataset=DIR/NAME/VERSION --split=train --size_px=224
     python benchmarks/input.py                       # Fashion-MNIST of examples/, 28 px
 
@@ -39,6 +39,7 @@ from trainer.records import RecordTable, load_records
 FLAGS = flags.FLAGS
 flags.DEFINE_string("photos", "", "Folder of JPEGs; prepared into a temporary dataset.")
 flags.DEFINE_integer("short_side", 0, "(photos) Shrink to this at preparation; 0: as they are.")
+flags.DEFINE_integer("square", 0, "(photos) Or shrink both sides to this.")
 flags.DEFINE_integer("copies", 4, "(photos) How often each photo is in the dataset.")
 flags.DEFINE_string("dataset", "", "Or a dataset directory, DATA_DIR/NAME/VERSION.")
 flags.DEFINE_string("split", "train", "Split of the dataset.")
@@ -172,7 +173,7 @@ def _material(folder: str) -> tuple[str, list[str]]:
     command = [
         *(sys.executable, "-m", "data_prep.main", f"--csv={csv_path}", f"--images_dir={images}"),
         *("--name=benchmark_images", "--version=1.0.0", f"--data_dir={folder}/data"),
-        f"--short_side={FLAGS.short_side}",
+        *(f"--short_side={FLAGS.short_side}", f"--square={FLAGS.square}"),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     dataset = os.path.join(folder, "data", "benchmark_images", "1.0.0")

@@ -45,6 +45,7 @@ class PrepConfig:
     near_duplicates: bool = False
     short_side_px: int = 0
     max_side_px: int = 0
+    square_px: int = 0
     jpeg_quality: int = 95
     jpeg_chroma: str = "4:2:0"
     max_pixels: int = 100_000_000
@@ -106,12 +107,13 @@ class PrepConfig:
             "--folds and --eval_fraction exclude each other: choose one",
         )
         _check(
-            not (self.short_side_px and self.max_side_px),
-            "--short_side and --max_side exclude each other: choose one",
+            sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) <= 1,
+            "--short_side, --max_side and --square exclude each other: choose one",
         )
         for flag, low, high in (
             ("short_side_px", 0, 65_500),
             ("max_side_px", 0, 65_500),
+            ("square_px", 0, 65_500),
             ("jpeg_quality", 1, 100),
             ("max_pixels", 1, 1 << 32),
             ("shard_mb", 1, 100_000),

@@ -60,6 +60,7 @@ class ImageOptions:
     max_pixels: int = 100_000_000
     short_side_px: int = 0
     max_side_px: int = 0
+    square_px: int = 0
     jpeg_quality: int = 95
     jpeg_chroma: str = "4:2:0"
 
@@ -175,6 +176,8 @@ def _is_cut(data: bytes) -> bool:
 
 def _target_size(width: int, height: int, options: ImageOptions) -> tuple[int, int]:
     """Width and height after resizing: never larger than they are."""
+    if options.square_px:
+        return min(width, options.square_px), min(height, options.square_px)
     if options.short_side_px:
         side, limit = min(width, height), options.short_side_px
     elif options.max_side_px:

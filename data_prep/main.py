@@ -60,6 +60,12 @@ _SHORT_SIDE = flags.DEFINE_integer(
 _MAX_SIDE = flags.DEFINE_integer(
     "max_side", 0, "Or shrink to this many pixels on the long side; 0: do not"
 )
+_SQUARE = flags.DEFINE_integer(
+    "square",
+    0,
+    "Or shrink both sides to this many pixels, whatever the aspect: what the trainer's "
+    "--resize=squash does at each reading, once; 0: do not",
+)
 _JPEG_QUALITY = flags.DEFINE_integer(
     "jpeg_quality", 95, "Quality of what has to be encoded: 1 to 100"
 )
@@ -111,6 +117,7 @@ def _config() -> PrepConfig:
         near_duplicates=_NEAR_DUPLICATES.value,
         short_side_px=_SHORT_SIDE.value,
         max_side_px=_MAX_SIDE.value,
+        square_px=_SQUARE.value,
         jpeg_quality=_JPEG_QUALITY.value,
         jpeg_chroma=_JPEG_CHROMA.value,
         max_pixels=_MAX_PIXELS.value,

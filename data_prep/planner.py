@@ -136,9 +136,10 @@ def build(
 def _record_bytes(survey: Survey, config: PrepConfig) -> np.ndarray:
     """Estimate of each record's bytes: exact for what passes through, else by the sample."""
     facts = survey.facts
-    pixels = facts["width_px"].astype(np.float64) * facts["height_px"]
-    short = np.minimum(facts["width_px"], facts["height_px"])
-    long = np.maximum(facts["width_px"], facts["height_px"])
+    width, height = (facts[side].astype(np.float64) for side in ("width_px", "height_px"))
+    short, long = np.minimum(width, height), np.maximum(width, height)
+    square = config.square_px or np.inf
+    pixels = np.minimum(width, square) * np.minimum(height, square)
     for limit, side in ((config.short_side_px, short), (config.max_side_px, long)):
         if limit:
             pixels *= np.minimum(1, limit / np.maximum(side, 1)) ** 2

@@ -53,6 +53,7 @@ def image_options(config: PrepConfig) -> ImageOptions:
         max_pixels=config.max_pixels,
         short_side_px=config.short_side_px,
         max_side_px=config.max_side_px,
+        square_px=config.square_px,
         jpeg_quality=config.jpeg_quality,
         jpeg_chroma=config.jpeg_chroma,
     )
@@ -133,7 +134,7 @@ def _tasks(
 ) -> list[tuple[int, ScanTask]]:
     options = image_options(config)
     sample: set[int] = set()
-    if config.short_side_px or config.max_side_px:
+    if config.short_side_px or config.max_side_px or config.square_px:
         count = max(_MIN_SAMPLED_ROWS, min(_MAX_SAMPLED_ROWS, len(files) // _ROWS_PER_SAMPLE))
         sample = set(hashed_order(table.ids, "sample", config.seed)[:count].tolist())
     size = max(1, min(_MAX_FILES_PER_TASK, len(files) // (workers * 8)))

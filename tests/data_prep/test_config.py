@@ -16,6 +16,8 @@ GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "dat
         ({"eval_fraction": 1.5}, "--eval_fraction=1.5"),
         ({"folds": 5, "eval_fraction": 0.1}, "exclude each other"),
         ({"short_side_px": 5, "max_side_px": 5}, "exclude each other"),
+        ({"short_side_px": 5, "square_px": 5}, "exclude each other"),
+        ({"square_px": -1}, "--square=-1"),
         ({"jpeg_quality": 0}, "--jpeg_quality=0"),
         ({"short_side_px": -1}, "--short_side=-1"),
         ({"on_bad": "ignore"}, "choose one of fail, skip"),

@@ -143,6 +143,9 @@ def test_too_many_pixels_are_refused_by_the_header_alone():
         ({"short_side_px": 24}, (32, 24)),
         ({"short_side_px": 100}, (32, 24)),
         ({"max_side_px": 32}, (32, 24)),
+        ({"square_px": 12}, (12, 12)),
+        ({"square_px": 28}, (28, 24)),
+        ({"square_px": 32}, (32, 24)),
     ],
 )
 def test_images_shrink_to_the_side_and_never_grow(options, size):
@@ -157,6 +160,15 @@ def test_images_shrink_to_the_side_and_never_grow(options, size):
 def test_the_side_is_that_of_the_upright_image():
     facts = images.inspect(images.record_jpeg(rotated_jpeg(6), ImageOptions(max_side_px=16)), AS_IS)
     assert (facts.width_px, facts.height_px) == (12, 16)
+
+
+def test_a_square_is_the_squashed_image():
+    data = jpeg(5, height=600, width=800, quality=95)
+    found = simplejpeg.decode_jpeg(images.record_jpeg(data, ImageOptions(square_px=200)))
+    full = Image.fromarray(simplejpeg.decode_jpeg(data)).resize(
+        (200, 200), Image.Resampling.BICUBIC
+    )
+    assert np.abs(found.astype(int) - np.asarray(full)).mean() < 2
 
 
 def test_a_scaled_decode_looks_like_a_full_one():
