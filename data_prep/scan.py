@@ -13,9 +13,10 @@ from data_prep.images import ImageOptions
 from data_prep.perceptual import difference_hash
 from data_prep.source import ImageSource, SourceProblem
 
-# Files up to this size are kept in the spool between the two passes: opening one costs as much as
-# all the rest that is done to it.
+# Local files up to this size are kept in the spool between the two passes: opening one costs as
+# much as all the rest that is done to it. Of gs:// all are: the second request would cost more.
 _SPOOL_FILE_BYTES = 16 << 10
+_SPOOL_WRITE_BYTES = 4 << 20
 
 SCAN_DTYPE = np.dtype(
     [
@@ -82,9 +83,7 @@ def scan(task: ScanTask) -> ScanResult:
     """Read, hash and inspect each file of a task."""
     source = image_source(task.root)
     rows, problems = [], []
-    spooled: list[bytes] = []
-    spool_free = task.spool.num_bytes if task.spool else 0
-    spool_at = task.spool.offset if task.spool else 0
+    spool = _SpoolWriter(task.spool) if task.spool else None
     for position, found in enumerate(source.read_many(task.files)):
         if isinstance(found, SourceProblem):
             problems.append((position, found.kind, found.detail))
@@ -94,28 +93,24 @@ def scan(task: ScanTask) -> ScanResult:
         facts, record_bytes, problem, perceptual = _examine(data, task, position in task.sample)
         if problem:
             problems.append((position, problem[0], f"{task.files[position]}: {problem[1]}"))
-        spool_offset = -1
-        size = len(data)
-        if size <= _SPOOL_FILE_BYTES and size <= spool_free:
-            spooled.append(data)
-            spool_offset, spool_at, spool_free = spool_at, spool_at + size, spool_free - size
+        keep = spool and (source.remote or len(data) <= _SPOOL_FILE_BYTES)
         rows.append(
             (
                 facts.kind,
                 facts.action == images.REENCODE,
                 facts.width_px,
                 facts.height_px,
-                size,
+                len(data),
                 mtime_ns,
                 google_crc32c.value(data),
                 hashlib.sha256(data).digest(),
                 record_bytes,
-                spool_offset,
+                spool.add(data) if keep else -1,
                 perceptual,
             )
         )
     facts = np.array(rows, SCAN_DTYPE)
-    if spooled and not _write_spool(task.spool, b"".join(spooled)):
+    if spool and not spool.close():
         facts["spool_offset"] = -1
     return ScanResult(facts, tuple(problems))
 
@@ -140,12 +135,37 @@ def _examine(
     return facts, record_bytes, problem, perceptual
 
 
-def _write_spool(spool: Spool, data: bytes) -> bool:
-    """Whether there was room: the spool only saves time; the shards tell of a full disk."""
-    handle = os.open(spool.path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        return os.pwrite(handle, data, spool.offset) == len(data)
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
+class _SpoolWriter:
+    """Fills one task's part of the spool, which only saves time: a full disk ends it quietly."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._handle = os.open(spool.path, os.O_WRONLY | os.O_CLOEXEC)
+        self._end = spool.offset + spool.num_bytes
+        self._written = self._next = spool.offset
+        self._waiting: list[bytes] = []
+        self._intact = True
+
+    def add(self, data: bytes) -> int:
+        """Where the spool will have it; -1 when there is no room left."""
+        if self._next + len(data) > self._end:
+            return -1
+        at, self._next = self._next, self._next + len(data)
+        self._waiting.append(data)
+        if self._next - self._written >= _SPOOL_WRITE_BYTES:
+            self._flush()
+        return at
+
+    def close(self) -> bool:
+        """Whether all of it is there."""
+        self._flush()
+        os.close(self._handle)
+        return self._intact
+
+    def _flush(self) -> None:
+        data = b"".join(self._waiting)
+        try:
+            self._intact &= os.pwrite(self._handle, data, self._written) == len(data)
+        except OSError:
+            # The shards tell of a full disk.
+            self._intact = False
+        self._waiting, self._written = [], self._next

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,11 +156,11 @@ def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
 def _contents(plan: Plan, rows: ShardRows) -> Iterator[bytes]:
     """Each row's file, checked to be what the pre-flight saw."""
     source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
-    spool = _spool(plan.spool_path) if plan.spool_path else b""
+    spool = _spool(plan.spool_path) if plan.spool_path else -1
     starts, sizes, crcs = rows.spool_offset.tolist(), rows.num_bytes.tolist(), rows.crc32c.tolist()
     others = source.read_many([f for f, start in zip(rows.files, starts, strict=True) if start < 0])
     for position, (start, size, crc) in enumerate(zip(starts, sizes, crcs, strict=True)):
-        found = (spool[start : start + size], 0) if start >= 0 else next(others)
+        found = (os.pread(spool, size, start), 0) if start >= 0 else next(others)
         if isinstance(found, SourceProblem):
             raise OrchardError(
                 f"{found.detail} (it was there a moment ago); run the command again"
@@ -176,11 +175,9 @@ def _contents(plan: Plan, rows: ShardRows) -> Iterator[bytes]:
 
 
 @functools.lru_cache(maxsize=2)
-def _spool(path: str) -> mmap.mmap | bytes:
-    with open(path, "rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _spool(path: str) -> int:
+    """Its descriptor, which lives as long as the worker."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 class _ChecksumWriter:

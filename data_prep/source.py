@@ -29,14 +29,16 @@ def file_name(image_id: str, extension: str) -> str:
 class ImageSource:
     """The files below one folder, local or gs://; a file that leads out of it is refused.
 
+    `remote`: on gs://, where each reading is a request.
+
     Raises:
       OrchardError: on construction, when the folder does not exist.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._remote = storage.is_gcs(root)
-        if not self._remote:
+        self.remote = storage.is_gcs(root)
+        if not self.remote:
             if not os.path.isdir(root):
                 raise OrchardError(f"--images_dir={root}: no such folder")
             self._real_root = os.path.realpath(root)
@@ -53,7 +55,7 @@ class ImageSource:
             raise SourceProblem(
                 "outside the images folder", f"{file!r} leads out of the images folder"
             )
-        if self._remote:
+        if self.remote:
             return self._read_remote(file), 0
         try:
             return self._read_local(file)
@@ -67,7 +69,7 @@ class ImageSource:
 
         On gs:// some are read at a time: each takes a while, most of it waiting.
         """
-        if not self._remote:
+        if not self.remote:
             yield from map(self._attempt, files)
             return
         for start in range(0, len(files), _READ_AHEAD):

@@ -20,8 +20,9 @@ from data_prep.scan import SCAN_DTYPE, ScanTask, Spool, scan
 from data_prep.source import ImageSource, file_name
 
 _MAX_FILES_PER_TASK = 256
-_SPOOL_BYTES_PER_TASK = 4 << 20
 _MAX_SPOOL_BYTES = 4 << 30
+# Room for the small files of a task.
+_MIN_SPOOL_BYTES_PER_TASK = 4 << 20
 # Converted on trial, to estimate the size: one in so many rows, within these limits.
 _ROWS_PER_SAMPLE, _MIN_SAMPLED_ROWS, _MAX_SAMPLED_ROWS = 64, 4, 16
 
@@ -72,7 +73,8 @@ def survey(
       tables: each with its images folder.
       config: the settings.
       engine: where the work is done.
-      spool_path: a file for the bytes of small images, or None to read them twice.
+      spool_path: a file for the bytes of small images and of those on gs://, 4 GiB at most; None:
+        all are read twice.
       meanwhile: what to do while the engine is at the first images.
 
     Raises:
@@ -120,13 +122,19 @@ def _all_tasks(
     for at, (table, root) in enumerate(tables):
         ImageSource(root)
         for start, task in _tasks(files[at], table, root, config, workers):
-            offset = len(tasks) * _SPOOL_BYTES_PER_TASK
-            if spool_path and offset < _MAX_SPOOL_BYTES:
-                part = Spool(spool_path, offset, _SPOOL_BYTES_PER_TASK)
-                task = dataclasses.replace(task, spool=part)
             tasks.append(task)
             places.append((at, start))
-    return places, tasks
+    return places, _with_spools(tasks, spool_path) if spool_path else tasks
+
+
+def _with_spools(tasks: list[ScanTask], path: str) -> list[ScanTask]:
+    """The tasks with equal parts of the spool; where they would get too small, the first tasks."""
+    size = max(_MIN_SPOOL_BYTES_PER_TASK, _MAX_SPOOL_BYTES // len(tasks))
+    count = _MAX_SPOOL_BYTES // size
+    return [
+        dataclasses.replace(task, spool=Spool(path, at * size, size)) if at < count else task
+        for at, task in enumerate(tasks)
+    ]
 
 
 def _tasks(

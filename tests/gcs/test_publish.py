@@ -17,13 +17,14 @@ import google_crc32c
 import pytest
 
 from data_prep import gcs as client
-from data_prep import gcs_staging
+from data_prep import gcs_staging, storage
 from data_prep.audit import audit
 from data_prep.config import PrepConfig
 from data_prep.errors import OrchardError
 from data_prep.gcs_staging import GcsStaging
 from data_prep.prepare import prepare
 from data_prep.trace import trace
+from tests.data_prep.builders import jpeg
 from tests.gcs_server.conditions import Conditions
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion_mnist"
@@ -125,6 +126,29 @@ def test_a_dataset_on_gcs_is_the_local_one_to_the_byte(gcs, config, local_files,
     assert published(gcs) == local_files
     left = [path for path in scratch.rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert left == []
+
+
+def test_images_on_gcs_are_fetched_once(gcs, tmp_path):
+    names = [f"photo_{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        photo = jpeg(number, 512, 512, quality=95)
+        assert len(photo) > 1 << 14  # Smaller ones are kept between the passes wherever they lie.
+        storage.write_bytes(gcs.path(f"in/{name}.jpg"), photo)
+    rows = [f"{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image_id,label", *rows]))
+    gcs.take_log()
+    prepare(
+        PrepConfig(
+            csv=str(tmp_path / "labels.csv"),
+            images_dir=gcs.path("in"),
+            name="photos",
+            version="1.0.0",
+            data_dir=str(tmp_path / "out"),
+            workers=2,
+        )
+    )
+    fetched = [entry["path"] for entry in gcs.take_log() if entry["operation"] == "download"]
+    assert len(fetched) == len(set(fetched)) == len(names)
 
 
 def test_features_json_is_the_last_object_and_must_be_new(gcs, config):
