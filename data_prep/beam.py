@@ -6,6 +6,7 @@ A pipeline cannot hand results back, so each is written to a folder that both si
 import logging
 import pickle
 import shlex
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -40,7 +41,8 @@ class BeamEngine(Engine):
         # How many tasks to make: Beam deals them out, whatever its number of workers is.
         self.workers = max(1, getattr(known, "direct_num_workers", 0) or 0, 8)
         self._options = known
-        self._results_dir = results_dir
+        # Of this run alone: it is removed also where the lock is another run's.
+        self._results_dir = storage.join(results_dir, uuid.uuid4().hex)
 
     def __enter__(self) -> "BeamEngine":
         # At INFO, each worker tells of its start and end, between the lines that are for the user.

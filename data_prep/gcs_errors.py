@@ -5,6 +5,7 @@ Takes the exceptions of google-cloud-storage and the texts of TensorFlow's error
 
 import re
 
+NO_OBJECT = "no such object (404)"
 _PRINCIPAL = re.compile(r"([\w.+-]+@[\w.-]+\.[a-z]+|Anonymous caller) does not have")
 _PERMISSION = re.compile(r"\bstorage\.(?:objects|buckets|folders)\.\w+")
 _STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
@@ -42,7 +43,7 @@ def explain(path: str, permission: str, error: Exception) -> str:
                 f"{path}: there is no bucket gs://{bucket} (404); check its name, or make it where "
                 f"the TPUs are: gcloud storage buckets create gs://{bucket} --location=REGION"
             )
-        return f"{path}: no such object (404)"
+        return f"{path}: {NO_OBJECT}"
     if kind == "RetryError" or status in (429, 500, 502, 503, 504):
         return (
             f"{path}: Google Cloud Storage kept failing until the deadline; run the command "

@@ -49,6 +49,8 @@ def dataset_fingerprint(config: PrepConfig, plan: Plan, surveys: Sequence[Survey
         "version": config.version,
         "settings": config.settings(),
         "library_versions": deciding_versions(),
+        "task": surveys[0].table.task,
+        "class_names": surveys[0].table.class_names,
         "shards": plan.fingerprints,
         "quarantine": quarantine_csv(problems).decode(),
     }

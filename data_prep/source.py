@@ -5,7 +5,7 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 
-from data_prep import gcs, storage
+from data_prep import gcs, gcs_errors, storage
 from data_prep.errors import OrchardError
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -118,7 +118,10 @@ class ImageSource:
         try:
             return storage.read_bytes(storage.join(self.root, file))
         except OrchardError as error:
-            raise SourceProblem("missing image", str(error)) from error
+            # A refusal or an outage is no fault of the row: it must not be left out for it.
+            if not str(error).endswith(gcs_errors.NO_OBJECT):
+                raise
+            raise SourceProblem("missing image", f"no file {file!r}") from error
 
     def _hint(self, file: str) -> str:
         """What a missing file may be called instead."""

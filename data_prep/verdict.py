@@ -69,7 +69,7 @@ def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -
     published = load_manifest(staging.final_dir)
     if published.fingerprint != fingerprint:
         before = changes.of_dataset(staging.final_dir, published)
-        phrases = changes.differences(before, now) or ["other rows were left out"]
+        phrases = changes.differences(before, now) or ["other classes, rows, files or bad rows"]
         raise OrchardError(
             f"{staging.final_dir} is finished and was made of other things: {'; '.join(phrases)}; "
             "pass a new --version, or --overwrite to replace it"

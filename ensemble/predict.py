@@ -6,6 +6,7 @@ Needs no dataset. Killed, it goes on where it stopped when it is run again.
 """
 
 import dataclasses
+import os
 import time
 
 import numpy as np
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> None:
         submission = predictions.read_submission(FLAGS.sample_submission, model.class_names)
         owner = f"--sample_submission={submission.file}"
         predictions.match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
-    partial = PartialRows(FLAGS.output, model.key)
+    partial = PartialRows(FLAGS.output, f"{model.key} {os.path.abspath(FLAGS.images_dir)}")
     bad = _predict(model, photos, partial)
     ids = [image_id for image_id, _ in photos if image_id in partial.rows]
     if not ids:

@@ -249,13 +249,18 @@ def config_of_flags(values: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**own, augment=augment)
 
 
-def changed_result_flags(old: TrainConfig, new: TrainConfig) -> list[tuple[str, Any, Any]]:
-    """(name, old value, new value) of the flags that differ and alter the result by themselves."""
+def changed_result_flags(
+    old: TrainConfig, new: TrainConfig, kinds: tuple[str, ...] = ("result",)
+) -> list[tuple[str, Any, Any]]:
+    """(name, old value, new value) of the flags that differ and are of these kinds.
+
+    Those of "result" alter the result by themselves, "resolved" by what the plan makes of them.
+    """
     before, after = old.flags(), new.flags()
     return [
         (f.name, before[f.name], after[f.name])
         for f in flag_fields()
-        if f.metadata.get("kind", "result") == "result" and before[f.name] != after[f.name]
+        if f.metadata.get("kind", "result") in kinds and before[f.name] != after[f.name]
     ]
 
 

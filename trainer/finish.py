@@ -26,13 +26,23 @@ def is_finished(config: TrainConfig) -> bool:
     path = storage.join(config.run_dir, RUN_FILE)
     if not storage.exists(path):
         return False
-    done = TrainConfig.from_json(storage.read_json(path)["config"])
-    changes = changed_result_flags(done, config)
+    described = storage.read_json(path)
+    done = TrainConfig.from_json(described["config"])
+    # What flags such as --batch_size resolve to is not worked out here: they must be given alike.
+    changes = changed_result_flags(done, config, ("result", "resolved"))
     if changes:
         raise OrchardError(
             f"{config.run_dir} holds a finished training with other flags: "
             f"{name_changes(changes)}. Use another --run_dir"
         )
+    before = described["dataset"]["fingerprint"]
+    if storage.exists(config.dataset):
+        after = load_records(config.dataset, described["train_split"]).fingerprint
+        if before != after:
+            raise OrchardError(
+                f"{config.run_dir} holds a finished training on another content of the dataset "
+                f"(fingerprint {before[:12]}, now {after[:12]}). Use another --run_dir"
+            )
     return True
 
 
@@ -47,7 +57,7 @@ def finish(run_dir: str) -> dict[str, Any]:
         raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
     best = checkpoint.load_best(run_dir, last.meta["progress"]["best_step"])
     dataset = last.meta["dataset"]
-    records, scored = save_eval_logits(run_dir, config, resolved, best)
+    records, scored = save_eval_logits(run_dir, config, resolved, best, dataset["fingerprint"])
     fingerprint = export_weights(run_dir, config, dataset, best, run_dir)
     description = {
         "schema_version": SCHEMA_VERSION,
@@ -130,13 +140,23 @@ def export_weights(
 
 
 def save_eval_logits(
-    run_dir: str, config: TrainConfig, resolved: dict[str, Any], best: checkpoint.Checkpoint
+    run_dir: str,
+    config: TrainConfig,
+    resolved: dict[str, Any],
+    best: checkpoint.Checkpoint,
+    fingerprint: str,
 ) -> tuple[RecordTable | None, Logits | None]:
     """Write, and return, the logits behind the best scores, keyed by id; None without any."""
     split = resolved["eval_split"]
     if split == NO_SPLIT:
         return None, None
     records = load_records(config.dataset, split)
+    if records.fingerprint != fingerprint:
+        raise OrchardError(
+            f"{config.dataset} was prepared again since {run_dir} was trained (fingerprint "
+            f"{records.fingerprint[:12]}, not {fingerprint[:12]}): its records are not those that "
+            "were evaluated; train again in another --run_dir"
+        )
     path = storage.join(run_dir, "eval_logits", f"{split}.npz")
     logits = best.arrays["eval_logits"]
     save_logits(path, records.ids, logits, records.targets, records.class_names)

@@ -12,6 +12,7 @@ run is resumed by asking for its next step.
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
@@ -162,6 +163,18 @@ def _near(records: RecordTable, options: InputOptions) -> RecordTable:
     )
 
 
+@functools.lru_cache(maxsize=2)
+def _source(files: tuple[str, ...], fingerprint: str, cache: str) -> readers.Source:
+    """What records are read from, one for all evaluations of a process.
+
+    TensorFlow keeps whatever a `numpy_function` refers to until the process ends.
+    """
+    del fingerprint  # In the key: a dataset may be prepared again at the same path.
+    if cache == "ram":
+        return readers.MemorySource(shard_cache.in_memory(files))
+    return readers.FileSource(files)
+
+
 def _local_rows(
     steps: tf.data.Dataset,
     step_rows: Callable[[int], tuple[np.ndarray, np.ndarray]],
@@ -178,10 +191,7 @@ def _local_rows(
         records: the table.
         options: of the pipeline.
     """
-    if options.cache == "ram":
-        source = readers.MemorySource(shard_cache.in_memory(records.files))
-    else:
-        source = readers.FileSource(records.files)
+    source = _source(records.files, records.fingerprint, options.cache)
 
     def fetch(step: np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         gids, epochs = step_rows(int(step))

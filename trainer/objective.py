@@ -48,7 +48,7 @@ class Objective:
         log_p = tf.nn.log_softmax(logits)
         if self.loss == "focal":
             # Lin et al. 2017, equation 4, summed over soft targets.
-            targets = targets * tf.pow(1 - tf.exp(log_p), self.focal_gamma)
+            targets = targets * _power(1 - tf.exp(log_p), self.focal_gamma)
         return -tf.reduce_sum(targets * log_p, axis=-1) * weight
 
     def _sigmoid_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
@@ -61,8 +61,13 @@ class Objective:
         if self.loss == "focal":
             p = tf.sigmoid(logits)
             wrongness = targets * (1 - p) + (1 - targets) * p
-            cells = cells * tf.pow(wrongness, self.focal_gamma)
+            cells = cells * _power(wrongness, self.focal_gamma)
         return tf.reduce_mean(cells * weight, axis=-1)
+
+
+def _power(wrongness: tf.Tensor, gamma: float) -> tf.Tensor:
+    # At 0 the slope of a power below 1 is infinite, and times 0 no number.
+    return tf.pow(tf.maximum(wrongness, 1e-7), gamma)
 
 
 def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...] | None:

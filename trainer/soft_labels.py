@@ -29,7 +29,12 @@ def mix(config: TrainConfig, records: RecordTable) -> np.ndarray:
 
 def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
     """The probabilities of `ids` in their order, float32 [n, num_classes]."""
-    table = pd.read_csv(io.BytesIO(storage.read_bytes(path)))
+    try:
+        # As they are written: 0001 and NA are ids.
+        content = io.BytesIO(storage.read_bytes(path))
+        table = pd.read_csv(content, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise OrchardError(f"{path} is no CSV: {' '.join(str(error).split())[:200]}") from error
     missing = [name for name in class_names if name not in table.columns]
     others = [name for name in table.columns if name not in class_names]
     if missing or len(others) != 1:
@@ -37,7 +42,7 @@ def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray
             f"{path}: expected one column of ids and the columns {', '.join(class_names)}; found "
             f"{', '.join(map(str, table.columns))}"
         )
-    table = table.set_index(table[others[0]].astype(str))
+    table = table.set_index(table[others[0]])
     if table.index.has_duplicates:
         raise OrchardError(f"{path}: id {table.index[table.index.duplicated()][0]!r} comes twice")
     unknown = [image_id for image_id in ids if image_id not in table.index]
@@ -46,7 +51,8 @@ def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray
             f"{path} has no row for {len(unknown)} of {len(ids)} training records, such as id "
             f"{str(unknown[0])!r}; predict all of them first"
         )
-    values = table.loc[list(ids), list(class_names)].to_numpy(np.float32)
+    cells = table.loc[list(ids), list(class_names)].apply(pd.to_numeric, errors="coerce")
+    values = cells.to_numpy(np.float32)
     wrong = np.flatnonzero(~np.all((values >= 0) & (values <= 1), axis=1))
     if len(wrong):
         raise OrchardError(f"{path}: the row of id {str(ids[wrong[0]])!r} is not in 0..1")

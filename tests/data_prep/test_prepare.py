@@ -102,6 +102,11 @@ def change_image(given):
     Path(given["images_dir"], "a002.jpg").write_bytes(jpeg(99))
 
 
+def rename_class(given):
+    text = Path(given["csv"]).read_text()
+    Path(given["csv"]).write_text(text.replace(",bag", ",basket"))
+
+
 def remove_row(given):
     text = Path(given["csv"]).read_text()
     Path(given["csv"]).write_text(text.replace("a011,shirt\n", ""))
@@ -112,6 +117,7 @@ def remove_row(given):
     [
         (change_label, {}, "1 row has other labels (first 'a001')"),
         (change_image, {}, "1 image has other content (first 'a002')"),
+        (rename_class, {}, "other classes"),
         (remove_row, {}, "1 row was removed (first 'a011')"),
         (lambda given: None, {"seed": 1}, "--seed was 0, now 1"),
         (lambda given: None, {"short_side_px": 9}, "--short_side was 0, now 9"),

@@ -151,6 +151,26 @@ def test_images_on_gcs_are_fetched_once(gcs, tmp_path):
     assert len(fetched) == len(set(fetched)) == len(names)
 
 
+def test_a_refused_image_is_not_left_out_as_missing(gcs, tmp_path):
+    for number in range(4):
+        storage.write_bytes(gcs.path(f"in/photo_{number}.jpg"), jpeg(number))
+    rows = [f"photo_{number},{'ab'[number % 2]}" for number in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image_id,label", *rows]))
+    gcs.set_conditions(Conditions(deny_status=403, match="download .*photo_2"))
+    config = PrepConfig(
+        csv=str(tmp_path / "labels.csv"),
+        images_dir=gcs.path("in"),
+        name="photos",
+        version="1.0.0",
+        data_dir=str(tmp_path / "out"),
+        on_bad="skip",
+        workers=1,
+    )
+    with pytest.raises(OrchardError, match="lacks storage.objects.get"):
+        prepare(config)
+    gcs.set_conditions(Conditions())
+
+
 def test_features_json_is_the_last_object_and_must_be_new(gcs, config):
     prepare(config(data_dir(gcs)))
     names = [name for name in uploads(gcs.take_log()) if not name.endswith(".lock")]

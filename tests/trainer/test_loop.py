@@ -87,6 +87,12 @@ def test_a_finished_run_is_left_alone(finished, capsys):
     assert capsys.readouterr().out == f"finished already, nothing to do: {finished.run_dir}\n"
 
 
+def test_a_finished_run_of_another_fold_or_batch_is_refused(finished):
+    for changed in ({"batch_size": 6}, {"fold": "1"}):
+        with pytest.raises(OrchardError, match=f"--{next(iter(changed))} was"):
+            train_and_evaluate(dataclasses.replace(finished, **changed))
+
+
 def test_a_finished_run_of_other_flags_is_refused(finished):
     changed = dataclasses.replace(finished, label_smoothing=0.1)
     with pytest.raises(OrchardError, match="--label_smoothing was 0.0, now 0.1"):

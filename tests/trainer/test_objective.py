@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
 from data_prep.errors import OrchardError
@@ -78,3 +79,12 @@ def test_weights_by_hand_must_be_one_a_class():
 def test_a_class_without_records_cannot_be_balanced():
     with pytest.raises(OrchardError, match=r"no record of class \[2\]"):
         class_weights("balanced", _ONE_HOT[[0, 1, 2]], "single_label")
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_the_focal_losss_gradient_is_a_number_where_a_network_is_sure(task, gamma):
+    logits = tf.Variable([[60.0, -60.0, -130.0]])
+    with tf.GradientTape() as tape:
+        loss = Objective(task, "focal", gamma).per_example(logits, [[1.0, 0.0, 0.0]])
+    assert np.isfinite(tape.gradient(loss, logits)).all()

@@ -44,3 +44,18 @@ def test_what_does_not_fit_is_refused(tmp_path, records, change, message):
     path = _csv(tmp_path / "soft.csv", ids, **change)
     with pytest.raises(OrchardError, match=message):
         soft_labels.read(path, records.ids, records.class_names)
+
+
+def test_ids_are_read_as_they_are_written(tmp_path):
+    ids = np.array(["0001", "1.10", "NA"])
+    path = _csv(tmp_path / "soft.csv", ids)
+    values = soft_labels.read(path, ids, ("class0", "class1", "class2"))
+    np.testing.assert_array_equal(values, [[0.25, 0.5, 0.25]] * 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x80"])
+def test_what_is_no_csv_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "soft.csv"
+    path.write_bytes(content)
+    with pytest.raises(OrchardError, match="is no CSV"):
+        soft_labels.read(str(path), np.array(["a"]), ("class0",))
