@@ -86,5 +86,5 @@ def test_a_class_without_records_cannot_be_balanced():
 def test_the_focal_losss_gradient_is_a_number_where_a_network_is_sure(task, gamma):
     logits = tf.Variable([[60.0, -60.0, -130.0]])
     with tf.GradientTape() as tape:
-        loss = Objective(task, "focal", gamma).per_example(logits, [[1.0, 0.0, 0.0]])
+        loss = Objective(task, "focal", gamma).per_example(logits, tf.constant([[1.0, 0.0, 0.0]]))
     assert np.isfinite(tape.gradient(loss, logits)).all()
