@@ -7,3 +7,7 @@ class OrchardError(Exception):
     The message says what was wrong, what was received (file, row, value) and what to do.
     Commands print it without a traceback; see `data_prep.cli.run`.
     """
+
+
+class MissingObject(OrchardError):
+    """The bucket is there and answers, but has no such object."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from data_prep.errors import OrchardError
-from data_prep.gcs_errors import explain
+from data_prep.errors import MissingObject, OrchardError
+from data_prep.gcs_errors import explain, is_missing_object
 
 # Truncated exponential back-off with jitter, as the service asks for:
 # https://cloud.google.com/storage/docs/retry-strategy
@@ -62,7 +62,8 @@ def explained(path: str, permission: str) -> Iterator[None]:
     try:
         yield
     except (api.GoogleAPIError, auth.GoogleAuthError, DataCorruption, OSError) as error:
-        raise OrchardError(explain(path, permission, error)) from error
+        kind = MissingObject if is_missing_object(error) else OrchardError
+        raise kind(explain(path, permission, error)) from error
 
 
 def until_intact(transfer: Callable[[], Result]) -> Result:

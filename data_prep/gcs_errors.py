@@ -5,7 +5,6 @@ Takes the exceptions of google-cloud-storage and the texts of TensorFlow's error
 
 import re
 
-NO_OBJECT = "no such object (404)"
 _PRINCIPAL = re.compile(r"([\w.+-]+@[\w.-]+\.[a-z]+|Anonymous caller) does not have")
 _PERMISSION = re.compile(r"\bstorage\.(?:objects|buckets|folders)\.\w+")
 _STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
@@ -26,7 +25,7 @@ def explain(path: str, permission: str, error: Exception) -> str:
       permission: what the refused call needs, for instance `storage.objects.get`.
       error: an exception of google-cloud-storage, google-auth or TensorFlow.
     """
-    status, text = _status(error), " ".join(str(error).split())
+    status, text = _status(error)
     kind = type(error).__name__
     if kind == "DefaultCredentialsError":
         return f"{path}: no Google Cloud credentials were found; {_SIGN_IN}"
@@ -36,20 +35,26 @@ def explain(path: str, permission: str, error: Exception) -> str:
         return f"{path}: Google Cloud Storage does not accept the credentials (401); {_SIGN_IN}"
     if status == 403:
         return _forbidden(path, permission, text)
+    if is_missing_object(error):
+        return f"{path}: no such object (404)"
     if status == 404:
         bucket = path.removeprefix("gs://").partition("/")[0]
-        if "bucket does not exist" in text:
-            return (
-                f"{path}: there is no bucket gs://{bucket} (404); check its name, or make it where "
-                f"the TPUs are: gcloud storage buckets create gs://{bucket} --location=REGION"
-            )
-        return f"{path}: {NO_OBJECT}"
+        return (
+            f"{path}: there is no bucket gs://{bucket} (404); check its name, or make it where "
+            f"the TPUs are: gcloud storage buckets create gs://{bucket} --location=REGION"
+        )
     if kind == "RetryError" or status in (429, 500, 502, 503, 504):
         return (
             f"{path}: Google Cloud Storage kept failing until the deadline; run the command "
             f"again later ({_cut(text)})"
         )
     return f"{path}: {_cut(text)}"
+
+
+def is_missing_object(error: Exception) -> bool:
+    """Whether the service says that the object, not its bucket, is missing."""
+    status, text = _status(error)
+    return status == 404 and "bucket does not exist" not in text
 
 
 def explain_tensorflow(error: Exception) -> str | None:
@@ -87,7 +92,12 @@ def _forbidden(path: str, permission: str, text: str) -> str:
     )
 
 
-def _status(error: Exception) -> int:
+def _status(error: Exception) -> tuple[int, str]:
+    """The HTTP status, 0 when there is none, and the text in one line."""
+    return _code(error), " ".join(str(error).split())
+
+
+def _code(error: Exception) -> int:
     code = getattr(error, "code", None)
     if isinstance(code, int):
         return int(code)

@@ -5,8 +5,8 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 
-from data_prep import gcs, gcs_errors, storage
-from data_prep.errors import OrchardError
+from data_prep import gcs, storage
+from data_prep.errors import MissingObject, OrchardError
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD = 32  # images: the memory that they take is a worker's
@@ -117,10 +117,8 @@ class ImageSource:
     def _read_remote(self, file: str) -> bytes:
         try:
             return storage.read_bytes(storage.join(self.root, file))
-        except OrchardError as error:
-            # A refusal or an outage is no fault of the row: it must not be left out for it.
-            if not str(error).endswith(gcs_errors.NO_OBJECT):
-                raise
+        except MissingObject as error:
+            # A refusal or an outage is no fault of the row, which would be left out for it.
             raise SourceProblem("missing image", f"no file {file!r}") from error
 
     def _hint(self, file: str) -> str:

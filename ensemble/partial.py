@@ -11,7 +11,7 @@ from data_prep import storage
 class PartialRows:
     """Probabilities by id in `<output>.partial/`, until `remove`.
 
-    Rows of another model are not used: `key` tells models apart.
+    Rows of another model or folder are not used: `key` tells them apart.
     """
 
     def __init__(self, output: str, key: str):

@@ -249,8 +249,8 @@ def config_of_flags(values: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**own, augment=augment)
 
 
-def changed_result_flags(
-    old: TrainConfig, new: TrainConfig, kinds: tuple[str, ...] = ("result",)
+def changed_flags(
+    old: TrainConfig, new: TrainConfig, kinds: tuple[str, ...]
 ) -> list[tuple[str, Any, Any]]:
     """(name, old value, new value) of the flags that differ and are of these kinds.
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer import checkpoint, export, report
-from trainer.config import TrainConfig, changed_result_flags, name_changes
+from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.logits import Logits, load_logits, save_logits
 from trainer.plan import NO_SPLIT
 from trainer.records import RecordTable, load_records
-from trainer.resume import CONFIG_FILE
+from trainer.resume import CONFIG_FILE, check_same_data
 
 RUN_FILE = "run.json"
 SCHEMA_VERSION = 1
@@ -29,20 +29,15 @@ def is_finished(config: TrainConfig) -> bool:
     described = storage.read_json(path)
     done = TrainConfig.from_json(described["config"])
     # What flags such as --batch_size resolve to is not worked out here: they must be given alike.
-    changes = changed_result_flags(done, config, ("result", "resolved"))
+    changes = changed_flags(done, config, ("result", "resolved"))
     if changes:
         raise OrchardError(
             f"{config.run_dir} holds a finished training with other flags: "
             f"{name_changes(changes)}. Use another --run_dir"
         )
-    before = described["dataset"]["fingerprint"]
     if storage.exists(config.dataset):
-        after = load_records(config.dataset, described["train_split"]).fingerprint
-        if before != after:
-            raise OrchardError(
-                f"{config.run_dir} holds a finished training on another content of the dataset "
-                f"(fingerprint {before[:12]}, now {after[:12]}). Use another --run_dir"
-            )
+        records = load_records(config.dataset, described["train_split"])
+        check_same_data(config.run_dir, described["dataset"], records)
     return True
 
 
@@ -57,7 +52,7 @@ def finish(run_dir: str) -> dict[str, Any]:
         raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
     best = checkpoint.load_best(run_dir, last.meta["progress"]["best_step"])
     dataset = last.meta["dataset"]
-    records, scored = save_eval_logits(run_dir, config, resolved, best, dataset["fingerprint"])
+    records, scored = save_eval_logits(run_dir, config, resolved, best, dataset)
     fingerprint = export_weights(run_dir, config, dataset, best, run_dir)
     description = {
         "schema_version": SCHEMA_VERSION,
@@ -144,19 +139,15 @@ def save_eval_logits(
     config: TrainConfig,
     resolved: dict[str, Any],
     best: checkpoint.Checkpoint,
-    fingerprint: str,
+    dataset: dict[str, Any],
 ) -> tuple[RecordTable | None, Logits | None]:
     """Write, and return, the logits behind the best scores, keyed by id; None without any."""
     split = resolved["eval_split"]
     if split == NO_SPLIT:
         return None, None
     records = load_records(config.dataset, split)
-    if records.fingerprint != fingerprint:
-        raise OrchardError(
-            f"{config.dataset} was prepared again since {run_dir} was trained (fingerprint "
-            f"{records.fingerprint[:12]}, not {fingerprint[:12]}): its records are not those that "
-            "were evaluated; train again in another --run_dir"
-        )
+    # The logits are kept by position.
+    check_same_data(run_dir, dataset, records)
     path = storage.join(run_dir, "eval_logits", f"{split}.npz")
     logits = best.arrays["eval_logits"]
     save_logits(path, records.ids, logits, records.targets, records.class_names)

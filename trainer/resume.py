@@ -13,9 +13,10 @@ from absl import logging
 from data_prep import storage
 from data_prep.errors import OrchardError
 from trainer import checkpoint
-from trainer.config import TrainConfig, changed_result_flags, name_changes
+from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.interruption import same_on_all_workers
 from trainer.progress import Reporter
+from trainer.records import RecordTable
 from trainer.run import Run
 from trainer.stages import save_network_graph
 
@@ -74,7 +75,7 @@ def meta(run: Run) -> dict[str, Any]:
 
 def _check_same_training(run: Run, saved: checkpoint.Checkpoint) -> None:
     old = TrainConfig.from_json(saved.meta["config"])
-    changes = changed_result_flags(old, run.config)
+    changes = changed_flags(old, run.config, ("result",))
     now = run.resolved()
     changes += [
         (name, value, now.get(name))
@@ -87,9 +88,14 @@ def _check_same_training(run: Run, saved: checkpoint.Checkpoint) -> None:
             f"{name_changes(changes)}. Use those again, "
             "or another --run_dir"
         )
-    before, after = saved.meta["dataset"]["fingerprint"], run.train_records.fingerprint
+    check_same_data(run.config.run_dir, saved.meta["dataset"], run.train_records)
+
+
+def check_same_data(run_dir: str, dataset: dict[str, Any], records: RecordTable) -> None:
+    """Refuse records of another content than a run's `dataset`, as its checkpoints describe it."""
+    before, after = dataset["fingerprint"], records.fingerprint
     if before != after:
         raise OrchardError(
-            f"{run.config.run_dir} was trained on another content of the dataset (fingerprint "
+            f"{run_dir} was trained on another content of the dataset (fingerprint "
             f"{before[:12]}, now {after[:12]}); use another --run_dir"
         )

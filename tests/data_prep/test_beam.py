@@ -7,6 +7,7 @@ import pytest
 
 from data_prep import storage
 from data_prep.audit import audit
+from data_prep.beam import BeamEngine
 from data_prep.errors import OrchardError
 from tests.data_prep.builders import digests, make_input, run
 from tests.gcs.conftest import gcs, gcs_server  # noqa: F401
@@ -57,3 +58,11 @@ def test_worker_processes_read_and_write_gs_by_themselves(tmp_path, gcs):  # noq
     assert storage.list_names(f"gs://{gcs.bucket}/tfds/.staging/clothes/1.0.0") == []
     _, said = run(f"gs://{gcs.bucket}/tfds", **remote)
     assert said[-1] == f"finished already, nothing to do: {directory}"
+
+
+def test_a_run_that_ends_leaves_anothers_results(tmp_path):
+    with BeamEngine(THREADS, str(tmp_path)) as first:
+        results = first.map(len, ["a", "bc"])
+        with BeamEngine(THREADS, str(tmp_path)):
+            pass
+        assert dict(results) == {0: 1, 1: 2}

@@ -162,21 +162,13 @@ def test_the_side_is_that_of_the_upright_image():
     assert (facts.width_px, facts.height_px) == (12, 16)
 
 
-def test_a_square_is_the_squashed_image():
+@pytest.mark.parametrize(
+    ("options", "size"), [({"short_side_px": 200}, (267, 200)), ({"square_px": 200}, (200, 200))]
+)
+def test_a_scaled_decode_looks_like_a_full_one(options, size):
     data = jpeg(5, height=600, width=800, quality=95)
-    found = simplejpeg.decode_jpeg(images.record_jpeg(data, ImageOptions(square_px=200)))
-    full = Image.fromarray(simplejpeg.decode_jpeg(data)).resize(
-        (200, 200), Image.Resampling.BICUBIC
-    )
-    assert np.abs(found.astype(int) - np.asarray(full)).mean() < 2
-
-
-def test_a_scaled_decode_looks_like_a_full_one():
-    data = jpeg(5, height=600, width=800, quality=95)
-    found = simplejpeg.decode_jpeg(images.record_jpeg(data, ImageOptions(short_side_px=200)))
-    full = Image.fromarray(simplejpeg.decode_jpeg(data)).resize(
-        (267, 200), Image.Resampling.BICUBIC
-    )
+    found = simplejpeg.decode_jpeg(images.record_jpeg(data, ImageOptions(**options)))
+    full = Image.fromarray(simplejpeg.decode_jpeg(data)).resize(size, Image.Resampling.BICUBIC)
     assert np.abs(found.astype(int) - np.asarray(full)).mean() < 2
 
 

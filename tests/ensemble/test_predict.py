@@ -89,6 +89,26 @@ def test_a_file_that_is_no_image_is_one_line_and_no_output(world, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
+def test_rows_of_an_unfinished_prediction_of_another_folder_are_not_used(world, tmp_path):
+    root, _ = world
+    sources = sorted((root / "photos").iterdir())[:4]
+    for folder, contents in (("one", sources), ("other", sources[::-1])):
+        (tmp_path / folder).mkdir()
+        for number, content in enumerate(contents):
+            shutil.copy(content, tmp_path / folder / f"photo_{number}.jpg")
+    (tmp_path / "one" / "z.jpg").write_text("<html>not found</html>")
+
+    def predict(folder, output):
+        images = f"--images_dir={tmp_path / folder}"
+        return _command(f"--model={root / 'a'}", images, "--batch_size=2", f"--output={output}")
+
+    assert predict("one", tmp_path / "p.csv").returncode == 1
+    assert (tmp_path / "p.csv.partial").exists()
+    assert predict("other", tmp_path / "p.csv").returncode == 0
+    assert predict("other", tmp_path / "fresh.csv").returncode == 0
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+
+
 def test_a_member_alone_is_a_model_too(world):
     root, result = world
     model = SavedModel(str(root / "a"))

@@ -128,47 +128,37 @@ def test_a_dataset_on_gcs_is_the_local_one_to_the_byte(gcs, config, local_files,
     assert left == []
 
 
-def test_images_on_gcs_are_fetched_once(gcs, tmp_path):
-    names = [f"photo_{number}" for number in range(8)]
-    for number, name in enumerate(names):
+@pytest.fixture
+def photos(gcs, tmp_path):
+    """What prepares eight images that lie on gs://, too large for the pre-flight to keep local."""
+    rows = ["image_id,label"]
+    for number in range(8):
         photo = jpeg(number, 512, 512, quality=95)
         assert len(photo) > 1 << 14  # Smaller ones are kept between the passes wherever they lie.
-        storage.write_bytes(gcs.path(f"in/{name}.jpg"), photo)
-    rows = [f"{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
-    (tmp_path / "labels.csv").write_text("\n".join(["image_id,label", *rows]))
+        storage.write_bytes(gcs.path(f"in/photo_{number}.jpg"), photo)
+        rows.append(f"photo_{number},{'ab'[number % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
     gcs.take_log()
-    prepare(
-        PrepConfig(
-            csv=str(tmp_path / "labels.csv"),
-            images_dir=gcs.path("in"),
-            name="photos",
-            version="1.0.0",
-            data_dir=str(tmp_path / "out"),
-            workers=2,
-        )
-    )
-    fetched = [entry["path"] for entry in gcs.take_log() if entry["operation"] == "download"]
-    assert len(fetched) == len(set(fetched)) == len(names)
-
-
-def test_a_refused_image_is_not_left_out_as_missing(gcs, tmp_path):
-    for number in range(4):
-        storage.write_bytes(gcs.path(f"in/photo_{number}.jpg"), jpeg(number))
-    rows = [f"photo_{number},{'ab'[number % 2]}" for number in range(4)]
-    (tmp_path / "labels.csv").write_text("\n".join(["image_id,label", *rows]))
-    gcs.set_conditions(Conditions(deny_status=403, match="download .*photo_2"))
-    config = PrepConfig(
+    return PrepConfig(
         csv=str(tmp_path / "labels.csv"),
         images_dir=gcs.path("in"),
         name="photos",
         version="1.0.0",
         data_dir=str(tmp_path / "out"),
-        on_bad="skip",
-        workers=1,
+        workers=2,
     )
+
+
+def test_images_on_gcs_are_fetched_once(gcs, photos):
+    prepare(photos)
+    fetched = [entry["path"] for entry in gcs.take_log() if entry["operation"] == "download"]
+    assert len(fetched) == len(set(fetched)) == 8
+
+
+def test_a_refused_image_is_not_left_out_as_missing(gcs, photos):
+    gcs.set_conditions(Conditions(deny_status=403, match="download .*photo_2"))
     with pytest.raises(OrchardError, match="lacks storage.objects.get"):
-        prepare(config)
-    gcs.set_conditions(Conditions())
+        prepare(dataclasses.replace(photos, on_bad="skip"))
 
 
 def test_features_json_is_the_last_object_and_must_be_new(gcs, config):

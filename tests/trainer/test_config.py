@@ -4,7 +4,7 @@ import json
 import pytest
 
 from data_prep.errors import OrchardError
-from trainer.config import TrainConfig, changed_result_flags, flag_fields, parse_image_size
+from trainer.config import TrainConfig, changed_flags, flag_fields, parse_image_size
 
 _NEEDED = {"dataset": "d", "run_dir": "r", "architecture": "mobilenet_v2", "batch_size": 8}
 
@@ -68,8 +68,8 @@ def test_image_sizes_are_height_by_width():
 def test_only_flags_that_alter_the_result_count_as_changes():
     old = _config()
     moved = dataclasses.replace(old, run_dir="elsewhere", max_minutes=5.0, log_every_steps=1)
-    assert changed_result_flags(old, moved) == []
-    assert changed_result_flags(old, dataclasses.replace(old, dropout=0.5)) == [
+    assert changed_flags(old, moved, ("result",)) == []
+    assert changed_flags(old, dataclasses.replace(old, dropout=0.5), ("result",)) == [
         ("dropout", 0.0, 0.5)
     ]
 

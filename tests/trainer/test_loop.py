@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data_prep.errors import OrchardError
 from tests.trainer import runs
-from trainer import logits, metrics
+from trainer import finish, logits, metrics
 from trainer.loop import train_and_evaluate
 from trainer.progress import read_metrics
 from trainer.records import load_records
@@ -87,16 +87,27 @@ def test_a_finished_run_is_left_alone(finished, capsys):
     assert capsys.readouterr().out == f"finished already, nothing to do: {finished.run_dir}\n"
 
 
-def test_a_finished_run_of_another_fold_or_batch_is_refused(finished):
-    for changed in ({"batch_size": 6}, {"fold": "1"}):
-        with pytest.raises(OrchardError, match=f"--{next(iter(changed))} was"):
-            train_and_evaluate(dataclasses.replace(finished, **changed))
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("label_smoothing", 0.1, "--label_smoothing was 0.0, now 0.1"),
+        ("batch_size", 6, "--batch_size was"),
+        ("fold", "1", "--fold was"),
+    ],
+)
+def test_a_finished_run_of_other_flags_is_refused(finished, name, value, message):
+    with pytest.raises(OrchardError, match=message):
+        train_and_evaluate(dataclasses.replace(finished, **{name: value}))
 
 
-def test_a_finished_run_of_other_flags_is_refused(finished):
-    changed = dataclasses.replace(finished, label_smoothing=0.1)
-    with pytest.raises(OrchardError, match="--label_smoothing was 0.0, now 0.1"):
-        train_and_evaluate(changed)
+@pytest.mark.parametrize("command", [train_and_evaluate, lambda c: finish.finish(c.run_dir)])
+def test_a_finished_run_is_nothing_to_a_dataset_prepared_again(finished, command, monkeypatch):
+    def prepared_again(*given):
+        return dataclasses.replace(load_records(*given), fingerprint="beef")
+
+    monkeypatch.setattr(finish, "load_records", prepared_again)
+    with pytest.raises(OrchardError, match="another content of the dataset.*f00d, now beef"):
+        command(finished)
 
 
 def _jpeg(records, gid):
