@@ -55,6 +55,11 @@ def read_csv(path: str) -> CsvTable:
     if not lines or not any(cell.strip() for cell in lines[0]):
         raise OrchardError(f"{path}: the first row must name the columns, but it is empty")
     header = [cell.strip() for cell in lines[0]]
+    other = next((mark for mark in ";\t|" if mark in header[0]), None) if len(header) == 1 else None
+    if other:
+        raise OrchardError(
+            f"{path}, row 1: the columns are separated by {other!r}; save the CSV with commas"
+        )
     twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise OrchardError(f"{path}, row 1: the column {twice[0]!r} is there twice")

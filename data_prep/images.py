@@ -4,13 +4,16 @@ The format is told from the content, never from the file's name. What becomes of
 BUILD.md, "What becomes of each image".
 """
 
+import contextlib
 import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 PASS = 0  # the file's own bytes go into the record
 REENCODE = 1  # decoded once, and written as a JPEG
@@ -23,6 +26,7 @@ _SOF = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
 _DECODABLE_SOF = frozenset([0xC0, 0xC1, 0xC2])
 _EXIF_ORIENTATION = 0x0112
 _PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
+_PNG_END = b"IEND\xaeB`\x82"
 _OTHER_FORMATS = (
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
@@ -95,7 +99,7 @@ def inspect(data: bytes, options: ImageOptions) -> ImageFacts:
 def _inspect_jpeg(data: bytes) -> ImageFacts:
     """Walk the markers up to the first scan."""
     at, end = 2, len(data)
-    frame = orientation = None
+    frame, orientation = None, 1
     while True:
         # A marker may be padded with any number of 0xff.
         while at < end and data[at] == 0xFF:
@@ -126,37 +130,72 @@ def _inspect_jpeg(data: bytes) -> ImageFacts:
         return _refuse("broken JPEG", f"{width}x{height} with {components} components", "JPEG")
     if data.rfind(_EOI) < at:
         return _refuse("truncated JPEG", f"no end marker in {end} bytes; the file was cut", "JPEG")
-    kind = "CMYK JPEG" if components == 4 else "rotated JPEG" if orientation else "JPEG"
-    action = REENCODE if components == 4 or orientation else PASS
-    return ImageFacts(kind, width, height, orientation or 1, action)
+    kind = "CMYK JPEG" if components == 4 else "rotated JPEG" if orientation > 1 else "JPEG"
+    action = REENCODE if components == 4 or orientation > 1 else PASS
+    return ImageFacts(kind, width, height, orientation, action)
 
 
-def _exif_orientation(data: bytes) -> int | None:
-    """The EXIF orientation (2..8) that asks for a change; None when the pixels are upright."""
+@contextlib.contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """An image as Pillow sees it; a context manager.
+
+    Raises:
+      ValueError: Pillow cannot make sense of it, be it here or in the block.
+    """
+    # The limit is --max_pixels, not Pillow's own, which would warn, or refuse what it allows.
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(io.BytesIO(data)) as image:
-            orientation = image.getexif().get(_EXIF_ORIENTATION)
+            yield image
+    except Exception as error:
+        # Damaged files raise almost anything. Addresses would differ from run to run.
+        text = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
+        raise ValueError(text.strip()[:200] or type(error).__name__) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8.
+
+    A broken EXIF block is no reason to refuse the pixels: every reader shows them as stored.
+    """
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:
-        # A broken EXIF block is no reason to refuse the pixels, which every reader shows as stored.
-        return None
-    return orientation if orientation in range(2, 9) else None
+        return 1
+    return orientation if orientation in range(2, 9) else 1
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [height, width, ...] as the EXIF orientation wants them shown.
+
+    The orientations are the symmetries of a rectangle: a transposition and two mirrorings.
+    """
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
+
+
+def _exif_orientation(data: bytes) -> int:
+    try:
+        with opened(data) as image:
+            return orientation_of(image)
+    except ValueError:
+        return 1
 
 
 def _inspect_with_pillow(data: bytes) -> ImageFacts:
     if _is_cut(data):
         return _refuse("truncated image", f"no end in {len(data)} bytes; the file was cut")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with opened(data) as image:
             kind, mode, frames = image.format, image.mode, getattr(image, "n_frames", 1)
             width, height = image.size
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as e:
-        return _refuse("broken image", " ".join(str(e).split())[:200])
+    except ValueError as error:
+        return _refuse("broken image", str(error))
     if frames > 1:
         return _refuse("animation", f"{kind} with {frames} frames; save one of them", kind)
     if mode.startswith(("I", "F")):
@@ -170,7 +209,7 @@ def _inspect_with_pillow(data: bytes) -> ImageFacts:
 def _is_cut(data: bytes) -> bool:
     """Whether the end of a PNG or WebP file is missing."""
     if data[:8] == _PNG:
-        return b"IEND" not in data[-64:]
+        return data.rfind(_PNG_END) < 0
     return int.from_bytes(data[4:8], "little") + 8 > len(data)
 
 
@@ -232,30 +271,19 @@ def _decode(data: bytes, facts: ImageFacts, options: ImageOptions) -> np.ndarray
         min_width=width,
         min_factor=1,
     )
-    if facts.orientation == 1:
-        return pixels
-    turned = pixels.swapaxes(0, 1) if facts.orientation >= 5 else pixels
-    # The EXIF orientations are the symmetries of a rectangle: a transposition and two mirrorings.
-    if facts.orientation in (2, 3, 6, 7):
-        turned = turned[:, ::-1]
-    if facts.orientation in (3, 4, 7, 8):
-        turned = turned[::-1]
-    return turned
+    return turned(pixels, facts.orientation)
 
 
 def _decode_with_pillow(data: bytes) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                # What is transparent shows a background; white is what photos and scans have.
-                upright = upright.convert("RGBA")
-                white = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(white, upright)
-            grey = upright.mode in ("L", "1")
-            pixels = np.asarray(upright.convert("L" if grey else "RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+    with opened(data) as image:
+        orientation = orientation_of(image)
+        if image.has_transparency_data:
+            # What is transparent shows a background; white is what photos and scans have.
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        grey = image.mode in ("L", "1")
+        pixels = turned(np.asarray(image.convert("L" if grey else "RGB")), orientation)
     return pixels[:, :, None] if grey else pixels
 
 

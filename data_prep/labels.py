@@ -6,6 +6,7 @@ The shapes (detected, or forced with `label_shape`):
   names    one column with the space-separated names of all classes of each image (`image,labels`)
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from data_prep.csv_table import CsvTable, find_image_column, read_csv, require_c
 from data_prep.errors import OrchardError
 from data_prep.problems import Problem
 
-_SUM_TOLERANCE = 1e-3
+# Values may be rounded to two decimals each; of many classes such errors cancel.
+_SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
 # Above this share of rows whose 0/1 values do not sum to 1, several labels a row are meant; below
 # it (and above none) the rows are taken for mistakes.
 _MULTI_LABEL_SHARE = 0.05
@@ -137,11 +139,12 @@ def _detect_shape(table: CsvTable, columns: list[str]) -> str:
         # One bad cell must not hide the shape: a column is numeric when most of its cells are.
         for name in columns:
             values = table.column(name)
-            if sum(_number(value) is not None for value in values) * 2 < len(values):
+            odd = [value for value in values if _number(value) is None]
+            if len(odd) * 2 > len(values):
                 raise OrchardError(
                     f"{table.file}: columns {', '.join(columns)} are no 0..1 values per class "
-                    f"(column "
-                    f"{name!r} holds {values[0]!r}); name the label column with --label_columns"
+                    f"(column {name!r} holds {odd[0]!r}); name the label column with "
+                    "--label_columns"
                 )
         return "columns"
     values = set(table.column(columns[0]))
@@ -185,7 +188,8 @@ def _from_columns(
             targets[row, at] = value
     bad = {problem.row for problem in problems}
     good = np.array([number not in bad for number in table.row_numbers])
-    off = good & (np.abs(targets.sum(1, dtype=np.float64) - 1) > _SUM_TOLERANCE)
+    tolerance = min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * len(names), _MAX_SUM_TOLERANCE)
+    off = good & (np.abs(targets.sum(1, dtype=np.float64) - 1) > tolerance)
     task = options.task
     if task == "auto":
         task = "multi_label" if off.sum() > _MULTI_LABEL_SHARE * good.sum() else "single_label"
@@ -236,9 +240,12 @@ def _from_names(
     return names, targets, task, problems
 
 
-def _natural(name: str) -> tuple[int, int, str]:
+def _natural(name: str) -> tuple[int, int, str, str]:
     """Sort key: whole numbers by value (2 before 10), then everything else by its characters."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+    if not (name.isascii() and name.isdigit()):
+        return 1, 0, "", name
+    digits = name.lstrip("0")
+    return 0, len(digits), digits, name
 
 
 def _finish(
@@ -252,6 +259,12 @@ def _finish(
     groups: tuple[str, ...] | None,
     problems: list[Problem],
 ) -> LabelTable:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise OrchardError(
+            f"{table.file}: the class {twice[0]!r} is named twice; name each once in "
+            "--label_columns or --class_names"
+        )
     for name in names:
         if not name or "\n" in name or "\r" in name:
             raise OrchardError(

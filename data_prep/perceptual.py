@@ -1,9 +1,9 @@
 """Perceptual hashes: images that look alike have hashes that differ in few bits."""
 
-import io
-
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from data_prep import images
 
 HASH_BITS = 128
 # Of 128: re-encoded and resized copies differ in 0-4 bits, different photos in 30 and more.
@@ -21,14 +21,10 @@ def difference_hash(data: bytes) -> bytes:
       ValueError: the pixels cannot be decoded.
     """
     side = _GRID + 1
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("L", (side * 8, side * 8))
-            upright = ImageOps.exif_transpose(image)
-            small = upright.convert("L").resize((side, side), Image.Resampling.BOX)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    pixels = np.asarray(small)
+    with images.opened(data) as image:
+        image.draft("L", (side * 8, side * 8))
+        small = image.convert("L").resize((side, side), Image.Resampling.BOX)
+        pixels = images.turned(np.asarray(small), images.orientation_of(image))
     right = pixels[:-1, 1:] > pixels[:-1, :-1]
     down = pixels[1:, :-1] > pixels[:-1, :-1]
     return np.packbits(np.concatenate([right.ravel(), down.ravel()])).tobytes()

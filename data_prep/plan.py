@@ -134,8 +134,10 @@ def check_splits(splits: dict[str, np.ndarray]) -> None:
     """Refuse a plan with a split that would be empty."""
     for split, rows in splits.items():
         if not len(rows):
-            raise OrchardError(
-                f"the split {split!r} would be empty; there are too few rows (or groups of rows) "
-                f"for it: "
-                "use fewer folds or another --eval_fraction"
+            advice = (
+                "no row of --test_csv is usable: mend it, or leave it out"
+                if split == "test"
+                else "there are too few rows (or groups of rows) for it: use fewer folds or "
+                "another --eval_fraction"
             )
+            raise OrchardError(f"the split {split!r} would be empty; {advice}")

@@ -14,7 +14,7 @@ from data_prep.config import PrepConfig
 from data_prep.plan import Plan, ShardRows
 from data_prep.problems import quarantine_csv
 from data_prep.staging import Staging
-from data_prep.survey import Survey, image_options
+from data_prep.survey import CSV_FLAGS, Survey, image_options, quarantine
 
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
@@ -70,7 +70,9 @@ def _split(
         return {"train": np.arange(len(rows))}
     numberings = [content]
     if main.table.groups is not None:
-        numberings.append(duplicates.same([main.table.groups[row] for row in rows]))
+        # A row whose cell is empty belongs to no other. NUL is in no cell of a CSV.
+        cells = [main.table.groups[row] or f"\0{row}" for row in rows]
+        numberings.append(duplicates.same(cells))
     groups = duplicates.merge(len(rows), numberings, pairs)
     order = plan.hashed_order([main.table.ids[row] for row in rows], "splits", config.seed)
     arguments = (main.table.targets[rows], main.table.task, groups, order)
@@ -172,7 +174,9 @@ def _shard_rows(survey: Survey, split: str, index: int, count: int, rows: np.nda
 def inputs(surveys: Sequence[Survey]) -> dict[str, Any]:
     """What the manifest says of the inputs: digests and counts, no paths."""
     result: dict[str, Any] = {}
-    for name, survey in zip(("csv", "test_csv"), surveys, strict=False):
+    bad_rows = quarantine(surveys)
+    for name, survey in zip(CSV_FLAGS, surveys, strict=False):
+        problems = [problem for problem in bad_rows if problem.file == name]
         files = [survey.files[row] for row in np.flatnonzero(survey.usable).tolist()]
         images = hashlib.sha256(json.dumps(files).encode())
         images.update(survey.facts["sha256"][survey.usable].tobytes())
@@ -180,7 +184,7 @@ def inputs(surveys: Sequence[Survey]) -> dict[str, Any]:
             "sha256": survey.table.sha256,
             "rows": len(survey.table.ids),
             "rows_left_out": int((~survey.usable).sum()),
-            "quarantine_sha256": hashlib.sha256(quarantine_csv(survey.problems)).hexdigest(),
+            "quarantine_sha256": hashlib.sha256(quarantine_csv(problems)).hexdigest(),
             "images_sha256": images.hexdigest(),
             "label_shape": survey.table.shape,
         }

@@ -27,7 +27,7 @@ from data_prep.plan import Plan
 from data_prep.planner import Assignment
 from data_prep.problems import quarantine_csv
 from data_prep.shard import Receipt
-from data_prep.survey import Survey
+from data_prep.survey import Survey, quarantine
 from data_prep.versions import deciding_versions, library_versions
 
 
@@ -42,7 +42,6 @@ class Clock:
 
 def dataset_fingerprint(config: PrepConfig, plan: Plan, surveys: Sequence[Survey]) -> str:
     """SHA-256 (hex) of all that decides the dataset: see `manifest.Manifest`."""
-    problems = [problem for one in surveys for problem in one.problems]
     parts = {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
@@ -52,7 +51,7 @@ def dataset_fingerprint(config: PrepConfig, plan: Plan, surveys: Sequence[Survey
         "task": surveys[0].table.task,
         "class_names": surveys[0].table.class_names,
         "shards": plan.fingerprints,
-        "quarantine": quarantine_csv(problems).decode(),
+        "quarantine": quarantine_csv(quarantine(surveys)).decode(),
     }
     return hashlib.sha256(storage.json_bytes(parts)).hexdigest()
 
@@ -127,8 +126,7 @@ def files(
     result[MANIFEST_FILE] = storage.json_bytes(manifest.to_json())
     result[RECORDS_FILE] = index.records_parquet(plan, receipts)
     result[REPORT_FILE] = report.card(config, manifest, surveys, assignment, plan, thumbnails)
-    problems = [problem for one in surveys for problem in one.problems]
-    if problems:
+    if problems := quarantine(surveys):
         result[QUARANTINE_FILE] = quarantine_csv(problems)
     result[RUN_LOG_FILE] = storage.json_bytes(_run_log(config, surveys, receipts, clock))
     return result

@@ -13,7 +13,7 @@ from data_prep.pictures import thumbnail
 from data_prep.plan import Plan
 from data_prep.planner import Assignment
 from data_prep.shard import Receipt
-from data_prep.survey import Survey
+from data_prep.survey import Survey, quarantine
 
 _MAX_ROWS = 50
 
@@ -54,7 +54,7 @@ def card(
             for one, other in assignment.identical_across
         ],
         near_duplicates=config.near_duplicates,
-        problems=[problem for survey in surveys for problem in survey.problems],
+        problems=quarantine(surveys),
         pictures=_pictures(manifest, plan, thumbnails),
         max_rows=_MAX_ROWS,
     )

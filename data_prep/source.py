@@ -40,7 +40,9 @@ class ImageSource:
         self.remote = storage.is_gcs(root)
         if not self.remote:
             if not os.path.isdir(root):
-                raise OrchardError(f"--images_dir={root}: no such folder")
+                raise OrchardError(
+                    f"{root}: no such folder of images; mend --images_dir or --test_images_dir"
+                )
             self._real_root = os.path.realpath(root)
             self._safe_folders = {"": self._real_root}
 
@@ -109,7 +111,7 @@ class ImageSource:
 
     def _inside(self, path: str, file: str) -> str:
         real = os.path.realpath(path)
-        if real != self._real_root and not real.startswith(self._real_root + os.sep):
+        if os.path.commonpath((real, self._real_root)) != self._real_root:
             detail = f"{file!r} is a link that leads out of the images folder"
             raise SourceProblem("outside the images folder", detail)
         return real
@@ -126,5 +128,5 @@ class ImageSource:
         stem, ending = posixpath.splitext(file)
         for other in (*_EXTENSIONS, *(ending.upper() for ending in _EXTENSIONS)):
             if other != ending and os.path.exists(os.path.join(self._real_root, stem + other)):
-                return f", but there is {stem + other!r}: pass --extension={other}"
+                return f", but there is {stem + other!r}: mend the id, or pass --extension={other}"
         return ""

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# A holdout of 10 % is one fold of ten; other fractions are made of parts of this many.
+# A holdout of 10 % is one fold of ten; other fractions are made of up to so many parts, smaller
+# ones by holding out of what was held out.
 _MAX_PARTS = 100
 
 
@@ -49,6 +50,16 @@ def holdout(
     seed: int,
 ) -> np.ndarray:
     """Whether each row is in the held-out `fraction`: bool [n]; arguments as `assign_folds`."""
+    smallest = 1 / _MAX_PARTS
+    if fraction > 1 - smallest:
+        return ~holdout(targets, task, groups, order, 1 - fraction, seed)
+    if fraction < smallest:
+        held = assign_folds(targets, task, groups, order, _MAX_PARTS, seed) == 0
+        inside = order[held[order]]
+        at = np.arange(len(inside))
+        more = holdout(targets[inside], task, groups[inside], at, fraction * _MAX_PARTS, seed)
+        held[inside] = more
+        return held
     held, parts = min(
         ((max(1, round(fraction * parts)), parts) for parts in range(2, _MAX_PARTS + 1)),
         key=lambda pair: (round(abs(pair[0] / pair[1] - fraction), 9), pair[1]),

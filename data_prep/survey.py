@@ -19,6 +19,8 @@ from data_prep.problems import Problem
 from data_prep.scan import SCAN_DTYPE, ScanTask, Spool, scan
 from data_prep.source import ImageSource, file_name
 
+# The flags of the CSVs: what a dataset calls them, since nothing in it may depend on their names.
+CSV_FLAGS = ("csv", "test_csv")
 _MAX_FILES_PER_TASK = 256
 _MAX_SPOOL_BYTES = 4 << 30
 # Room for the small files of a task.
@@ -46,6 +48,15 @@ class Survey:
         """Rows without a problem: bool [n]."""
         bad = {problem.row for problem in self.problems}
         return np.array([row not in bad for row in self.table.csv_rows.tolist()], bool)
+
+
+def quarantine(surveys: Sequence[Survey]) -> list[Problem]:
+    """The problems of all CSVs as the dataset holds them: `file` is the CSV's flag."""
+    return [
+        problem._replace(file=flag)
+        for flag, one in zip(CSV_FLAGS, surveys, strict=False)
+        for problem in one.problems
+    ]
 
 
 def image_options(config: PrepConfig) -> ImageOptions:
@@ -191,7 +202,7 @@ def _in_both(table: LabelTable, test: LabelTable) -> list[Problem]:
             number,
             image_id,
             "duplicate id",
-            f"{table.file} has it too, in row {rows[image_id]}",
+            f"the labelled CSV has it too, in row {rows[image_id]}",
         )
         for number, image_id in zip(test.csv_rows.tolist(), test.ids, strict=True)
         if image_id in rows

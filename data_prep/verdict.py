@@ -9,7 +9,7 @@ from data_prep.manifest import QUARANTINE_FILE, load_manifest
 from data_prep.planner import Assignment
 from data_prep.problems import describe, quarantine_csv, summary
 from data_prep.staging import Staging
-from data_prep.survey import Survey
+from data_prep.survey import Survey, quarantine
 
 Say = Callable[[str], None]
 
@@ -28,7 +28,7 @@ def judge_rows(surveys: Sequence[Survey], config: PrepConfig, staging: Staging, 
     left = sum(int(one.usable.sum()) for one in surveys)
     if config.on_bad == "fail" or not surveys[0].usable.any():
         path = storage.join(staging.root, QUARANTINE_FILE)
-        storage.write_bytes(path, quarantine_csv(problems))
+        storage.write_bytes(path, quarantine_csv(quarantine(surveys)))
         advice = "mend them, or pass --on_bad=skip to leave them out"
         if config.on_bad == "skip":
             advice = f"no labelled row is left; mend {config.csv}"

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -7,9 +8,11 @@ from PIL import Image, ImageOps
 
 from data_prep import images
 from data_prep.images import PASS, REENCODE, ImageOptions
+from data_prep.perceptual import NEAR_BITS, difference_hash
 from tests.data_prep.builders import jpeg, pillow_bytes, pixels, rotated_jpeg
 
 AS_IS = ImageOptions()
+PNG_END = b"IEND\xaeB`\x82"
 
 
 def picture(**options):
@@ -65,6 +68,47 @@ def test_other_kinds_are_re_encoded_as_rgb(data, kind):
     assert np.abs(found - wanted).mean() < 6
 
 
+def exif_with_a_mistyped_tag(orientation):
+    """The orientation, and a resolution that is text where a fraction belongs."""
+    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, orientation)
+    entries += struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\0") + b"\0\0\0\0"
+    return b"Exif\0\0II*\0\x08\0\0\0" + entries
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("JPEG", "RGB")]
+)
+def test_a_mistyped_exif_tag_keeps_no_image_from_being_turned(kind, mode):
+    exif = exif_with_a_mistyped_tag(6)
+    data = pillow_bytes(picture().convert(mode), kind, exif=exif)
+    plain = pillow_bytes(picture().convert(mode).transpose(Image.Transpose.ROTATE_270), kind)
+    upright = simplejpeg.decode_jpeg(images.record_jpeg(data, AS_IS))
+    assert upright.shape == (32, 24, 3)
+    assert distance(difference_hash(data), difference_hash(plain)) <= NEAR_BITS
+
+
+def distance(one, other):
+    return (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_near_duplicates_are_found_whichever_way_they_are_stored(orientation):
+    data = rotated_jpeg(orientation)
+    upright = pillow_bytes(ImageOps.exif_transpose(Image.open(io.BytesIO(data))), "PNG")
+    assert distance(difference_hash(data), difference_hash(upright)) <= NEAR_BITS
+
+
+def test_a_png_with_something_appended_is_whole():
+    data = pillow_bytes(picture(), "PNG") + b"what some programs append" * 9
+    assert images.inspect(data, AS_IS).problem is None
+
+
+def test_what_pillow_says_of_a_damaged_file_is_the_same_each_time():
+    data = pillow_bytes(picture(), "PNG")[:20] + b"\xff" * 80 + PNG_END
+    reasons = {images.inspect(data, AS_IS).problem for _ in range(3)}
+    assert len(reasons) == 1 and " at 0x" not in str(reasons)
+
+
 def test_grey_pngs_stay_grey():
     data = pillow_bytes(picture().convert("L"), "PNG")
     assert simplejpeg.decode_jpeg_header(images.record_jpeg(data, AS_IS))[2] == "Gray"
@@ -86,7 +130,7 @@ def test_transparent_pixels_become_white():
         (pillow_bytes(picture(), "TIFF"), "not a usable image", "TIFF"),
         (b"<!DOCTYPE html>", "not a usable image", "HTML"),
         (b"hello", "not a usable image", "68 65 6c 6c"),
-        (pillow_bytes(picture(), "PNG")[:20] + b"IEND", "broken image", ""),
+        (pillow_bytes(picture(), "PNG")[:20] + PNG_END, "broken image", ""),
         (pillow_bytes(picture(), "PNG")[:-60], "truncated image", "cut"),
         (pillow_bytes(picture(), "WEBP")[:-60], "truncated image", "cut"),
         (
@@ -133,6 +177,19 @@ def test_an_exif_thumbnail_is_not_taken_for_the_end_of_a_cut_file():
 def test_too_many_pixels_are_refused_by_the_header_alone():
     problem = images.inspect(jpeg(1), ImageOptions(max_pixels=700)).problem
     assert problem == ("too many pixels", "32x24 is more than --max_pixels=700")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_the_limit_of_pixels_is_ours_and_not_pillows(monkeypatch, kind):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = pillow_bytes(picture(), kind, exif=exif)
+    assert images.inspect(data, AS_IS).action == REENCODE
+    assert images.decode_problem(data) is None
+    upright = images.inspect(images.record_jpeg(data, AS_IS), AS_IS)
+    assert (upright.width_px, upright.height_px) == (24, 32)
+    assert Image.MAX_IMAGE_PIXELS == 100
 
 
 @pytest.mark.parametrize(

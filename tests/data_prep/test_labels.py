@@ -28,6 +28,12 @@ def test_soft_columns_keep_their_values(tmp_path):
     np.testing.assert_array_equal(table.targets, np.float32([[0.25, 0.75], [1, 0]]))
 
 
+def test_soft_labels_rounded_to_two_decimals_are_still_one_label(tmp_path):
+    rows = [("image_id", "x", "y", "z"), *((f"a{n}", 0.33, 0.33, 0.33) for n in range(9))]
+    table = read(tmp_path, rows)
+    assert table.task == "single_label" and not table.problems
+
+
 def test_columns_whose_rows_often_do_not_sum_to_one_are_many_labels(tmp_path):
     rows = [("image_id", "x", "y"), ("a", 1, 1), ("b", 0, 0), ("c", 1, 0)]
     assert read(tmp_path, rows).task == "multi_label"
@@ -62,6 +68,18 @@ def test_a_column_of_names_may_be_called_anything(tmp_path, column):
 def test_number_names_are_sorted_by_value(tmp_path):
     table = read(tmp_path, [("image_id", "y"), ("a", "10"), ("b", "9"), ("c", "x")])
     assert table.class_names == ("9", "10", "x")
+
+
+def test_a_number_name_may_be_longer_than_python_converts(tmp_path):
+    long = "1" * 5000
+    table = read(tmp_path, [("image_id", "y"), ("a", long), ("b", "09"), ("c", "9")])
+    assert table.class_names == ("09", "9", long)
+
+
+@pytest.mark.parametrize("options", [{"label_columns": ("x", "x")}, {"class_names": ("x", "x")}])
+def test_a_class_named_twice_is_refused(tmp_path, options):
+    with pytest.raises(OrchardError, match="the class 'x' is named twice"):
+        read(tmp_path, [("image_id", "x"), ("a", 1), ("b", 0)], label_shape="columns", **options)
 
 
 def test_names_with_spaces_that_stand_alone_elsewhere_are_many_labels(tmp_path):
@@ -133,6 +151,9 @@ def test_group_and_ignored_columns_are_no_labels(tmp_path):
         (b"image_id,a,a\nx,1,0\n", "row 1: the column 'a' is there twice"),
         (b"image_id,label\nx,caf\xe9\n", "row 2: not UTF-8"),
         (b"image_id,place,kind\nx,here,1\n", "'place' holds 'here'.*--label_columns"),
+        (b"id,p,q\na,1,0\nb,u,0\nc,v,0\n", "'p' holds 'u'.*--label_columns"),
+        (b"image_id;label\nx;1\n", "row 1: the columns are separated by ';'.*commas"),
+        (b"image_id\tlabel\nx\t1\n", "row 1: the columns are separated by .*commas"),
     ],
 )
 def test_a_file_that_is_no_label_csv_is_refused_in_one_line(tmp_path, content, message):

@@ -270,6 +270,22 @@ def test_bad_rows_are_left_out_and_counted_when_told_so(bad, given, tmp_path):
     assert "&#39;missing.jpg&#39;" in card
 
 
+def test_bad_rows_leave_the_same_bytes_whatever_the_csvs_are_called(bad, tmp_path):
+    damaged = b"\x89PNG\r\n\x1a\n" + b"\xff" * 80 + b"IEND\xaeB`\x82"
+    Path(bad["images_dir"], "cut.jpg").write_bytes(damaged)
+    one = run(tmp_path / "one", on_bad="skip", **bad)[0]
+    shutil.move(bad["csv"], tmp_path / "other.csv")
+    two = run(tmp_path / "two", on_bad="skip", **{**bad, "csv": str(tmp_path / "other.csv")})[0]
+    assert digests(one) == digests(two)
+    assert {row["file"] for row in csv.DictReader(open(Path(one, "quarantine.csv")))} == {"csv"}
+
+
+def test_a_test_csv_without_a_usable_row_is_told_as_such(given, tmp_path):
+    given["test_csv"] = write_csv(given["test_csv"], [("image_id",), ("nowhere",)])
+    with pytest.raises(OrchardError, match="'test' would be empty; no row of --test_csv is usable"):
+        run(tmp_path / "out", on_bad="skip", **given)
+
+
 def test_ten_problems_of_a_kind_are_named_and_all_counted(given, tmp_path):
     rows = [("image_id", "label"), ("a000", "bag"), *((f"m{n}", "bag") for n in range(25))]
     given["csv"] = write_csv(given["csv"], rows)
@@ -285,7 +301,9 @@ def test_ids_of_one_file_and_ids_in_both_csvs_are_duplicates(given, tmp_path):
     with pytest.raises(OrchardError, match="2 bad rows .2 duplicate id.*file of row 3 too"):
         run(tmp_path / "out", **given)
     _, said = run(tmp_path / "out", on_bad="skip", **given)
-    assert any("test.csv, row 3, 'a003': train.csv has it too, in row 5" in line for line in said)
+    assert any(
+        "test.csv, row 3, 'a003': the labelled CSV has it too, in row 5" in line for line in said
+    )
 
 
 def test_nothing_left_is_an_error_even_when_skipping(given, tmp_path):
@@ -395,6 +413,19 @@ def test_groups_stay_in_one_fold(given, tmp_path):
     splits = load_records(directory).set_index("id")["split"]
     for plant in range(5):
         assert len({splits[f"a{at:03d}"] for at in range(12) if at % 5 == plant}) == 1
+
+
+def test_rows_without_a_group_are_in_none(given, tmp_path):
+    rows = list(csv.reader(open(given["csv"])))
+    rows = [
+        (*rows[0], "plant"),
+        *((*row, "one" if at < 2 else "") for at, row in enumerate(rows[1:])),
+    ]
+    given["csv"] = write_csv(given["csv"], rows)
+    splits = load_records(run(tmp_path / "out", folds=3, group_column="plant", **given)[0])
+    labelled = splits[splits["split"] != "test"]
+    assert labelled["split"].value_counts().max() <= 6
+    assert labelled.set_index("id")["split"][["a000", "a001"]].nunique() == 1
 
 
 def test_many_labels_and_soft_labels_reach_the_records(tmp_path):

@@ -63,9 +63,16 @@ def test_the_folder_itself_may_be_a_link(folder, tmp_path):
     assert ImageSource(str(tmp_path / "link")).read("a.jpg")[0] == b"a"
 
 
+def test_the_root_folder_is_a_folder_like_any_other(folder):
+    file = str(folder / "a.jpg").lstrip("/")
+    assert ImageSource("/").read(file)[0] == b"a"
+
+
 def test_a_missing_file_hints_at_one_with_another_ending(folder):
     (folder / "c.JPG").write_bytes(b"c")
-    with pytest.raises(SourceProblem, match=r"there is 'c.JPG': pass --extension=.JPG"):
+    with pytest.raises(
+        SourceProblem, match=r"there is 'c.JPG': mend the id, or pass --extension=.JPG"
+    ):
         ImageSource(str(folder)).read("c.jpg")
 
 
@@ -78,5 +85,5 @@ def test_what_is_no_file_is_refused_and_not_waited_for(folder, make):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(OrchardError, match="--images_dir=.*nowhere: no such folder"):
+    with pytest.raises(OrchardError, match="nowhere: no such folder of images; mend --images_dir"):
         ImageSource(str(tmp_path / "nowhere"))

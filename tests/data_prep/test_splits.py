@@ -76,3 +76,11 @@ def test_the_holdout_has_the_fraction_of_each_class(fraction):
     held = holdout(one_hot(classes, 2), "single_label", alone(1000), alone(1000), fraction, 0)
     for label, count in ((0, 600), (1, 400)):
         assert abs(held[classes == label].sum() - fraction * count) <= 0.02 * count
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.005, 0.0125, 0.99, 0.998])
+def test_small_and_large_holdouts_have_their_fraction_too(fraction):
+    targets, rows = one_hot(np.arange(8000) % 2, 2), alone(8000)
+    held = holdout(targets, "single_label", rows, rows, fraction, 0)
+    assert abs(held.sum() - fraction * 8000) <= 0.01 * min(fraction, 1 - fraction) * 8000 + 1
+    assert abs(held[::2].sum() - held[1::2].sum()) <= 2
