@@ -101,15 +101,18 @@ class GcsStaging(Staging):
         finally:
             os.close(handle)
 
-    def claim(self) -> None:
+    def claim(self, overwrite: bool) -> None:
         """Take the lock that other machines see, and list what is there.
 
         Raises:
-          OrchardError: another writer is at work.
+          OrchardError: another writer is at work, or something is there that we did not write.
         """
         if not self._direct:
             self._lock.acquire(print)
         self._objects = gcs.list_objects(self.final_dir + "/")
+        if overwrite or not self.is_finished():
+            for found in self._objects.values():
+                _refuse_stranger(found)
 
     def is_finished(self) -> bool:
         """Whether a dataset of this name and version was published when `claim` looked."""
@@ -134,13 +137,7 @@ class GcsStaging(Staging):
         return handle
 
     def written(self, plan: Plan) -> dict[int, Receipt]:
-        """The receipts of the shards that are in the bucket already, by the bucket's own checksums.
-
-        Raises:
-          OrchardError: something is there that we did not write.
-        """
-        for found in self._objects.values():
-            _refuse_stranger(found)
+        """The receipts of the shards that are in the bucket, by the bucket's own checksums."""
         candidates = [shard for shard in plan.shards if self._has_shard(plan, shard)]
         receipts = gcs.in_parallel(lambda shard: self._read_receipt(plan, shard), candidates)
         found = zip(candidates, receipts, strict=True)

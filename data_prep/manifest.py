@@ -15,6 +15,7 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 RECORDS_FILE = "records.parquet"
 FEATURES_FILE = "features.json"
+DATASET_INFO_FILE = "dataset_info.json"
 REPORT_FILE = "report.html"
 RUN_LOG_FILE = "run_log.json"
 QUARANTINE_FILE = "quarantine.csv"
@@ -94,14 +95,14 @@ def load_manifest(dataset_dir: str) -> Manifest:
     path = storage.join(dataset_dir, MANIFEST_FILE)
     if not storage.exists(path):
         what = "holds no manifest.json" if storage.exists(dataset_dir) else "does not exist"
-        raise OrchardError(
-            f"{dataset_dir} {what}; pass the directory that data_prep.main printed, "
-            "DATA_DIR/NAME/VERSION"
-        )
+        advice = "pass the directory that data_prep.main printed, DATA_DIR/NAME/VERSION"
+        if storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
+            advice += "; if it is this one, run data_prep.main again, with --overwrite"
+        raise OrchardError(f"{dataset_dir} {what}; {advice}")
     if not storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
         raise OrchardError(
             f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; "
-            "run the same data_prep.main command again"
+            "run its data_prep.main command again, with --overwrite"
         )
     value = storage.read_json(path)
     version = value.get("schema_version") if isinstance(value, dict) else None

@@ -61,7 +61,7 @@ def _prepare_locked(
     def look_around() -> None:
         nonlocal before
         _check_name(config, own_names)
-        staging.claim()
+        staging.claim(config.overwrite)
         before = changes.load(staging.root)
 
     spool_path = staging.spool_path if engine.shares_files else None

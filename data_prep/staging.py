@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from data_prep import storage
+from data_prep import destination, storage
 from data_prep.background import Background
 from data_prep.errors import OrchardError
 from data_prep.manifest import FEATURES_FILE
@@ -52,14 +52,17 @@ class Staging(abc.ABC):
         """Make the local directories."""
 
     @abc.abstractmethod
-    def claim(self) -> None:
+    def claim(self, overwrite: bool) -> None:
         """Keep out also writers on other machines, and look at what is there.
 
         A part of `lock` that may take a while: the workers can be at the images meanwhile. What
         they do until then is local.
 
+        Args:
+          overwrite: whether a dataset that is there may be replaced.
+
         Raises:
-          OrchardError: another writer is at work.
+          OrchardError: another writer is at work, or something is in the way.
         """
 
     @abc.abstractmethod
@@ -131,8 +134,10 @@ class LocalStaging(Staging):
                 f"{error.filename}: {error.strerror}; choose another --data_dir"
             ) from error
 
-    def claim(self) -> None:
-        """Nothing: the lock keeps out whoever sees these files."""
+    def claim(self, overwrite: bool) -> None:
+        """Look at what is in the way; the lock keeps out whoever sees these files."""
+        if overwrite or not self.is_finished():
+            destination.check(self.root, self.final_dir, overwrite)
 
     def is_finished(self) -> bool:
         """Whether a dataset of this name and version is published."""
@@ -170,27 +175,13 @@ class LocalStaging(Staging):
             self._flush(name, 0)
         list(self._flushes.drain())
         storage.sync(self.files_dir)
-        self._rename(overwrite)
+        old_dir = os.path.join(self.root, "old")
+        destination.take(self.files_dir, self.final_dir, old_dir, overwrite)
         storage.remove_tree(self.root)
 
     def _flush(self, name: str, num_bytes: int) -> None:
         """Begin to bring a file to the disk; once published, a dataset survives a power cut."""
         list(self._flushes.add(os.path.join(self.files_dir, name), num_bytes))
-
-    def _rename(self, overwrite: bool) -> None:
-        os.makedirs(os.path.dirname(self.final_dir), exist_ok=True)
-        if overwrite and os.path.isdir(self.final_dir):
-            old = os.path.join(self.root, "old")
-            storage.remove_tree(old)
-            os.rename(self.final_dir, old)
-        try:
-            os.rename(self.files_dir, self.final_dir)
-        except OSError as error:
-            raise OrchardError(
-                f"{self.final_dir} holds something that is no dataset of ours ({error.strerror}); "
-                "remove it, or choose another --version"
-            ) from error
-        storage.sync(os.path.dirname(self.final_dir))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

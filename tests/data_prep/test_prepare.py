@@ -455,9 +455,21 @@ def test_a_dataset_of_another_maker_is_not_overwritten(given, tmp_path):
     with pytest.raises(OrchardError, match="holds no manifest.json"):
         run(tmp_path / "out", **given)
     (other / "features.json").rename(other / "notes.txt")
-    with pytest.raises(OrchardError, match="no dataset of ours"):
-        run(tmp_path / "out", **given)
+    for overwrite in (False, True):
+        with pytest.raises(OrchardError, match="holds 1 files and no dataset.*'notes.txt'"):
+            run(tmp_path / "out", overwrite=overwrite, **given)
     assert (other / "notes.txt").read_text() == "{}"
+
+
+@pytest.mark.parametrize("file", ["features.json", "manifest.json"])
+def test_a_dataset_that_lost_a_file_is_written_again_when_told_so(given, tmp_path, file):
+    directory, _ = run(tmp_path / "out", **given)
+    whole = digests(directory)
+    Path(directory, file).unlink()
+    with pytest.raises(OrchardError, match=f"{file}.* --overwrite"):
+        run(tmp_path / "out", **given)
+    run(tmp_path / "out", overwrite=True, **given)
+    assert digests(directory) == whole
 
 
 def test_the_run_log_alone_knows_paths_and_times(given, tmp_path):
