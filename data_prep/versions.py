@@ -1,5 +1,6 @@
 """The library versions that decide a dataset's bytes."""
 
+import functools
 import importlib.metadata
 
 from data_prep.plan import FORMAT_VERSION
@@ -10,12 +11,16 @@ _DECIDING = ("numpy", "pillow", "scikit-learn", "iterative-stratification", "sim
 _AROUND = ("jinja2", "matplotlib", "pyarrow", "tensorflow-datasets")
 
 
+# Each parses a file of the installation.
+_version = functools.cache(importlib.metadata.version)
+
+
 def deciding_versions() -> dict[str, str]:
     """Versions that are part of the fingerprint."""
-    versions = {name: importlib.metadata.version(name) for name in _DECIDING}
+    versions = {name: _version(name) for name in _DECIDING}
     return {"data_prep_format": str(FORMAT_VERSION), **versions}
 
 
 def library_versions() -> dict[str, str]:
     """All versions on which a byte of the dataset's directory depends."""
-    return deciding_versions() | {name: importlib.metadata.version(name) for name in _AROUND}
+    return deciding_versions() | {name: _version(name) for name in _AROUND}
