@@ -1,6 +1,5 @@
 """Checks a published dataset from its own files alone, byte by byte."""
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,7 +16,6 @@ from data_prep.manifest import Manifest, ShardInfo, load_manifest, load_records
 if TYPE_CHECKING:
     import pandas
 
-# Whatever is no shard and may lie in a dataset's directory besides TFDS's files.
 _NO_LIMITS = ImageOptions(max_pixels=1 << 62)
 
 
@@ -65,7 +63,8 @@ def audit(
     """
     manifest = load_manifest(dataset_dir)
     say(f"{manifest.name} {manifest.version}, fingerprint {manifest.fingerprint[:16]}")
-    _check_files(dataset_dir, manifest)
+    _check_names(dataset_dir, manifest)
+    _check_sums(dataset_dir, manifest, say)
     _check_metadata(dataset_dir, manifest)
     records = load_records(dataset_dir)
     _check_index(records, manifest)
@@ -87,17 +86,39 @@ def audit(
     ]
 
 
-def _check_files(dataset_dir: str, manifest: Manifest) -> None:
+def _check_names(dataset_dir: str, manifest: Manifest) -> None:
     there = set(storage.list_names(dataset_dir))
-    wanted = {shard.file for split in manifest.splits.values() for shard in split.shards}
-    if missing := sorted(wanted - there):
+    shards = {shard.file for split in manifest.splits.values() for shard in split.shards}
+    if missing := sorted((shards | manifest.files.keys()) - there):
         raise OrchardError(
-            f"{dataset_dir}: {len(missing)} shards are missing, the first is {missing[0]}"
+            f"{dataset_dir}: {len(missing)} files are missing, the first is {missing[0]}"
         )
-    strangers = sorted(name for name in there - wanted if ".tfrecord" in name)
+    strangers = sorted(name for name in there - shards if ".tfrecord" in name)
     if strangers:
         raise OrchardError(
             f"{dataset_dir}: {strangers[0]} is a shard that the manifest does not know"
+        )
+
+
+def _check_sums(dataset_dir: str, manifest: Manifest, say: Callable[[str], None]) -> None:
+    """Compare the files beside the shards with the manifest."""
+    if not manifest.files:
+        say(
+            "written before manifests had checksums of the files beside the shards: those are "
+            "compared by what they say, where they say the same thing"
+        )
+    paths = [storage.join(dataset_dir, name) for name in manifest.files]
+    found = storage.sizes_and_crc32cs(paths)
+    for (name, info), sums in zip(manifest.files.items(), found, strict=True):
+        _check_sum(name, sums, (info.num_bytes, info.crc32c))
+
+
+def _check_sum(name: str, found: tuple[int, int] | None, wanted: tuple[int, int]) -> None:
+    if found != wanted:
+        size, crc = found or (0, 0)
+        raise OrchardError(
+            f"{name}: {size} bytes with crc32c {crc:08x}, the manifest says {wanted[0]} with "
+            f"{wanted[1]:08x}"
         )
 
 
@@ -169,7 +190,7 @@ def audit_shard(task: ShardTask) -> int:
     Raises:
       OrchardError: damage, with shard, record and id.
     """
-    with _open(task.path) as file:
+    with storage.reading(task.path) as file:
         reader = _ChecksumReader(file)
         count = 0
         for index, frame in enumerate(tfrecord.read_frames(reader, task.info.file)):
@@ -184,12 +205,8 @@ def audit_shard(task: ShardTask) -> int:
             f"{task.info.file} ends after {count} of {len(task.ids)} records; the first that is "
             f"missing is {task.ids[count]!r}"
         )
-    if (reader.num_bytes, reader.crc32c) != (task.info.num_bytes, task.info.crc32c):
-        raise OrchardError(
-            f"{task.info.file}: {reader.num_bytes} bytes with crc32c {reader.crc32c:08x}, the "
-            f"manifest "
-            f"says {task.info.num_bytes} with {task.info.crc32c:08x}"
-        )
+    found = (reader.num_bytes, reader.crc32c)
+    _check_sum(task.info.file, found, (task.info.num_bytes, task.info.crc32c))
     return count
 
 
@@ -237,12 +254,6 @@ def label_problem(
     else:
         right = [] if unlabelled else np.flatnonzero(target >= 0.5).tolist()
     return None if list(labels) == right else f"labels {list(labels)} where the target says {right}"
-
-
-def _open(path: str) -> BinaryIO:
-    if storage.is_gcs(path):
-        return io.BytesIO(storage.read_bytes(path))
-    return open(path, "rb")
 
 
 class _ChecksumReader:

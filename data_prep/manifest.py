@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from data_prep import storage
@@ -19,6 +19,9 @@ DATASET_INFO_FILE = "dataset_info.json"
 REPORT_FILE = "report.html"
 RUN_LOG_FILE = "run_log.json"
 QUARANTINE_FILE = "quarantine.csv"
+RECORDS_COLUMNS = (
+    "id split shard offset length csv_row image_crc32c target source_file source_sha256".split()
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,14 @@ class ShardInfo:
 
     file: str
     num_records: int
+    num_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file beside the shards: bytes and crc32c of all of it."""
+
     num_bytes: int
     crc32c: int
 
@@ -50,7 +61,9 @@ class Manifest:
     """The content of `manifest.json`.
 
     `fingerprint` is the SHA-256 (hex) of all that decides the data: the content of CSV and images,
-    the settings, and the versions of the libraries that split and encode.
+    the settings, and the versions of the libraries that split and encode. `files` has, by name, all
+    that lies beside the shards but the manifest and `run_log.json`; it is empty in datasets that
+    were written before there was such a list.
     """
 
     schema_version: int
@@ -63,6 +76,7 @@ class Manifest:
     settings: dict[str, Any]
     inputs: dict[str, Any]
     library_versions: dict[str, str]
+    files: dict[str, FileInfo] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
@@ -73,7 +87,11 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Manifest":
-        """The manifest that `to_json` wrote; KeyError or TypeError when it is something else."""
+        """The manifest that `to_json` wrote.
+
+        Raises:
+          KeyError, TypeError or AttributeError: it is something else.
+        """
         value = dict(value)
         order = value.pop("split_order")
         splits = {}
@@ -83,6 +101,7 @@ class Manifest:
             splits[split] = SplitInfo(shards, entry["labelled"], tuple(entry["class_counts"]))
         value["splits"] = splits
         value["class_names"] = tuple(value["class_names"])
+        value["files"] = {name: FileInfo(**info) for name, info in value.get("files", {}).items()}
         return cls(**value)
 
 
@@ -113,7 +132,7 @@ def load_manifest(dataset_dir: str) -> Manifest:
         )
     try:
         return Manifest.from_json(value)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise OrchardError(f"{path} was damaged or edited: {error!r}; prepare it again") from error
 
 
@@ -126,10 +145,22 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
     everywhere: unlabelled), `source_file` (string, within the images folder) and `source_sha256`
     (hex, of that file's content).
+
+    Raises:
+      OrchardError: there is no index, or it was damaged.
     """
     import pyarrow.parquet
 
     path = storage.join(dataset_dir, RECORDS_FILE)
+    advice = "run its data_prep.main command again, with --overwrite"
     if not storage.exists(path):
-        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; run data_prep.main again")
-    return pyarrow.parquet.read_table(io.BytesIO(storage.read_bytes(path))).to_pandas()
+        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; {advice}")
+    content = io.BytesIO(storage.read_bytes(path))
+    try:
+        records = pyarrow.parquet.read_table(content).to_pandas()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OrchardError(f"{path} was damaged ({reason}); {advice}") from error
+    if missing := [name for name in RECORDS_COLUMNS if name not in records.columns]:
+        raise OrchardError(f"{path} has no column {missing[0]!r}; {advice}")
+    return records

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import google_crc32c
 import numpy as np
 
 from data_prep import index, planner, report, storage
@@ -19,6 +20,7 @@ from data_prep.manifest import (
     REPORT_FILE,
     RUN_LOG_FILE,
     SCHEMA_VERSION,
+    FileInfo,
     Manifest,
     ShardInfo,
     SplitInfo,
@@ -111,7 +113,7 @@ def files(
     thumbnails: Mapping[int, Sequence[bytes]],
     clock: Clock,
 ) -> dict[str, bytes]:
-    """Every file beside the shards, by name."""
+    """Every file beside the shards, by name; in the manifest are the checksums of the others."""
     # TFDS takes a while to import, and nothing before this needs it.
     from data_prep import metadata
 
@@ -123,11 +125,13 @@ def files(
         manifest.splits,
         report.description(manifest),
     )
-    result[MANIFEST_FILE] = storage.json_bytes(manifest.to_json())
     result[RECORDS_FILE] = index.records_parquet(plan, receipts)
     result[REPORT_FILE] = report.card(config, manifest, surveys, assignment, plan, thumbnails)
     if problems := quarantine(surveys):
         result[QUARANTINE_FILE] = quarantine_csv(problems)
+    sums = {name: FileInfo(len(data), google_crc32c.value(data)) for name, data in result.items()}
+    manifest = dataclasses.replace(manifest, files=sums)
+    result[MANIFEST_FILE] = storage.json_bytes(manifest.to_json())
     result[RUN_LOG_FILE] = storage.json_bytes(_run_log(config, surveys, receipts, clock))
     return result
 

@@ -5,6 +5,7 @@ by one upload. Failures that a user can cause (no such file, no permission) are 
 one line. What only objects have is in `gcs.py`.
 """
 
+import io
 import json
 import os
 import posixpath
@@ -12,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 
@@ -54,6 +55,16 @@ def read_bytes(path: str) -> bytes:
         return gcs.read_bytes(path)
     with _told(path), open(path, "rb") as file:
         return file.read()
+
+
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """The content of a file or object, to be read in pieces in the block."""
+    if is_gcs(path):
+        yield io.BytesIO(gcs.read_bytes(path))
+        return
+    with _told(path), open(path, "rb") as file:
+        yield file
 
 
 def read_range(

@@ -111,18 +111,21 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def read_frames(file: BinaryIO, name: str) -> Iterator[Frame]:
+def read_frames(
+    file: BinaryIO, name: str, index: int = 0, offset_bytes: int = 0
+) -> Iterator[Frame]:
     """Every record of an open shard, each length and payload checked against its crc32c.
 
     Args:
-      file: the shard, positioned at its start.
+      file: the shard, positioned at a record.
       name: what to call the shard in errors.
+      index: which record of the shard it is.
+      offset_bytes: where in the shard it starts.
 
     Raises:
       OrchardError: a frame is damaged or the file is cut; names shard, record and offset.
     """
-    offset = 0
-    index = 0
+    offset = offset_bytes
     while header := file.read(_HEADER.size):
         where = f"{name}, record {index} at byte {offset}"
         if len(header) < _HEADER.size:

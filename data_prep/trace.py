@@ -33,7 +33,13 @@ def trace(dataset_dir: str, image_id: str) -> Trace:
     manifest = load_manifest(dataset_dir)
     records = load_records(dataset_dir)
     row = _find(records, image_id, dataset_dir)
-    info = manifest.splits[row["split"]].shards[row["shard"]]
+    try:
+        info = manifest.splits[row["split"]].shards[row["shard"]]
+    except (KeyError, IndexError) as error:
+        raise OrchardError(
+            f"{dataset_dir}: the index has {image_id!r} in split {row['split']!r}, shard "
+            f"{row['shard']}, which the manifest does not know; run data_prep.verify without --id"
+        ) from error
     position = int(
         ((records["split"] == row["split"]) & (records["shard"] == row["shard"]))[: row.name].sum()
     )
@@ -43,7 +49,7 @@ def trace(dataset_dir: str, image_id: str) -> Trace:
         int(row["length"]) + tfrecord.FRAME_OVERHEAD_BYTES,
         lambda frame: tfrecord.is_intact(frame[tfrecord.HEADER_BYTES :]),
     )
-    jpeg = _image(frame, f"{info.file}, id {image_id!r}")
+    jpeg = _image(frame, f"{info.file}, id {image_id!r}", position, int(row["offset"]))
     checksum = google_crc32c.value(jpeg)
     if checksum != row["image_crc32c"]:
         raise OrchardError(f"{info.file}, id {image_id!r}: the image does not match its checksum")
@@ -74,9 +80,9 @@ def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pand
     return found.iloc[0]
 
 
-def _image(frame: bytes, where: str) -> bytes:
+def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
     try:
-        (record,) = tfrecord.read_frames(io.BytesIO(frame), where)
+        (record,) = tfrecord.read_frames(io.BytesIO(frame), where, position, offset_bytes)
         (jpeg,) = tfrecord.decode_example(record.payload)["image"]
     except (ValueError, KeyError, IndexError) as error:
         raise OrchardError(f"{where}: the record is damaged ({error!r})") from error

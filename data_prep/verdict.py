@@ -75,11 +75,12 @@ def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -
             "pass a new --version, or --overwrite to replace it"
         )
     shards = [shard for split in published.splits.values() for shard in split.shards]
-    paths = [storage.join(staging.final_dir, shard.file) for shard in shards]
-    for shard, found in zip(shards, storage.sizes_and_crc32cs(paths), strict=True):
-        if found != (shard.num_bytes, shard.crc32c):
+    files = {shard.file: shard for shard in shards} | published.files
+    paths = [storage.join(staging.final_dir, name) for name in files]
+    for (name, info), found in zip(files.items(), storage.sizes_and_crc32cs(paths), strict=True):
+        if found != (info.num_bytes, info.crc32c):
             raise OrchardError(
-                f"{staging.final_dir} is finished, but {shard.file} is missing or damaged; pass "
+                f"{staging.final_dir} is finished, but {name} is missing or damaged; pass "
                 "--overwrite to write the dataset again"
             )
 

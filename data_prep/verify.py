@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     _print_table(audit(_DATASET.value, _WORKERS.value, _DECODE_CHECK.value))
     depth = "every pixel decoded" if _DECODE_CHECK.value else "every image's header read"
-    print(f"undamaged: every byte checksummed, {depth}: {_DATASET.value}")
+    print(f"undamaged: every checksum of the manifest is right, {depth}: {_DATASET.value}")
     return 0
 
 

@@ -143,11 +143,12 @@ def test_overwrite_replaces_a_finished_dataset(given, tmp_path):
     assert again == directory and digests(directory) == digests(fresh)
 
 
-def test_a_damaged_shard_of_a_finished_dataset_is_named(given, tmp_path):
+@pytest.mark.parametrize("file", ["clothes-train.tfrecord-00000-of-00001", "report.html"])
+def test_a_damaged_file_of_a_finished_dataset_is_named(given, tmp_path, file):
     directory, _ = run(tmp_path / "out", **given)
-    shard = Path(directory, "clothes-train.tfrecord-00000-of-00001")
-    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    with pytest.raises(OrchardError, match="clothes-train.* is missing or damaged"):
+    path = Path(directory, file)
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(OrchardError, match=f"{file} is missing or damaged"):
         run(tmp_path / "out", **given)
 
 

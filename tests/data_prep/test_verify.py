@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import google_crc32c
 import pyarrow.parquet
 import pytest
 
@@ -40,8 +41,6 @@ def change_bytes(dataset, position, value=b"x"):
 
 def forge(dataset, change):
     """Rewrite the first record, with all of its checksums right again."""
-    import google_crc32c
-
     from data_prep import tfrecord
 
     data = (dataset / SHARD).read_bytes()
@@ -59,12 +58,26 @@ def edit_json(dataset, file, change):
     (dataset / file).write_text(json.dumps(value))
 
 
+def accept(dataset, file):
+    """Have the manifest agree with a file as it is now."""
+    data = (dataset / file).read_bytes()
+    now = {"num_bytes": len(data), "crc32c": google_crc32c.value(data)}
+    edit_json(dataset, "manifest.json", lambda manifest: manifest["files"].update({file: now}))
+
+
 def edit_index(dataset, column, row, value):
     table = load_records(str(dataset))
     table.loc[row, column] = value
     path = dataset / "records.parquet"
     schema = pyarrow.parquet.read_schema(path)
     pyarrow.parquet.write_table(pyarrow.Table.from_pandas(table, schema), path)
+    accept(dataset, "records.parquet")
+
+
+def drop_column(dataset):
+    path = dataset / "records.parquet"
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).drop(["source_sha256"]), path)
+    accept(dataset, "records.parquet")
 
 
 def swap_label(payload):
@@ -79,7 +92,7 @@ def swap_label(payload):
         (lambda d: change_bytes(d, 300), f"{SHARD}, record 0 at byte 0: .*checksum"),
         (lambda d: change_bytes(d, 0), f"{SHARD}, record 0 .*length does not match"),
         (lambda d: os.truncate(d / SHARD, 5000), f"{SHARD}, record . at byte .*ends inside"),
-        (lambda d: os.remove(d / SHARD), f"1 shards are missing, the first is {SHARD}"),
+        (lambda d: os.remove(d / SHARD), f"1 files are missing, the first is {SHARD}"),
         (lambda d: os.truncate(d / SHARD, 0), f"{SHARD} ends after 0 of 12 records.*missing is"),
         (
             lambda d: (d / f"{SHARD}9").write_bytes(b""),
@@ -117,15 +130,35 @@ def swap_label(payload):
             "TFDS's metadata has class names",
         ),
         (
-            lambda d: edit_json(
-                d, "dataset_info.json", lambda m: m["splits"][0].update(shardLengths=["11"])
+            lambda d: (
+                edit_json(
+                    d, "dataset_info.json", lambda m: m["splits"][0].update(shardLengths=["11"])
+                ),
+                accept(d, "dataset_info.json"),
             ),
             "dataset_info.json says",
         ),
-        (lambda d: (d / "features.json").write_text("{"), "TFDS cannot read"),
+        (
+            lambda d: ((d / "features.json").write_text("{"), accept(d, "features.json")),
+            "TFDS cannot read",
+        ),
+        (lambda d: os.remove(d / "report.html"), "1 files are missing, the first is report.html"),
+        (
+            lambda d: (os.remove(d / SHARD), os.mkdir(d / SHARD)),
+            f"{SHARD}: Is a directory",
+        ),
+        (
+            lambda d: (os.truncate(d / "records.parquet", 500), accept(d, "records.parquet")),
+            "records.parquet was damaged .*; run its data_prep.main command .*, with --overwrite",
+        ),
+        (drop_column, "records.parquet has no column 'source_sha256'"),
         (lambda d: os.remove(d / "features.json"), "incomplete: features.json"),
         (lambda d: os.remove(d / "manifest.json"), "holds no manifest.json"),
         (lambda d: (d / "manifest.json").write_text("{"), "not valid JSON"),
+        (
+            lambda d: edit_json(d, "manifest.json", lambda m: m.update(files=[1])),
+            "manifest.json was damaged or edited",
+        ),
         (
             lambda d: edit_json(d, "manifest.json", lambda m: m.update(schema_version=99)),
             "schema_version is 99",
@@ -148,6 +181,38 @@ def test_a_shard_that_only_its_checksum_gives_away(dataset):
         check(dataset)
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        "dataset_info.json",
+        "features.json",
+        "label.labels.txt",
+        "quarantine.csv",
+        "records.parquet",
+        "report.html",
+    ],
+)
+def test_a_changed_byte_beside_the_shards_is_found(tmp_path, file):
+    given = make_input(tmp_path / "in", rows=3, test_rows=0)
+    Path(given["images_dir"], "a001.jpg").unlink()
+    dataset = Path(run(tmp_path / "out", on_bad="skip", **{**given, "test_csv": None})[0])
+    check(dataset)
+    data = (dataset / file).read_bytes()
+    (dataset / file).write_bytes(data[:5] + bytes([data[5] ^ 1]) + data[6:])
+    with pytest.raises(OrchardError, match=f"{file}: {len(data)} bytes with crc32c .* manifest"):
+        check(dataset)
+
+
+def test_a_dataset_whose_manifest_is_of_shards_alone_is_verified_and_its_user_told(dataset):
+    edit_json(dataset, "manifest.json", lambda manifest: manifest.pop("files"))
+    said = []
+    assert len(audit(str(dataset), workers=1, say=said.append)) == 2
+    assert said[-1].startswith("written before manifests had checksums of the files beside")
+    (dataset / "records.parquet").write_bytes(b"PAR1")
+    with pytest.raises(OrchardError, match="records.parquet was damaged"):
+        check(dataset)
+
+
 def test_an_id_is_traced_to_its_shard_row_and_file(dataset):
     found = trace(str(dataset), "a007")
     lines = dict(found.lines)
@@ -162,6 +227,20 @@ def test_an_id_is_traced_to_its_shard_row_and_file(dataset):
     assert dict(trace(str(dataset), "t001").lines)["labels"] == "none (unlabelled)"
 
 
+def test_a_damaged_record_is_named_by_its_place_in_the_shard(dataset):
+    offset = int(load_records(str(dataset))["offset"][3])
+    image_id = load_records(str(dataset))["id"][3]
+    change_bytes(dataset, offset + 300)
+    with pytest.raises(OrchardError, match=f"id '{image_id}', record 3 at byte {offset}: .*checks"):
+        trace(str(dataset), image_id)
+
+
+def test_an_index_that_names_another_split_than_the_manifest_is_no_traceback(dataset):
+    edit_index(dataset, "split", 3, "fold7")
+    with pytest.raises(OrchardError, match="split 'fold7'.* which the manifest does not know"):
+        trace(str(dataset), load_records(str(dataset))["id"][3])
+
+
 def test_an_unknown_id_is_refused(dataset):
     with pytest.raises(OrchardError, match="no id 'a07'"):
         trace(str(dataset), "a07")
@@ -173,7 +252,10 @@ def test_the_command_prints_a_table_a_trace_and_a_status(dataset, tmp_path):
         return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
     result = verify("--workers=1")
-    assert result.returncode == 0 and "undamaged: every byte checksummed" in result.stdout
+    assert (
+        result.returncode == 0
+        and "undamaged: every checksum of the manifest is right" in result.stdout
+    )
     size = sum(shard.num_bytes for shard in load_manifest(str(dataset)).splits["train"].shards)
     assert f"train              1         12 {size / 1000:>9.4g} kB" in result.stdout
     assert verify("--id=a007", f"--output={tmp_path}/x.jpg").returncode == 0

@@ -101,6 +101,8 @@ def _write_shard(path, name, split, shard, part, targets, stored, rows) -> Shard
                     "csv_row": int(row) + 2,
                     "image_crc32c": np.uint32(0),
                     "target": stored[row].tolist(),
+                    "source_file": f"{image_id}.jpg",
+                    "source_sha256": "",
                 }
             )
             offset += len(data) + tfrecord.FRAME_OVERHEAD_BYTES

@@ -1,5 +1,6 @@
 """Small datasets in the format of data_prep, written without it."""
 
+import hashlib
 import io
 import os
 from collections.abc import Sequence
@@ -11,8 +12,6 @@ from PIL import Image
 
 from data_prep import manifest as manifests
 from data_prep import storage, tfrecord
-
-_COLUMNS = ["id", "split", "shard", "offset", "length", "csv_row", "image_crc32c", "target"]
 
 
 def jpeg(pixels: np.ndarray, **options) -> bytes:
@@ -69,7 +68,9 @@ def write_dataset(
         library_versions={},
     )
     storage.write_json(os.path.join(directory, manifests.MANIFEST_FILE), manifest.to_json())
-    pd.DataFrame(rows, columns=_COLUMNS).to_parquet(os.path.join(directory, manifests.RECORDS_FILE))
+    pd.DataFrame(rows, columns=manifests.RECORDS_COLUMNS).to_parquet(
+        os.path.join(directory, manifests.RECORDS_FILE)
+    )
     storage.write_json(os.path.join(directory, manifests.FEATURES_FILE), {})
     return directory
 
@@ -98,6 +99,8 @@ def _row(image_id, split, shard, offset, payload, image, target) -> dict:
         "csv_row": np.int64(int(image_id[1:]) + 2),
         "image_crc32c": np.uint32(google_crc32c.value(image)),
         "target": target,
+        "source_file": f"{image_id}.jpg",
+        "source_sha256": hashlib.sha256(image).hexdigest(),
     }
 
 
