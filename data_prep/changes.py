@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep import scan, storage
-from data_prep.config import PrepConfig
+from data_prep.config import PrepConfig, default_settings
 from data_prep.manifest import Manifest, load_records
 from data_prep.survey import Survey
 from data_prep.versions import deciding_versions
@@ -24,12 +24,13 @@ _FILE = "seen.npz"
 class Snapshot:
     """What a run was given.
 
-    ids: string [n]; sha256: S64 [n], hex, of the content; targets: float32 [n, num_classes];
-    mtime_ns: int64 [n], or None when it is not known.
+    class_names: in the order of the targets; ids: string [n]; sha256: S64 [n], hex, of the content;
+    targets: float32 [n, num_classes]; mtime_ns: int64 [n], or None when it is not known.
     """
 
     settings: dict[str, Any]
     versions: dict[str, str]
+    class_names: tuple[str, ...]
     ids: np.ndarray
     sha256: np.ndarray
     targets: np.ndarray
@@ -43,6 +44,7 @@ def of_run(config: PrepConfig, surveys: Sequence[Survey]) -> Snapshot:
     return Snapshot(
         settings=config.settings(),
         versions=deciding_versions(),
+        class_names=surveys[0].table.class_names,
         ids=np.concatenate(
             [np.asarray(s.table.ids, str)[rows] for s, rows in zip(surveys, usable, strict=True)]
         ),
@@ -61,6 +63,7 @@ def of_dataset(dataset_dir: str, manifest: Manifest) -> Snapshot:
     return Snapshot(
         settings=manifest.settings,
         versions=versions,
+        class_names=manifest.class_names,
         ids=records["id"].to_numpy(str),
         sha256=records["source_sha256"].to_numpy(str).astype("S64"),
         targets=np.stack(records["target"].to_list()),
@@ -73,7 +76,7 @@ def save(snapshot: Snapshot, directory: str) -> None:
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        head=json.dumps({"settings": snapshot.settings, "versions": snapshot.versions}),
+        head=json.dumps([snapshot.settings, snapshot.versions, snapshot.class_names]),
         ids=snapshot.ids,
         sha256=snapshot.sha256,
         targets=snapshot.targets,
@@ -89,9 +92,9 @@ def load(directory: str) -> Snapshot | None:
         return None
     try:
         with np.load(io.BytesIO(storage.read_bytes(path)), allow_pickle=False) as arrays:
-            head = storage.parse_json(str(arrays["head"]), path)
+            settings, versions, class_names = storage.parse_json(str(arrays["head"]), path)
             rest = {name: arrays[name] for name in ("ids", "sha256", "targets", "mtime_ns")}
-        return Snapshot(head["settings"], head["versions"], **rest)
+        return Snapshot(settings, versions, tuple(class_names), **rest)
     except Exception:
         # It only helps to explain; the shards are judged by their receipts and checksums.
         return None
@@ -100,19 +103,38 @@ def load(directory: str) -> Snapshot | None:
 def differences(before: Snapshot, now: Snapshot) -> list[str]:
     """One phrase for each kind of difference; empty when both runs were given the same."""
     phrases = []
+    # A setting that there was not yet had the effect of its default.
+    was = default_settings() | before.settings
     for name in sorted(now.settings):
-        if before.settings.get(name) != now.settings[name]:
+        if was[name] != now.settings[name]:
             flag = name.removesuffix("_px")
-            was, wants = _shown(before.settings.get(name)), _shown(now.settings[name])
-            phrases.append(f"--{flag} was {was}, now {wants}")
+            phrases.append(f"--{flag} was {_shown(was[name])}, now {_shown(now.settings[name])}")
     for name, version in now.versions.items():
         if before.versions.get(name) != version:
             phrases.append(f"{name} was {before.versions.get(name)}, now {version}")
-    return phrases + _row_differences(before, now)
+    return phrases + _class_differences(before, now) + _row_differences(before, now)
+
+
+def _class_differences(before: Snapshot, now: Snapshot) -> list[str]:
+    if before.class_names == now.class_names:
+        return []
+    came = [name for name in now.class_names if name not in before.class_names]
+    went = [name for name in before.class_names if name not in now.class_names]
+    kinds = [("class was added", "classes were added", came)]
+    kinds.append(("class was removed", "classes were removed", went))
+    if not came and not went:
+        return ["the classes are in another order"]
+    return [
+        f"{len(names)} {one if len(names) == 1 else many} (first {names[0]!r})"
+        for one, many, names in kinds
+        if names
+    ]
 
 
 def _row_differences(before: Snapshot, now: Snapshot) -> list[str]:
-    old, new = _frame(before).add_suffix("_before"), _frame(now).add_suffix("_now")
+    classes = list(dict.fromkeys(before.class_names + now.class_names))
+    old = _frame(before, classes).add_suffix("_before")
+    new = _frame(now, classes).add_suffix("_now")
     both = old.join(new, how="outer")
     came, went = both["sha256_before"].isna(), both["sha256_now"].isna()
     stayed = ~came & ~went
@@ -127,8 +149,8 @@ def _row_differences(before: Snapshot, now: Snapshot) -> list[str]:
             stayed & (both["target_before"] != both["target_now"]),
         ),
         (
-            "image is newer, with the same content",
-            "images are newer, with the same content",
+            "image has another time, with the same content",
+            "images have another time, with the same content",
             stayed & ~content & (both["mtime_ns_before"] != both["mtime_ns_now"]),
         ),
     ]
@@ -141,13 +163,19 @@ def _row_differences(before: Snapshot, now: Snapshot) -> list[str]:
     ]
 
 
-def _frame(snapshot: Snapshot) -> "pandas.DataFrame":
+def _frame(snapshot: Snapshot, classes: Sequence[str]) -> "pandas.DataFrame":
+    """One row an image, with its target for `classes`, which are the snapshot's and more."""
     import pandas
 
+    targets = snapshot.targets
+    if list(snapshot.class_names) != classes:
+        targets = np.zeros((len(targets), len(classes)), np.float32)
+        targets[:, [classes.index(name) for name in snapshot.class_names]] = snapshot.targets
+        targets[snapshot.targets[:, 0] < 0] = -1
     return pandas.DataFrame(
         {
             "sha256": snapshot.sha256,
-            "target": [target.tobytes() for target in snapshot.targets],
+            "target": [target.tobytes() for target in targets],
             "mtime_ns": 0 if snapshot.mtime_ns is None else snapshot.mtime_ns,
         },
         index=snapshot.ids.tolist(),

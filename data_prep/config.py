@@ -135,6 +135,11 @@ class PrepConfig:
         }
 
 
+def default_settings() -> dict[str, Any]:
+    """`PrepConfig.settings` where nothing was chosen."""
+    return PrepConfig("x", "x", "x", "1.0.0", "x").settings()
+
+
 def _check(condition: object, message: str) -> None:
     if not condition:
         raise OrchardError(message)

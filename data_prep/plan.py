@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,14 +112,18 @@ def boundaries(num_records: int, count: int) -> list[int]:
     return [num_records * shard // count for shard in range(count + 1)]
 
 
-def fingerprint_shard(plan: Plan, rows: ShardRows) -> str:
-    """SHA-256 (hex) of all that decides a shard's bytes and its part of the index."""
+def fingerprint_shard(plan: Plan, rows: ShardRows, left_out: Container[str] = ()) -> str:
+    """SHA-256 (hex) of all that decides a shard's bytes and its part of the index.
+
+    Without the options named in `left_out`: what it was before there were these.
+    """
     digest = hashlib.sha256()
+    options = dataclasses.asdict(plan.options).items()
     head = [
         FORMAT_VERSION,
         plan.dataset,
         plan.task,
-        dataclasses.asdict(plan.options) if rows.reencode.any() else None,
+        {k: v for k, v in options if k not in left_out} if rows.reencode.any() else None,
         [rows.split, rows.index, rows.count],
         rows.ids,
         rows.files,

@@ -74,7 +74,8 @@ def _prepare_locked(
     given = changes.of_run(config, surveys)
     if staging.is_finished():
         if not config.overwrite:
-            verdict.accept_finished(staging, given, fingerprint)
+            would_be = functools.partial(publication.dataset_fingerprint, config, plan, surveys)
+            verdict.accept_finished(staging, given, would_be)
             storage.remove_tree(staging.root)
             say(f"finished already, nothing to do: {staging.final_dir}")
             return staging.final_dir

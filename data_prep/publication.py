@@ -5,14 +5,14 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import google_crc32c
 import numpy as np
 
 from data_prep import index, planner, report, storage
-from data_prep.config import PrepConfig
+from data_prep.config import PrepConfig, default_settings
 from data_prep.manifest import (
     MANIFEST_FILE,
     QUARANTINE_FILE,
@@ -25,7 +25,7 @@ from data_prep.manifest import (
     ShardInfo,
     SplitInfo,
 )
-from data_prep.plan import Plan
+from data_prep.plan import Plan, fingerprint_shard
 from data_prep.planner import Assignment
 from data_prep.problems import quarantine_csv
 from data_prep.shard import Receipt
@@ -42,17 +42,33 @@ class Clock:
     written: float = 0.0
 
 
-def dataset_fingerprint(config: PrepConfig, plan: Plan, surveys: Sequence[Survey]) -> str:
-    """SHA-256 (hex) of all that decides the dataset: see `manifest.Manifest`."""
+def dataset_fingerprint(
+    config: PrepConfig,
+    plan: Plan,
+    surveys: Sequence[Survey],
+    known_settings: Container[str] | None = None,
+) -> str:
+    """SHA-256 (hex) of all that decides the dataset: see `manifest.Manifest`.
+
+    With `known_settings`, as an Orchard has it that knows no others: where those have their
+    defaults, it makes the same dataset.
+    """
+    settings = config.settings()
+    shards = plan.fingerprints
+    if known_settings is not None:
+        defaults = default_settings().items()
+        unknown = {k for k, v in defaults if k not in known_settings and settings[k] == v}
+        settings = {name: settings[name] for name in settings.keys() - unknown}
+        shards = [fingerprint_shard(plan, rows, unknown) for rows in plan.shards.values()]
     parts = {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "version": config.version,
-        "settings": config.settings(),
+        "settings": settings,
         "library_versions": deciding_versions(),
         "task": surveys[0].table.task,
         "class_names": surveys[0].table.class_names,
-        "shards": plan.fingerprints,
+        "shards": shards,
         "quarantine": quarantine_csv(quarantine(surveys)).decode(),
     }
     return hashlib.sha256(storage.json_bytes(parts)).hexdigest()

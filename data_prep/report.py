@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import html, storage, tfrecord
-from data_prep.config import PrepConfig
+from data_prep.config import PrepConfig, default_settings
 from data_prep.manifest import Manifest
 from data_prep.pictures import thumbnail
 from data_prep.plan import Plan
@@ -67,7 +67,7 @@ def canonical_command(config: PrepConfig) -> str:
     if config.test_csv:
         parts.append("--test_csv=TEST_CSV")
     parts += [f"--name={config.name}", f"--version={config.version}"]
-    defaults = PrepConfig("x", "x", "x", "1.0.0", "x").settings()
+    defaults = default_settings()
     for name, value in config.settings().items():
         if value == defaults[name]:
             continue

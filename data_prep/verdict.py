@@ -1,6 +1,6 @@
 """What the pre-flight's findings mean: go on, go on without the bad rows, or stop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from data_prep import changes, storage
 from data_prep.config import PrepConfig
@@ -60,16 +60,24 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def accept_finished(staging: Staging, now: changes.Snapshot, fingerprint: str) -> None:
+def accept_finished(
+    staging: Staging, now: changes.Snapshot, would_be: Callable[[Container[str]], str]
+) -> None:
     """Return when the published dataset is what this run would make, and is undamaged.
+
+    Args:
+      staging: of the dataset.
+      now: what this run was given.
+      would_be: the fingerprint of what it would make, for the settings that there were.
 
     Raises:
       OrchardError: it was made of something else, in what it differs, and what to do.
     """
     published = load_manifest(staging.final_dir)
-    if published.fingerprint != fingerprint:
+    if published.fingerprint != would_be(published.settings):
         before = changes.of_dataset(staging.final_dir, published)
-        phrases = changes.differences(before, now) or ["other classes, rows, files or bad rows"]
+        phrases = changes.differences(before, now)
+        phrases = phrases or ["other row numbers, files or bad rows, or by another Orchard"]
         raise OrchardError(
             f"{staging.final_dir} is finished and was made of other things: {'; '.join(phrases)}; "
             "pass a new --version, or --overwrite to replace it"

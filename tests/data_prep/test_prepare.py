@@ -1,6 +1,7 @@
 """One dataset from beginning to end, as `prepare` leaves it."""
 
 import csv
+import functools
 import json
 import os
 import shutil
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import storage
+from data_prep import config as config_module
+from data_prep import plan, storage
 from data_prep.errors import OrchardError
 from data_prep.manifest import load_manifest, load_records
 from data_prep.prepare import prepare
@@ -117,7 +119,7 @@ def remove_row(given):
     [
         (change_label, {}, "1 row has other labels (first 'a001')"),
         (change_image, {}, "1 image has other content (first 'a002')"),
-        (rename_class, {}, "other classes"),
+        (rename_class, {}, "1 class was added (first 'basket'); 1 class was removed (first 'bag')"),
         (remove_row, {}, "1 row was removed (first 'a011')"),
         (lambda given: None, {"seed": 1}, "--seed was 0, now 1"),
         (lambda given: None, {"short_side_px": 9}, "--short_side was 0, now 9"),
@@ -134,6 +136,22 @@ def test_another_plan_over_a_finished_dataset_is_refused_with_the_difference(
     assert message in str(caught.value)
     assert "pass a new --version, or --overwrite" in str(caught.value)
     assert digests(directory) == before
+
+
+@pytest.mark.parametrize("options", [{}, {"short_side_px": 16}])
+def test_a_setting_that_there_was_not_yet_refuses_no_dataset(given, tmp_path, monkeypatch, options):
+    with monkeypatch.context() as patch:
+        # As it was before there was --square.
+        without = config_module._NO_EFFECT_ON_BYTES | {"square_px"}
+        patch.setattr(config_module, "_NO_EFFECT_ON_BYTES", without)
+        fingerprint = functools.partial(plan.fingerprint_shard, left_out={"square_px"})
+        patch.setattr(plan, "fingerprint_shard", fingerprint)
+        directory, _ = run(tmp_path / "out", **options, **given)
+    assert "square_px" not in load_manifest(directory).settings
+    _, said = run(tmp_path / "out", **options, **given)
+    assert said[-1] == f"finished already, nothing to do: {directory}"
+    with pytest.raises(OrchardError, match="--square was 0, now 8"):
+        run(tmp_path / "out", **given, square_px=8)
 
 
 def test_overwrite_replaces_a_finished_dataset(given, tmp_path):
@@ -199,7 +217,7 @@ def test_what_changed_since_an_interrupted_run_is_told_apart(given, tmp_path, mo
         "--seed was 0, now 3",
         "1 image has other content (first 'a002')",
         "1 row has other labels (first 'a001')",
-        "1 image is newer, with the same content (first 'a003')",
+        "1 image has another time, with the same content (first 'a003')",
     ]
 
 
