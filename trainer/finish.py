@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from trainer import checkpoint, export, report
+from trainer import checkpoint, export, report, run_lock
 from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.logits import Logits, load_logits, save_logits
 from trainer.plan import NO_SPLIT
@@ -94,17 +94,22 @@ def export_only(run_dir: str, which: str) -> int:
     """
     if not storage.exists(storage.join(run_dir, CONFIG_FILE)):
         raise OrchardError(f"--run_dir={run_dir} holds no {CONFIG_FILE}: it is no run directory")
+    with run_lock.held(run_dir):
+        output_dir = _export(run_dir, which)
+    print(f"exported to {storage.join(output_dir, export.SAVED_MODEL_DIR)}")
+    return 0
+
+
+def _export(run_dir: str, which: str) -> str:
     if which == "best":
         finish(run_dir)
-        print(f"exported to {storage.join(run_dir, export.SAVED_MODEL_DIR)}")
-        return 0
+        return run_dir
     last = checkpoint.load_latest(run_dir)
     weights = last if which == "last" else checkpoint.load(which)
     config, _ = load_config(run_dir)
     output_dir = storage.join(run_dir, f"export-{weights.step:09d}")
     export_weights(run_dir, config, last.meta["dataset"], weights, output_dir)
-    print(f"exported to {storage.join(output_dir, export.SAVED_MODEL_DIR)}")
-    return 0
+    return output_dir
 
 
 def load_config(run_dir: str) -> tuple[TrainConfig, dict[str, Any]]:

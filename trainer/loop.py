@@ -6,12 +6,13 @@ from the last checkpoint and, with --deterministic, ends in the same bits.
 """
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from trainer import checkpoint, finish, metrics, resume
+from trainer import checkpoint, finish, metrics, resume, run_lock
 from trainer.accelerator import connect
 from trainer.assembly import prepare
 from trainer.config import TrainConfig
@@ -38,8 +39,8 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     accelerator = connect(config)
     stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:
-        with stop:
-            return _train_to_the_end(prepare(config, accelerator), stop)
+        with run_lock.held(config.run_dir, accelerator.is_chief) as check_lock, stop:
+            return _train_to_the_end(prepare(config, accelerator), stop, check_lock)
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if accelerator.num_hosts == 1 and accelerator.kind != "tpu":
             raise
@@ -48,7 +49,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         return EXIT_RUN_AGAIN
 
 
-def _train_to_the_end(run: Run, stop: StopRequests) -> int:
+def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], None]) -> int:
     resume.resume(run)
     with _reporter(run) as report:
         trainer = Trainer(run, stop, report)
@@ -61,8 +62,10 @@ def _train_to_the_end(run: Run, stop: StopRequests) -> int:
                 resume.recover(run, blow_up.step, str(blow_up), recoveries, report)
                 trainer.restart()
                 continue
+            check_lock()
             if run.evaluation_due:
                 _evaluate(run, stop, report)
+                check_lock()
             _save(run, stop, report)
             if (stopped or stop.requested()) and not run.state.progress.finished:
                 return _stop(run, stop, report)

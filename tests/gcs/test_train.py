@@ -10,7 +10,7 @@ import pytest
 from data_prep import storage
 from tests.gcs_server.conditions import Conditions
 from tests.trainer import runs
-from trainer import checkpoint
+from trainer import checkpoint, run_lock
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,15 @@ def test_shards_that_may_not_be_read_end_a_training_in_one_line(gcs, config):
     assert "lacks storage.objects.get (403)" in errors[0]
     assert "roles/storage.objectViewer" in errors[0]
     assert not [name for name in gcs.objects("runs/refused") if name.endswith("run.json")]
+
+
+def test_a_second_training_of_a_run_on_gcs_is_refused_in_one_line(gcs, config):
+    second = config("runs/held")
+    with run_lock.held(second.run_dir):
+        done = run(gcs, second)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "is being written by another process" in done.stderr.splitlines()[-1]
+    assert gcs.objects("runs/held") == {}
 
 
 @pytest.mark.slow
