@@ -3,6 +3,8 @@
 A pipeline cannot hand results back, so each is written to a folder that both sides reach.
 """
 
+import contextlib
+import io
 import logging
 import pickle
 import shlex
@@ -23,7 +25,7 @@ class BeamEngine(Engine):
       results_dir: where results are handed over; on gs:// when the workers are elsewhere.
 
     Raises:
-      OrchardError: Apache Beam is not installed.
+      OrchardError: Apache Beam is not installed, or does not understand the options.
     """
 
     # The workers may be other machines: no file of ours is sure to be there.
@@ -31,16 +33,17 @@ class BeamEngine(Engine):
 
     def __init__(self, options: str, results_dir: str) -> None:
         try:
-            from apache_beam.options import pipeline_options
+            from apache_beam.options.pipeline_options import PipelineOptions
         except ImportError as error:
             raise OrchardError(
                 "--engine=beam needs Apache Beam: pip install -e '.[beam]'"
             ) from error
-        arguments = shlex.split(options)
-        known = pipeline_options.PipelineOptions(arguments)
+        with _told(options):
+            known = PipelineOptions(shlex.split(options))
+            num_workers = known.get_all_options()["direct_num_workers"]
         # How many tasks to make: Beam deals them out, whatever its number of workers is.
-        self.workers = max(1, getattr(known, "direct_num_workers", 0) or 0, 8)
-        self._options = known
+        self.workers = max(num_workers, 8)
+        self._options, self._flags = known, options
         # Of this run alone: it is removed also where the lock is another run's.
         self._results_dir = storage.join(results_dir, uuid.uuid4().hex)
 
@@ -66,8 +69,10 @@ class BeamEngine(Engine):
         storage.remove_tree(self._results_dir)
         storage.make_directory(self._results_dir)
         results_dir = self._results_dir
+        with _told(self._flags):
+            unbuilt = beam.Pipeline(options=self._options)
         try:
-            with beam.Pipeline(options=self._options) as pipeline:
+            with unbuilt as pipeline:
                 _ = (
                     pipeline
                     | "Tasks" >> beam.Create(list(enumerate(tasks)))
@@ -85,6 +90,20 @@ class BeamEngine(Engine):
             if isinstance(result, OrchardError):
                 raise result
             yield position, result
+
+
+@contextlib.contextmanager
+def _told(options: str) -> Iterator[None]:
+    """Turn what Beam refuses of its flags into one line, where it prints pages and exits."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    except (ValueError, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, SystemExit):
+            reason = printed.getvalue().rpartition("error: ")[2].strip() or "it asks for help only"
+        raise OrchardError(f"--beam_options={options}: {reason[:300]}") from error
 
 
 def _result_path(results_dir: str, position: int) -> str:

@@ -6,6 +6,7 @@ service's version numbers, the one way to keep two writers apart) and metadata.
 
 import base64
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from data_prep.gcs_client import TRANSFERS, bucket, explained, patience, until_i
 PREFIX = "gs://"
 # Below the client's pool of 10 connections.
 THREADS = 8
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 ABSENT = 0  # As a generation to match: "there must be no such object".
 # A chunk is held in memory by the client and sent again as a whole after a fault.
 _CHUNK_BYTES = 32 << 20
@@ -47,6 +50,11 @@ def split_path(path: str) -> tuple[str, str]:
     bucket, _, name = path[len(PREFIX) :].partition("/")
     if not bucket:
         raise OrchardError(f"{path} names no bucket; write gs://BUCKET/PATH")
+    if not _BUCKET.fullmatch(bucket):
+        raise OrchardError(
+            f"{path}: {bucket!r} cannot be a bucket's name, which has lower-case letters, digits, "
+            "-, _ and ., the first and last a letter or digit; write gs://BUCKET/PATH"
+        )
     return bucket, name
 
 

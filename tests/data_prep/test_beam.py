@@ -34,6 +34,22 @@ def test_bad_input_is_one_line_through_beam_too(tmp_path):
         run(tmp_path / "out", engine="beam", beam_options=THREADS, **given)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ('"--runner=x', "No closing quotation"),
+        ("--direct_num_workers=x", "argument --direct_num_workers: invalid int value: 'x'"),
+        ("--runner=NoSuch", "Unexpected pipeline runner: NoSuch"),
+        ("--streaming=maybe", "argument --streaming: ignored explicit argument 'maybe'"),
+    ],
+)
+def test_options_that_beam_does_not_take_are_told_in_one_line(tmp_path, capfd, options, message):
+    with pytest.raises(OrchardError, match=f"^--beam_options={options}: {message}") as caught:
+        with BeamEngine(options, str(tmp_path)) as engine:
+            engine.map(len, ["a"])
+    assert "\n" not in str(caught.value) and "usage:" not in capfd.readouterr().err
+
+
 def test_worker_processes_read_and_write_gs_by_themselves(tmp_path, gcs):  # noqa: F811
     given = make_input(tmp_path / "in")
     local, _ = run(tmp_path / "local", folds=3, **given)

@@ -162,6 +162,12 @@ def test_a_path_without_a_bucket_is_refused():
         client.stat("gs://")
 
 
+@pytest.mark.parametrize("name", ["_bad", "Bad", "bad-", "b ad"])
+def test_what_cannot_be_a_buckets_name_is_told_before_any_request(name):
+    with pytest.raises(OrchardError, match=f"gs://{name}/x: '{name}' cannot be a bucket's name"):
+        client.exists(f"gs://{name}/x")
+
+
 def test_a_tree_replaces_another_and_its_last_file_is_never_there_alone(gcs, tmp_path):
     for name in ("saved_model.pb", "old"):
         client.write_bytes(gcs.path("m", name), SMALL)
