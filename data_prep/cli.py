@@ -1,8 +1,11 @@
 """How every command starts: absl flags in, one line of error and an exit status out."""
 
+import functools
 import os
+import select
 import sys
 from collections.abc import Callable
+from types import TracebackType
 
 from absl import app
 
@@ -11,6 +14,8 @@ from data_prep.errors import OrchardError
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, what they report for `command | head -1`.
+_INTERRUPTED = "interrupted: run the same command again to go on"
 _NO_TENSORFLOW = (
     "TensorFlow is not installed here; run, where Orchard's setup.py is: "
     "pip install -e '.[tensorflow]' (with a GPU '.[gpu]', on a TPU VM '.[tpu]')"
@@ -20,31 +25,64 @@ _NO_TENSORFLOW = (
 def run(main: Callable[[list[str]], int | None]) -> None:
     """Run `main(argv)` under absl, turning user errors into one line on stderr.
 
-    Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C.
-    Anything else keeps its traceback: it is a defect of ours and wants reporting.
+    Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C, 141
+    when nobody reads its output any more. Anything else keeps its traceback: it is a defect of ours
+    and wants reporting.
     """
     # TensorFlow's start-up chatter would bury the one line that matters; errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What the terminal's encoding lacks is shown escaped, as on stderr: ids come from anywhere.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    app.run(functools.partial(_guarded, main))
 
-    def guarded(argv: list[str]) -> int | None:
-        try:
-            return main(argv)
-        except OrchardError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return EXIT_BAD_INPUT
-        except KeyboardInterrupt:
-            print("interrupted: run the same command again to go on", file=sys.stderr)
-            return EXIT_INTERRUPTED
-        except ModuleNotFoundError as error:
-            if error.name != "tensorflow":
-                raise
-            print(f"error: {_NO_TENSORFLOW}", file=sys.stderr)
-            return EXIT_BAD_INPUT
-        except Exception as error:
-            line = gcs_errors.explain_tensorflow(error)
-            if line is None:
-                raise
-            print(f"error: {line}", file=sys.stderr)
-            return EXIT_BAD_INPUT
 
-    app.run(guarded)
+def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(_INTERRUPTED, file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        line = _explained(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _explained(error: Exception) -> str | None:
+    """The one line for what a user can mend; None for a defect of ours."""
+    if isinstance(error, OrchardError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        return _NO_TENSORFLOW
+    return gcs_errors.explain_tensorflow(error)
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout or stderr is a pipe without a reader; what is left for it goes nowhere."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream.fileno(), 0)
+    gone = [handle for handle, _ in poll.poll(0)]
+    for handle in gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+    return bool(gone)
+
+
+def _end_quietly(kind: type, error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(_INTERRUPTED, file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
+
+
+# Before and after `run`, while a command's modules are imported or its threads end.
+sys.excepthook = _end_quietly

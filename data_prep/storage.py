@@ -28,7 +28,13 @@ FINGERPRINT_KEY = "orchard-fingerprint"
 
 
 def is_gcs(path: str) -> bool:
-    """Whether `path` names an object or a prefix on Google Cloud Storage."""
+    """Whether `path` names an object or a prefix on Google Cloud Storage.
+
+    Raises:
+      OrchardError: it begins like one; a local folder `gs:` is not what anyone means.
+    """
+    if path.startswith("gs:") and not path.startswith(gcs.PREFIX):
+        raise OrchardError(f"{path}: two slashes are needed, gs://BUCKET/PATH")
     return path.startswith(gcs.PREFIX)
 
 

@@ -1,0 +1,49 @@
+"""How commands begin and end, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+RUN = "from data_prep import cli; cli.run(lambda argv: {})"
+
+
+def run(program, *options, **more):
+    command = [sys.executable, *options, "-c", program]
+    return subprocess.run(command, stderr=subprocess.PIPE, timeout=100, **more)
+
+
+@pytest.mark.parametrize("options", [(), ("-u",)])
+def test_a_command_whose_output_nobody_reads_ends_quietly(options):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run(RUN.format("print('a line')"), *options, stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == 141 and done.stderr == b""
+
+
+def test_a_broken_pipe_elsewhere_keeps_its_traceback():
+    other = "(_ for _ in ()).throw(BrokenPipeError('another'))"
+    done = run(RUN.format(other), stdout=subprocess.PIPE)
+    assert done.returncode == 1 and b"BrokenPipeError: another" in done.stderr
+
+
+def test_an_interrupt_during_the_imports_is_one_line():
+    done = run("import data_prep.cli; raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert done.stderr == b"interrupted: run the same command again to go on\n"
+
+
+def test_other_errors_during_the_imports_keep_their_traceback():
+    done = run("import data_prep.cli; raise ValueError('a defect')")
+    assert done.returncode == 1 and b"ValueError: a defect" in done.stderr
+
+
+def test_what_the_terminal_cannot_show_is_escaped():
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    program = RUN.format(r"print('\xfc \udcff')")
+    done = run(program, env=environment, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xfc \\udcff\n", b"")
