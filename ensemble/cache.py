@@ -12,8 +12,9 @@ import numpy as np
 
 from data_prep import storage
 from data_prep.errors import OrchardError
+from ensemble import npz
 from ensemble.members import Member
-from trainer.logits import load_logits, save_logits
+from trainer.logits import save_logits
 from trainer.records import RecordTable
 
 # Part of every key: raised when what a pass computes changes, so that old entries are left alone.
@@ -27,7 +28,11 @@ class LogitsCache:
     """
 
     def __init__(self, directory: str, member: Member, records: RecordTable, tta: str):
-        """Read what is there: the finished entry, or the parts of an unfinished pass."""
+        """Read what is there: the finished entry, or the parts of an unfinished pass.
+
+        Raises:
+            OrchardError: one of these files is damaged.
+        """
         split = "+".join(records.splits)
         key = f"{member.fingerprint[:16]}-{records.fingerprint[:16]}-{split}-{tta}-{_FORMAT}"
         self._records = records
@@ -76,18 +81,13 @@ class LogitsCache:
     def _read_entry(self) -> bool:
         if not storage.exists(self._entry):
             return False
-        stored = load_logits(self._entry)
-        if not np.array_equal(stored.ids, self._records.ids):
+        ids, logits = npz.load(self._entry, "ids", "logits")
+        if not np.array_equal(ids, self._records.ids):
             return False
-        self.logits, self.done = stored.logits, np.ones(len(self.done), bool)
+        self.logits, self.done = logits, np.ones(len(self.done), bool)
         return True
 
     def _read_parts(self) -> None:
-        if not storage.exists(self._parts_dir):
-            return
-        for name in sorted(storage.list_names(self._parts_dir)):
-            content = io.BytesIO(storage.read_bytes(storage.join(self._parts_dir, name)))
-            with np.load(content, allow_pickle=False) as part:
-                rows, ids, logits = part["rows"], part["ids"], part["logits"]
+        for rows, ids, logits in npz.load_parts(self._parts_dir, "rows", "ids", "logits"):
             if rows.max() < len(self.done) and np.array_equal(self._records.ids[rows], ids):
                 self.logits[rows], self.done[rows] = logits, True

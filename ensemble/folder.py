@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import google_crc32c
+
 from data_prep import storage
-from data_prep.errors import OrchardError
+from data_prep.errors import MissingObject, OrchardError
 from data_prep.images import ImageOptions, inspect, record_jpeg
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -16,11 +18,15 @@ _OPTIONS = ImageOptions()
 
 @dataclass(frozen=True)
 class Photo:
-    """One file: its id, and its content as a JPEG, or what is wrong with it."""
+    """One file: its id, and its content as a JPEG, or what is wrong with it.
+
+    crc32c: of the file's own bytes.
+    """
 
     image_id: str
     path: str
     jpeg: bytes
+    crc32c: int = 0
     problem: str = ""
 
 
@@ -71,20 +77,29 @@ def read_batches(
 
 
 def _read(image_id: str, path: str) -> Photo:
-    data = storage.read_bytes(path)
+    try:
+        data = storage.read_bytes(path)
+    except OrchardError as error:
+        # A file that cannot be read is a bad one; a bucket that does not answer is not.
+        if storage.is_gcs(path) and not isinstance(error, MissingObject):
+            raise
+        return Photo(image_id, path, b"", problem=str(error).removeprefix(f"{path}: "))
     facts = inspect(data, _OPTIONS)
     if facts.problem:
-        return Photo(image_id, path, b"", ": ".join(facts.problem))
+        return Photo(image_id, path, b"", problem=": ".join(facts.problem))
     try:
-        return Photo(image_id, path, record_jpeg(data, _OPTIONS))
+        return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
     except ValueError as error:
-        return Photo(image_id, path, b"", str(error))
+        return Photo(image_id, path, b"", problem=str(error))
 
 
 def _walk(folder: str, prefix: str = "") -> Iterator[str]:
     for name in storage.list_names(storage.join(folder, prefix) if prefix else folder):
         relative = f"{prefix}/{name}" if prefix else name
-        if os.path.splitext(name)[1].lower() in _EXTENSIONS:
+        path = storage.join(folder, relative)
+        # On gs:// an image is told by its name alone: a request for each would take minutes.
+        is_image = os.path.splitext(name)[1].lower() in _EXTENSIONS
+        if is_image and (storage.is_gcs(path) or not os.path.isdir(path)):
             yield relative
-        elif storage.list_names(storage.join(folder, relative)):
+        elif storage.list_names(path):
             yield from _walk(folder, relative)

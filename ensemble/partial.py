@@ -1,49 +1,69 @@
 """Rows of a long prediction on disk as they come, so that a killed command goes on."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from data_prep import storage
+from ensemble import npz
 
 
 class PartialRows:
     """Probabilities by id in `<output>.partial/`, until `remove`.
 
-    Rows of another model or folder are not used: `key` tells them apart.
+    Rows of another model or folder are not used: `key` tells them apart. Each row goes with the
+    crc32c of the file that it was computed from.
     """
 
     def __init__(self, output: str, key: str):
-        """Read the rows that an earlier command left."""
+        """Read the rows that an earlier command left.
+
+        Raises:
+            OrchardError: a part is damaged.
+        """
         self._directory = f"{output}.partial"
         self._key = key
         self.rows: dict[str, np.ndarray] = {}
-        names = storage.list_names(self._directory)
-        for name in names:
-            content = io.BytesIO(storage.read_bytes(storage.join(self._directory, name)))
-            with np.load(content, allow_pickle=False) as part:
-                if str(part["key"]) == key:
-                    self.rows.update(zip(map(str, part["ids"]), part["rows"], strict=True))
-        self._unsaved: dict[str, np.ndarray] = {}
-        self._next_part = len(names)
+        self._crc32cs: dict[str, int] = {}
+        self._unsaved: list[str] = []
+        self._next_part = 0
+        for found, ids, crc32cs, rows in npz.load_parts(
+            self._directory, "key", "ids", "crc32cs", "rows"
+        ):
+            self._next_part += 1
+            if str(found) == key:
+                self.rows.update(zip(ids.tolist(), rows, strict=True))
+                self._crc32cs.update(zip(ids.tolist(), crc32cs.tolist(), strict=True))
 
-    def add(self, ids: Sequence[str], rows: Sequence[np.ndarray]) -> None:
-        """Take one row float32 [classes] an id; `save` puts them on disk."""
-        new = dict(zip(ids, rows, strict=True))
-        self._unsaved.update(new)
-        self.rows.update(new)
+    def forget_changed(self, paths: Mapping[str, str]) -> None:
+        """Drop the rows of files whose content is another one by now; paths: id -> file."""
+        kept = [image_id for image_id in self.rows if image_id in paths]
+        found = storage.sizes_and_crc32cs([paths[image_id] for image_id in kept])
+        for image_id, facts in zip(kept, found, strict=True):
+            if facts is None or facts[1] != self._crc32cs[image_id]:
+                del self.rows[image_id]
+
+    def add(self, image_id: str, crc32c: int, row: np.ndarray) -> None:
+        """Take one row float32 [classes]; `save` puts it on disk."""
+        self.rows[image_id], self._crc32cs[image_id] = row, crc32c
+        self._unsaved.append(image_id)
 
     def save(self) -> None:
         """Write what came since the last time."""
         if not self._unsaved:
             return
         buffer = io.BytesIO()
-        ids, rows = np.array(list(self._unsaved)), np.stack(list(self._unsaved.values()))
-        np.savez(buffer, key=np.array(self._key), ids=ids, rows=rows)
-        name = f"part-{self._next_part:06d}.npz"
+        np.savez(
+            buffer,
+            key=np.array(self._key),
+            ids=np.array(self._unsaved),
+            crc32cs=np.array([self._crc32cs[image_id] for image_id in self._unsaved], np.uint32),
+            rows=np.stack([self.rows[image_id] for image_id in self._unsaved]),
+        )
+        name = f"part-{self._next_part:06d}{npz.SUFFIX}"
         storage.write_bytes(storage.join(self._directory, name), buffer.getvalue())
-        self._unsaved, self._next_part = {}, self._next_part + 1
+        self._unsaved, self._next_part = [], self._next_part + 1
 
     def remove(self) -> None:
         """Drop the parts: the output is whole."""

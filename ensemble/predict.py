@@ -52,11 +52,13 @@ def main(argv: list[str]) -> None:
         owner = f"--sample_submission={submission.file}"
         predictions.match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
     partial = PartialRows(FLAGS.output, f"{model.key} {os.path.abspath(FLAGS.images_dir)}")
+    partial.forget_changed(dict(photos))
     bad = _predict(model, photos, partial)
     ids = [image_id for image_id, _ in photos if image_id in partial.rows]
     if not ids:
         raise OrchardError(
-            f"--images_dir={FLAGS.images_dir}: none of {len(photos)} files is usable"
+            f"--images_dir={FLAGS.images_dir}: none of {len(photos)} files is usable, such as "
+            f"{bad[0].path}: {bad[0].problem}"
         )
     predictions.write_predictions(
         FLAGS.output,
@@ -87,7 +89,8 @@ def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list
                         f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
                     )
                 left_out += bad
-                partial.add([photo.image_id for photo in good], rows)
+                for photo, row in zip(good, rows, strict=True):
+                    partial.add(photo.image_id, photo.crc32c, row)
                 bar.update(len(batch))
                 if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
                     partial.save()

@@ -33,7 +33,13 @@ class SavedModel:
             self._signature = self._loaded.signatures["serving_default"]
             self._output = next(iter(sorted(self._signature.structured_outputs, reverse=True)))
             self.class_names = [name.decode() for name in self._loaded.class_names.numpy()]
-        except (KeyError, AttributeError, StopIteration) as error:
+            if self._output == "probabilities":
+                self.task = self._loaded.task.numpy().decode()
+                self.thresholds = self._loaded.thresholds.numpy()
+            else:
+                self.task = _task_of_run(path, folder)
+                self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
+        except (KeyError, AttributeError, StopIteration, TypeError) as error:
             raise OrchardError(
                 f"--model={path} is a SavedModel, but not one of ensemble.main or trainer.main"
             ) from error
@@ -41,20 +47,21 @@ class SavedModel:
             storage.read_bytes(storage.join(folder, "saved_model.pb"))
             + storage.read_bytes(storage.join(folder, "variables", "variables.index"))
         ).hexdigest()
-        if self._output == "probabilities":
-            self.task = self._loaded.task.numpy().decode()
-            self.thresholds = self._loaded.thresholds.numpy()
-        else:
-            self.task = _task_of_run(path, folder)
-            self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
+        self._path = path
 
     def __call__(self, jpegs: Sequence[bytes]) -> np.ndarray:
         """Encoded JPEGs -> probabilities float32 [batch, classes].
 
         Raises:
             tf.errors.InvalidArgumentError: one of them cannot be decoded.
+            OrchardError: the model gives NaN or an infinity.
         """
         output = self._signature(image_bytes=tf.constant(list(jpegs)))[self._output].numpy()
+        if not np.isfinite(output).all():
+            raise OrchardError(
+                f"--model={self._path} gives {self._output} that are not finite; its training has "
+                "diverged: take another model"
+            )
         if self._output == "probabilities":
             return output
         return metrics.probabilities(output, self.task).astype(np.float32)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pandas as pd
 import pytest
@@ -176,14 +177,85 @@ def test_folders_without_photos_and_clashing_names_are_one_line(tmp_path):
 def test_partial_rows_survive_a_kill_and_do_not_mix_models(tmp_path):
     output = str(tmp_path / "p.csv")
     first = PartialRows(output, "model1")
-    first.add(["a", "b"], [np.zeros(2, np.float32), np.ones(2, np.float32)])
+    first.add("a", 1, np.zeros(2, np.float32))
+    first.add("b", 2, np.ones(2, np.float32))
     first.save()
-    first.add(["c"], [np.full(2, 0.5, np.float32)])  # killed before it was saved
+    first.add("c", 3, np.full(2, 0.5, np.float32))  # killed before it was saved
+    (tmp_path / "p.csv.partial" / "part-000001.npz.77.tmp").write_bytes(b"PK cut")
     again = PartialRows(output, "model1")
     assert sorted(again.rows) == ["a", "b"]
-    again.add(["c"], [np.full(2, 0.5, np.float32)])
+    again.add("c", 3, np.full(2, 0.5, np.float32))
     again.save()
     assert sorted(PartialRows(output, "model1").rows) == ["a", "b", "c"]
     assert PartialRows(output, "model2").rows == {}
     again.remove()
     assert PartialRows(output, "model1").rows == {}
+
+
+def test_rows_of_files_that_were_replaced_or_removed_are_forgotten(tmp_path):
+    paths = {name: str(tmp_path / f"{name}.jpg") for name in "abc"}
+    for path in paths.values():
+        Path(path).write_bytes(b"old")
+    output = str(tmp_path / "p.csv")
+    partial = PartialRows(output, "model")
+    for name in "abc":
+        partial.add(name, google_crc32c.value(b"old"), np.zeros(2, np.float32))
+    partial.save()
+    Path(paths["b"]).write_bytes(b"new")  # of the same size
+    Path(paths["c"]).unlink()
+    again = PartialRows(output, "model")
+    again.forget_changed(paths)
+    assert list(again.rows) == ["a"]
+    again.add("b", google_crc32c.value(b"new"), np.ones(2, np.float32))
+    again.save()
+    last = PartialRows(output, "model")
+    last.forget_changed(paths)
+    assert last.rows["b"].tolist() == [1.0, 1.0]
+
+
+def test_a_damaged_part_is_one_line(tmp_path):
+    part = tmp_path / "p.csv.partial" / "part-000000.npz"
+    part.parent.mkdir()
+    part.write_bytes(b"junk")
+    with pytest.raises(OrchardError, match="part-000000.npz is damaged .* delete it and run the"):
+        PartialRows(str(tmp_path / "p.csv"), "model")
+
+
+def test_a_file_that_was_replaced_is_predicted_again(world, tmp_path):
+    root, _ = world
+    one, other = sorted((root / "photos").iterdir())[:2]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(one, photos / "a.jpg")
+    (photos / "z.jpg").write_text("<html>not found</html>")
+
+    def predict(output):
+        flags = ("--batch_size=1", f"--images_dir={photos}", f"--output={tmp_path / output}")
+        return _command(f"--model={root / 'a'}", *flags)
+
+    assert predict("p.csv").returncode == 1
+    assert (tmp_path / "p.csv.partial").exists()
+    shutil.copy(other, photos / "a.jpg")
+    shutil.copy(one, photos / "z.jpg")
+    assert predict("p.csv").returncode == 0
+    assert predict("fresh.csv").returncode == 0
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+
+
+def test_files_that_cannot_be_read_are_bad_and_folders_named_like_images_are_folders(tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "folder.jpg" / "a.jpg")
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    photos = list_photos(str(tmp_path))
+    assert [image_id for image_id, _ in photos] == ["folder.jpg/a", "gone"]
+    ((good, bad),) = read_batches(photos, batch_size=8)
+    assert not good.problem
+    assert bad.problem == "No such file or directory"
+
+
+def test_a_model_that_gives_no_numbers_is_one_line(world, tmp_path):
+    root, result = world
+    make_member(tmp_path / "nan", root / "leaves" / "1.0.0", noise=float("nan"))
+    model = SavedModel(str(tmp_path / "nan"))
+    with pytest.raises(OrchardError, match="gives logits that are not finite"):
+        model.try_each([read_jpeg(result.inputs.records, 0)])
