@@ -52,16 +52,23 @@ class EnsembleConfig:
         for name in ("members", "dataset", "split", "output_dir"):
             if not getattr(self, name):
                 raise OrchardError(f"--{name} is needed")
+        if "" in self.members:
+            raise OrchardError(
+                f"--members={','.join(self.members)} has an empty entry; remove a comma"
+            )
+        if self.seed < 0:
+            raise OrchardError(f"--seed={self.seed} must be at least 0")
         _require(self, "combine", METHODS)
         _require(self, "tta", tuple(NUM_VIEWS))
         _require(self, "metric", ("", *METRICS))
         if self.batch_size < 1:
             raise OrchardError(f"--batch_size={self.batch_size} must be at least 1")
-        if self.combine == "rank" and self.calibrate:
-            raise OrchardError(
-                "--calibrate does not go with --combine=rank: mean ranks are no probabilities; "
-                "drop one of them"
-            )
+        for name in ("calibrate", "soft_labels"):
+            if self.combine == "rank" and getattr(self, name):
+                raise OrchardError(
+                    f"--{name} does not go with --combine=rank: mean ranks are no probabilities; "
+                    "drop one of them"
+                )
         if self.combine == "rank" and self.metric and self.metric not in RANKING_METRICS:
             raise OrchardError(
                 f"--combine=rank cannot be judged by --metric={self.metric}: mean ranks are no "

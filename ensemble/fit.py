@@ -157,7 +157,17 @@ def _learn(
     """Greedy weights where they are trusted, uniform ones elsewhere."""
 
     def regret_on(rows: np.ndarray, which: str):
-        return lambda mean: scores.regret(which, finish(mean, method, task), targets[rows], task)
+        def regret(mean: np.ndarray) -> float:
+            value = scores.regret(which, finish(mean, method, task), targets[rows], task)
+            if np.isnan(value):
+                raise OrchardError(
+                    f"--weights=greedy: {which} has no value on {len(rows)} of the {len(targets)} "
+                    "held-out images, because no class is there in some of them and absent in "
+                    "others; use --weights=uniform or another --metric"
+                )
+            return value
+
+        return regret
 
     def select(rows: np.ndarray) -> Selection:
         return greedy_selection(

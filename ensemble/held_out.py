@@ -6,7 +6,7 @@ Named split: every member predicts the whole split; a network's members are aver
 A split that a member trained on is refused: weights fitted there would reward memory.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,21 +75,6 @@ def out_of_fold(members: Sequence[Member], networks: tuple[Network, ...]) -> Hel
             )
         tables.append(_checked(load_logits(path), member, path))
     return assemble(tables, members, networks)
-
-
-def on_split(
-    split: str,
-    members: Sequence[Member],
-    networks: tuple[Network, ...],
-    predict: Callable[[], list[Logits]],
-) -> HeldOut:
-    """Held-out logits on a named split, which `predict` computes once leakage is ruled out.
-
-    Raises:
-        OrchardError: a member trained on the split.
-    """
-    refuse_leakage(members, split)
-    return assemble(predict(), members, networks)
 
 
 def refuse_leakage(members: Sequence[Member], split: str) -> None:

@@ -126,6 +126,11 @@ def _held_out(
 
 
 def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:
+    if records.task == "single_label" and text != EnsembleConfig.thresholds:
+        raise OrchardError(
+            f"--thresholds={text} is for many labels an image, and these images have one each; "
+            "drop it"
+        )
     if text == "f1":
         return None
     try:

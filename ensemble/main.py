@@ -72,9 +72,10 @@ def main(argv: list[str]) -> None:
     for board in (result.split_board, result.held_out_board):
         if board is not None:
             print(scoreboard.as_text(board) + "\n")
-    for line in _remarks(result):
+    for line in remarks(settings, result):
         print(line)
-    for name in (pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE):
+    names = (pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE)
+    for name in (*names, *pipeline.soft_labels(settings, result)):
         print(f"{name:<16} {storage.join(settings.output_dir, name)}")
     if settings.export:
         print(f"{'model':<16} {storage.join(settings.output_dir, pipeline.SAVED_MODEL_DIR)}")
@@ -103,25 +104,26 @@ _SAME_NAMES = (
 )
 
 
-def _remarks(result) -> list[str]:
-    """What a user would otherwise not notice."""
-    remarks = []
+def remarks(settings: config.EnsembleConfig, result) -> list[str]:
+    """What a user would otherwise not notice, one sentence a line; result: `pipeline.run`'s."""
+    lines = []
     verdict = result.fit.verdict
     if verdict is not None and not verdict.trusted:
-        remarks.append(
+        lines.append(
             "Greedy weights do not beat uniform ones beyond chance "
             f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."
         )
     if result.split_board is None and result.held_out_board is None:
-        remarks.append(f"Nothing to score: {result.inputs.no_held_out}.")
-    if result.seen_in_training and result.split_board is not None:
-        remarks.append(
-            f"Members trained on {', '.join(result.seen_in_training)}: the scores on the predicted "
-            "split show memory, not skill."
+        lines.append(f"Nothing to score: {result.inputs.no_held_out}.")
+    if settings.soft_labels and result.inputs.held_out is None:
+        lines.append(
+            "No soft labels of held-out images, which distillation wants, were written: "
+            f"{result.inputs.no_held_out}."
         )
+    lines += result.caveats
     if result.left_out:
-        remarks.append(f"{result.left_out} predictions are not in the sample submission.")
-    return remarks
+        lines.append(f"{result.left_out} predictions are not in the sample submission.")
+    return lines
 
 
 if __name__ == "__main__":

@@ -66,18 +66,21 @@ def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[Networ
     """Read the runs named by `--members`, and group the folds of one network.
 
     Raises:
-        OrchardError: a path that is no finished run, is listed twice, or whose classes or task
-            differ from the first member's.
+        OrchardError: a path that is no finished run, has the network of another one, or whose
+            classes, task or dataset differ from the first member's.
     """
-    runs = [run for path in paths for run in _expand(path.rstrip("/"))]
-    if not runs:
-        raise OrchardError("--members is empty; give one or more run directories of the trainer")
-    for run in runs:
-        if runs.count(run) > 1:
-            raise OrchardError(f"member {run} is listed twice; give it a greater --weights instead")
+    runs = [run for path in paths for run in _expand(_plain(path))]
     members = tuple(_read(run, name) for run, name in zip(runs, _short_names(runs), strict=True))
-    for member in members[1:]:
+    first_of: dict[str, Member] = {}
+    for member in members:
         _check_same(members[0], member)
+        # By content: a link, a copy or another spelling of one run would count twice.
+        other = first_of.setdefault(member.fingerprint, member)
+        if other is not member:
+            also = "" if other.path == member.path else f", also as {member.path}"
+            raise OrchardError(
+                f"member {other.path} is listed twice{also}; give it a greater --weights instead"
+            )
     return members, _group(members)
 
 
@@ -132,6 +135,10 @@ def _files(folder: str, prefix: str = "") -> Iterator[str]:
 
 def _is_folder(folder: str, name: str) -> bool:
     return not storage.is_gcs(folder) and os.path.isdir(storage.join(folder, name))
+
+
+def _plain(path: str) -> str:
+    return path.rstrip("/") if storage.is_gcs(path) else os.path.normpath(path)
 
 
 def _expand(path: str) -> list[str]:

@@ -20,6 +20,7 @@ from ensemble.report import write_report
 from ensemble.result import Result
 from ensemble.scoreboard import Candidate, Scoreboard
 from trainer import metrics
+from trainer.finish import json_safe
 
 PREDICTIONS_FILE = "predictions.csv"
 WEIGHTS_FILE = "weights.json"
@@ -67,9 +68,18 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
         _thresholds(inputs, fitted),
         _split_board(config, inputs, logits, fitted, probabilities),
         _held_out_board(config, inputs, fitted),
+        _fitted_on(config, inputs, fitted),
     )
     _write(config, result)
     return result
+
+
+def _fitted_on(config: EnsembleConfig, inputs: Inputs, fitted: Fit) -> int:
+    learned = config.calibrate or (fitted.verdict is not None and fitted.verdict.trusted)
+    same_dataset = inputs.members[0].dataset_fingerprint == inputs.records.fingerprint
+    if not (learned and same_dataset):
+        return 0
+    return int(np.isin(inputs.records.ids, inputs.held_out.ids).sum())
 
 
 def _thresholds(inputs: Inputs, fitted: Fit) -> np.ndarray:
@@ -162,8 +172,9 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         thresholds=result.thresholds,
         submission=inputs.submission,
     )
-    storage.write_json(path(WEIGHTS_FILE), weights_record(config, result))
-    _write_soft_labels(config, result, path)
+    storage.write_json(path(WEIGHTS_FILE), json_safe(weights_record(config, result)))
+    for name, (ids, probabilities) in soft_labels(config, result).items():
+        predictions.write_soft_labels(path(name), ids, probabilities, records.class_names)
     if config.export:
         model = EnsembleModel(
             inputs.members,
@@ -178,14 +189,11 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     write_report(path(REPORT_FILE), config, result)
 
 
-def _write_soft_labels(config: EnsembleConfig, result: Result, path) -> None:
+def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The soft label CSVs that are wanted: name -> (ids, probabilities float64 [ids, classes])."""
     if not config.soft_labels:
-        return
-    records, held_out = result.inputs.records, result.inputs.held_out
-    predictions.write_soft_labels(
-        path(SOFT_LABELS_FILE), records.ids, result.probabilities, records.class_names
-    )
-    if held_out is not None:
-        predictions.write_soft_labels(
-            path(OUT_OF_FOLD_FILE), held_out.ids, result.fit.out_of_fold, records.class_names
-        )
+        return {}
+    tables = {SOFT_LABELS_FILE: (result.inputs.records.ids, result.probabilities)}
+    if result.inputs.held_out is not None:
+        tables[OUT_OF_FOLD_FILE] = (result.inputs.held_out.ids, result.fit.out_of_fold)
+    return tables

@@ -1,5 +1,6 @@
 """`report.html`: whether the ensemble is worth it, why it is weighed so, and where it is wrong."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,11 +52,10 @@ def _table(board: Scoreboard) -> dict[str, Any]:
     for entry in board.entries:
         cells = []
         for name in shown:
-            value, interval = entry.scores.get(name), entry.intervals.get(name)
-            text = "" if value is None or np.isnan(value) else f"{value:.4f}"
-            cells.append(
-                (text, "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}")
-            )
+            value, interval = entry.scores.get(name, float("nan")), entry.intervals.get(name)
+            text = "" if np.isnan(value) else f"{value:.4f}"
+            known = text and interval is not None
+            cells.append((text, f"{interval[0]:.3f} to {interval[1]:.3f}" if known else ""))
         rows.append((entry.candidate, entry is board.best, cells))
     return {"board": board, "metrics": shown, "rows": rows}
 
@@ -162,7 +162,7 @@ def _disputed(result: Result) -> list[Example]:
         return []
     p = np.stack([activate(one, result.inputs.records.task) for one in result.logits])
     rows = most_disputed(p, result.inputs.records.task, _NUM_EXAMPLES)
-    return _examples(result, rows, p)
+    return _examples(result, rows, p, [f"{member.name}: " for member in result.inputs.members])
 
 
 def _mistakes(result: Result) -> list[Example]:
@@ -171,49 +171,35 @@ def _mistakes(result: Result) -> list[Example]:
     if not len(labelled):
         return []
     p, targets = result.probabilities[labelled], inputs.targets[labelled]
-    right = metrics.hard_predictions(to_logits(p, task), task, result.thresholds)
-    wrong = (right != metrics.hard_targets(targets, task)).any(axis=1)
+    named = predictions.named_classes(p, task, result.thresholds)
+    wrong = (named != metrics.hard_targets(targets, task)).any(axis=1)
     rows = labelled[worst_rows(p, targets, wrong, task, _NUM_EXAMPLES)]
-    return _examples(result, rows, result.probabilities[np.newaxis])
+    return _examples(result, rows, result.probabilities[np.newaxis], [""])
 
 
-def _examples(result: Result, rows: np.ndarray, p: np.ndarray) -> list[Example]:
+def _examples(
+    result: Result, rows: np.ndarray, p: np.ndarray, speakers: Sequence[str]
+) -> list[Example]:
     """Rows of the record table; p: float [speakers, rows, classes], one line of text a speaker."""
     inputs, names = result.inputs, result.inputs.records.class_names
-    task, speakers = inputs.records.task, [member.name for member in inputs.members]
-    if len(p) != len(speakers):
-        speakers = [""]
-    named = np.stack([_labels(one[rows], names, task, result.thresholds) for one in p])
-    lines = [
-        tuple(
-            f"{speaker}: {label} {chance:.2f}" if speaker else f"{label} {chance:.2f}"
-            for speaker, label, chance in zip(
-                speakers, named[:, at], p[:, row].max(axis=1), strict=True
-            )
-        )
-        for at, row in enumerate(rows)
-    ]
+    task = inputs.records.task
+    said = []
+    for speaker, one in zip(speakers, p[:, rows], strict=True):
+        named = predictions.named_classes(one, task, result.thresholds)
+        labels = zip(predictions.class_labels(named, names), one.max(axis=1), strict=True)
+        said.append([f"{speaker}{label} {chance:.2f}" for label, chance in labels])
     targets = inputs.targets[rows]
+    labels = predictions.class_labels(metrics.hard_targets(targets, task), names)
     true = [
-        label if known else ""
-        for label, known in zip(
-            _labels(targets, names, task, np.full(len(names), 0.5)),
-            (targets >= 0).all(axis=1),
-            strict=True,
-        )
+        (label or "none of the classes") if known else ""
+        for label, known in zip(labels, (targets >= 0).all(axis=1), strict=True)
     ]
-    return make_examples(rows, inputs.records, inputs.csv_rows, true, lines)
-
-
-def _labels(p: np.ndarray, names, task: str, thresholds: np.ndarray) -> np.ndarray:
-    return np.array(predictions.class_labels(p, names, task, thresholds), object)
+    return make_examples(rows, inputs.records, inputs.csv_rows, true, list(zip(*said, strict=True)))
 
 
 def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:
     records = result.inputs.records
-    named = metrics.hard_predictions(
-        to_logits(result.probabilities, records.task), records.task, result.thresholds
-    )
+    named = predictions.named_classes(result.probabilities, records.task, result.thresholds)
     return html.bars(dict(zip(records.class_names, named.sum(axis=0).tolist(), strict=True)))
 
 

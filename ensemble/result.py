@@ -1,5 +1,6 @@
 """What `ensemble.pipeline` makes and `record` and `report` describe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from ensemble.fit import Fit
 from ensemble.held_out import split_names
 from ensemble.inputs import Inputs
+from ensemble.members import Member
 from ensemble.scoreboard import Scoreboard
+from trainer.records import RecordTable
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,8 @@ class Result:
 
     logits: float32 [members, rows, classes]. probabilities: float64 [rows, classes].
     thresholds: float64 [classes]. boards: scores on the split and on the held-out rows, each where
-    there are labels.
+    there are labels. fitted_on: how many images of the predicted split weights or temperatures were
+    fitted on.
     """
 
     inputs: Inputs
@@ -26,15 +30,37 @@ class Result:
     thresholds: np.ndarray
     split_board: Scoreboard | None
     held_out_board: Scoreboard | None
+    fitted_on: int
 
     @property
-    def seen_in_training(self) -> list[str]:
-        """Predicted splits that some member trained on: scores there show memory, not skill."""
-        trained = set().union(*(split_names(m.train_split) for m in self.inputs.members))
-        return [split for split in self.inputs.records.splits if split in trained]
+    def caveats(self) -> list[str]:
+        """Why the scores on the predicted split are too good, one sentence a reason."""
+        if self.split_board is None:
+            return []
+        caveats = []
+        seen = seen_in_training(self.inputs.members, self.inputs.records)
+        if seen:
+            caveats.append(
+                f"Members trained on {', '.join(seen)}: the scores on the predicted split show "
+                "memory, not skill."
+            )
+        if self.fitted_on:
+            caveats.append(
+                f"Weights or temperatures were fitted on {self.fitted_on} images of the predicted "
+                "split: the ensemble's scores there flatter it."
+            )
+        return caveats
 
     @property
     def left_out(self) -> int:
         """How many predictions the sample submission does not ask for."""
         submission = self.inputs.submission
         return 0 if submission is None else len(self.inputs.records) - len(submission.ids)
+
+
+def seen_in_training(members: Sequence[Member], records: RecordTable) -> list[str]:
+    """Splits of a table that some member trained on."""
+    # Another dataset's split of the same name holds other images.
+    same = [m for m in members if m.dataset_fingerprint == records.fingerprint]
+    trained = set().union(*(split_names(m.train_split) for m in same))
+    return [split for split in records.splits if split in trained]

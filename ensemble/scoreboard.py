@@ -60,6 +60,11 @@ class Scoreboard:
     @property
     def verdict(self) -> str:
         """One or two honest sentences: is the ensemble above its best member?"""
+        if np.isnan(self.gain):
+            return (
+                f"There is no verdict: {self.metric} has no value on these {len(self.targets)} "
+                "images, because no class is there in some of them and absent in others."
+            )
         ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
         name = self.best.candidate.name
         scored = f"{self.metric} {ours:.4f} against {theirs:.4f} of its best member ({name})"
@@ -130,7 +135,7 @@ def as_text(board: Scoreboard) -> str:
     width = max(len(entry.candidate.name) for entry in board.entries)
     lines = [f"Scores on {board.where}:", "  ".join([" " * width, *(f"{m:>10}" for m in shown)])]
     for entry in board.entries:
-        values = [entry.scores.get(name) for name in shown]
-        cells = [f"{'-' if value is None else format(value, '.4f'):>10}" for value in values]
+        values = [entry.scores.get(name, float("nan")) for name in shown]
+        cells = [f"{'-' if np.isnan(value) else format(value, '.4f'):>10}" for value in values]
         lines.append("  ".join([f"{entry.candidate.name:<{width}}", *cells]))
     return "\n".join([*lines, board.verdict])

@@ -76,6 +76,17 @@ def test_too_few_rows_to_learn_from_are_refused():
         _fit(*_held_out([1.0, 2.0], rows=12))
 
 
+@pytest.mark.parametrize("positives", [0, 1])
+def test_greedy_weights_for_a_metric_without_a_value_are_one_line(positives):
+    logits, networks, held_out = _held_out([1.0, 2.0], rows=40)
+    held_out.targets[:] = np.eye(3)[0]
+    held_out.targets[:positives] = np.eye(3)[1]  # one: the guard leaves it out once
+    rows = "40" if positives == 0 else "32"
+    with pytest.raises(OrchardError, match=f"roc_auc has no value on {rows} of the 40") as caught:
+        _fit(logits, networks, held_out, metric="roc_auc")
+    assert "use --weights=uniform or another --metric" in str(caught.value)
+
+
 @pytest.mark.parametrize("task", metrics.TASKS)
 @pytest.mark.parametrize("method", ["logits", "probabilities", "geometric"])
 def test_calibration_improves_the_held_out_log_loss(method, task):

@@ -16,13 +16,13 @@ _RUN = {
     "train_split": "fold1+fold2",
     "eval_split": "fold0",
     "dataset": {"fingerprint": "abc123", "path": "somewhere"},
-    "member_fingerprint": "f00d",
 }
 
 
 def _run(path, **changes):
     path.mkdir(parents=True, exist_ok=True)
-    (path / "run.json").write_text(json.dumps({**_RUN, **changes}))
+    record = {**_RUN, "member_fingerprint": str(path), **changes}
+    (path / "run.json").write_text(json.dumps(record))
     return str(path)
 
 
@@ -93,6 +93,24 @@ def test_unfinished_missing_and_repeated_runs_are_one_line(tmp_path):
     (tmp_path / "a" / "run.json").write_text("{")
     with pytest.raises(OrchardError, match="not valid JSON"):
         load_members([run])
+
+
+def test_one_run_under_two_paths_is_refused(tmp_path, monkeypatch):
+    run = _run(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    for other in (str(tmp_path / "link"), "a", "./a/", "../" + tmp_path.name + "/a"):
+        with pytest.raises(OrchardError, match="listed twice") as caught:
+            load_members([run, other])
+        assert "\n" not in str(caught.value)
+
+
+def test_folds_under_two_spellings_of_their_folder_are_one_network(tmp_path, monkeypatch):
+    for fold in (0, 1):
+        _run(tmp_path / "b7" / f"fold{fold}")
+    monkeypatch.chdir(tmp_path)
+    networks = load_members(["b7/fold0", "./b7//fold1/"])[1]
+    assert [(n.name, n.members) for n in networks] == [("b7", (0, 1))]
 
 
 def test_another_dataset_is_refused_unless_allowed(tmp_path):

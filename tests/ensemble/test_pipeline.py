@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 from data_prep.errors import OrchardError
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
+from ensemble.main import remarks
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
 from trainer.metrics import probabilities
 
@@ -115,6 +118,18 @@ def test_greedy_weights_and_calibration_on_out_of_fold_logits(world, tmp_path):
     assert "after temperature scaling" in (tmp_path / "report.html").read_text()
 
 
+def test_soft_labels_without_held_out_images_say_so(world, tmp_path):
+    make_member(tmp_path / "m", world[1], seed=4, eval_split=None)
+    config = dataclasses.replace(
+        _config(world, tmp_path / "out", soft_labels=True), members=(str(tmp_path / "m"),)
+    )
+    result = pipeline.run(config)
+    assert (tmp_path / "out" / "soft_labels.csv").exists()
+    assert not (tmp_path / "out" / "soft_labels_out_of_fold.csv").exists()
+    said = [line for line in remarks(config, result) if line.startswith("No soft labels of held")]
+    assert len(said) == 1 and "trained without an evaluation split" in said[0]
+
+
 def test_a_second_run_overwrites_and_drops_what_it_does_not_make(world, tmp_path):
     pipeline.run(_config(world, tmp_path, members="a", soft_labels=True, export=True))
     assert (tmp_path / "saved_model").is_dir()
@@ -153,8 +168,57 @@ def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
 
 def test_scores_on_images_that_members_trained_on_are_called_memory(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, split="fold1"))
-    assert result.seen_in_training == ["fold1"]
+    assert result.caveats[0].startswith("Members trained on fold1")
     assert "show memory, not skill" in (tmp_path / "report.html").read_text()
+
+
+def test_another_datasets_split_of_the_same_name_is_not_called_memory(world, tmp_path):
+    make_dataset(tmp_path / "new" / "1.0.0", {"fold1": 9}, seed=5)
+    config = _config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), split="fold1")
+    result = pipeline.run(dataclasses.replace(config, allow_other_dataset=True))
+    assert result.split_board is not None
+    assert result.caveats == []
+
+
+def test_scores_on_images_that_weights_were_fitted_on_are_called_flattering(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, split="fold0", calibrate=True))
+    assert "fitted on 40 images of the predicted split" in result.caveats[0]
+    assert "flatter it" in (tmp_path / "report.html").read_text()
+    assert pipeline.run(_config(world, tmp_path, split="fold0")).caveats == []
+
+
+def test_weights_json_has_null_where_a_score_is_not_a_number(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "weights_record", lambda *_: {"gain": float("nan")})
+    pipeline.run(_config(world, tmp_path, members="a"))
+    assert "NaN" not in (tmp_path / "weights.json").read_text()
+    assert json.loads((tmp_path / "weights.json").read_text()) == {"gain": None}
+
+
+@pytest.mark.parametrize("damaged", ["entry", "part"])
+def test_a_damaged_logits_cache_says_to_delete_it_and_run_again(world, tmp_path, damaged):
+    pipeline.run(_config(world, tmp_path, members="a"))
+    (entry,) = (tmp_path / "logits").glob("*.npz")
+    if damaged == "part":
+        entry.rename(tmp_path / "whole.npz")
+        entry = tmp_path / "logits" / entry.stem / "part-000000000.npz"
+        entry.parent.mkdir()
+    entry.write_bytes(b"PK cut")
+    with pytest.raises(OrchardError, match="delete it and run the command again") as caught:
+        pipeline.run(_config(world, tmp_path, members="a"))
+    assert str(entry) in str(caught.value) and "\n" not in str(caught.value)
+    entry.unlink()
+    pipeline.run(_config(world, tmp_path, members="a"))
+
+
+def test_what_a_killed_write_left_is_no_part_of_the_cache(world, tmp_path):
+    pipeline.run(_config(world, tmp_path, members="a"))
+    (entry,) = (tmp_path / "logits").glob("*.npz")
+    entry.unlink()
+    parts = tmp_path / "logits" / entry.stem
+    parts.mkdir()
+    (parts / "part-000000000.npz.77.tmp").write_bytes(b"PK cut")
+    pipeline.run(_config(world, tmp_path, members="a"))
+    assert entry.exists() and not parts.exists()
 
 
 def test_some_labels_score_those_rows(world, tmp_path):
@@ -229,6 +293,46 @@ def test_many_labels_with_fitted_thresholds_and_a_submission_of_labels(tmp_path)
     assert set(" ".join(row.split(",")[1] for row in rows[1:]).split()) <= set(CLASS_NAMES)
     np.testing.assert_array_equal(result.split_board.targets.argmax(1), truth["test"].argmax(1))
     assert "2 predicted images are not in" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_thresholds_that_do_not_fit_the_classes_are_one_line(tmp_path):
+    make_dataset(tmp_path / "leaves", {"fold0": 4, "fold1": 4, "test": 2}, "multi_label")
+    make_member(tmp_path / "m", tmp_path / "leaves", task="multi_label")
+    for text, words in (("0.5,0.5", "or 3: one a class"), ("1.5", "between 0 and 1")):
+        config = EnsembleConfig(
+            members=(str(tmp_path / "m"),),
+            dataset=str(tmp_path / "leaves"),
+            split="test",
+            output_dir=str(tmp_path / "out"),
+            thresholds=text,
+        )
+        with pytest.raises(OrchardError, match=words):
+            pipeline.run(config)
+
+
+def test_an_image_of_no_class_is_shown_as_such(tmp_path):
+    dataset = tmp_path / "leaves" / "1.0.0"
+    make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 2}, "multi_label")
+    make_member(tmp_path / "m", dataset, task="multi_label")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image_id,rust,scab,healthy\ntest_0000,0,0,0\ntest_0001,0.1,0.2,0.9\n")
+    config = EnsembleConfig(
+        members=(str(tmp_path / "m"),),
+        dataset=str(dataset),
+        split="test",
+        output_dir=str(tmp_path / "out"),
+        labels_csv=str(labels),
+        thresholds="0.99",
+        export=False,
+    )
+    pipeline.run(config)
+    page = (tmp_path / "out" / "report.html").read_text()
+    shown = page.split("<strong>test_0000</strong>")[1].split("</figcaption>")[0]
+    assert "true: none of the classes" in shown
+    named = " ".join(pd.read_csv(tmp_path / "out" / "predictions.csv")["class"]).split()
+    counted = page.split("Predicted classes")[1].split("</table>")[0]
+    counts = [int(number) for number in re.findall(r'class="number">(\d+)<', counted)]
+    assert counts == [named.count(name) for name in CLASS_NAMES]
 
 
 def test_soft_targets_score_as_their_likeliest_class(tmp_path, world):

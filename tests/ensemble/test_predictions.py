@@ -9,6 +9,7 @@ from data_prep.labels import LabelOptions, read_labels
 from ensemble.predictions import (
     class_labels,
     match_ids,
+    named_classes,
     read_submission,
     write_predictions,
     write_soft_labels,
@@ -74,18 +75,21 @@ def test_a_submission_of_labels_gets_classes_over_their_thresholds(tmp_path):
 
 def test_no_class_at_its_threshold_names_the_nearest():
     thresholds = np.array([0.9, 0.4, 0.9])
-    assert class_labels(P[3:], NAMES, "multi_label", thresholds) == ["rust"]
-    assert class_labels(P[2:3], NAMES, "single_label", thresholds) == ["scab"]
+    assert class_labels(named_classes(P[3:], "multi_label", thresholds), NAMES) == ["rust"]
+    assert class_labels(named_classes(P[2:3], "single_label", thresholds), NAMES) == ["scab"]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("id,healthy,rust\nleaf_0,0,0\n", "needs one a class"),
-        ("id,healthy,rust,scab,rot\nleaf_0,0,0,0,0\n", "needs one a class"),
+        ("id,healthy,rust\nleaf_0,0,0\n", "no column 'scab'; after the id it needs one column a"),
+        ("id,healthy,rust,scab,rot\nleaf_0,0,0,0,0\n", "a column 'rot', no class; after the id"),
+        ("id\nleaf_0\n", "no column 'healthy'"),
+        ("id,labels\nleaf_0,x,y\n", "row 2: 3 cells where the header has 2"),
+        ("", "the first row must name the columns"),
         ("id,labels\nleaf_0,x\nleaf_1,x\nleaf_0,x\n", "row 4: 'leaf_0' again, as in row 2"),
         ("id,labels\n,x\n", "row 2: no id"),
-        ("id,labels\n", "no rows"),
+        ("id,labels\n", "no rows below the header"),
     ],
 )
 def test_a_submission_that_does_not_fit_is_one_line(text, words, tmp_path):
@@ -93,18 +97,43 @@ def test_a_submission_that_does_not_fit_is_one_line(text, words, tmp_path):
         _submission(tmp_path, text)
 
 
+def test_a_submission_that_is_no_text_is_one_line(tmp_path):
+    (tmp_path / "sample.csv").write_bytes(b"id,labels\n\x89PNG\r\n\x1a\n\x00")
+    with pytest.raises(OrchardError, match="sample.csv, row 2: not UTF-8 text"):
+        read_submission(str(tmp_path / "sample.csv"), NAMES)
+
+
+def test_a_class_that_is_named_class_has_its_own_column(tmp_path):
+    path = tmp_path / "p.csv"
+    names = ("class", "other")
+    write_predictions(
+        str(path), ["x"], np.array([[0.25, 0.75]]), names, "single_label", thresholds=HALF[:2]
+    )
+    assert list(csv.reader(path.open())) == [
+        ["image_id", "class", "class", "other"],
+        ["x", "other", "0.25", "0.75"],
+    ]
+
+
 def test_a_submission_that_asks_for_an_unknown_image_writes_nothing(tmp_path):
     sample = _submission(tmp_path, "id,labels\nleaf_0,x\nleaf_9,x\n")
     with pytest.raises(OrchardError, match="'leaf_9', which is not among the 4"):
         _write(tmp_path, submission=sample)
     assert not (tmp_path / "predictions.csv").exists()
-    with pytest.raises(OrchardError, match="no such file"):
+    with pytest.raises(OrchardError, match="no such CSV file"):
         read_submission(str(tmp_path / "absent.csv"), NAMES)
 
 
 def test_ids_match_with_or_without_extension():
     assert match_ids(["b.JPG", "a"], ["a.jpg", "b"], "it").tolist() == [1, 0]
     assert match_ids(["a.jpg", "a"], ["a", "a.jpg"], "it").tolist() == [1, 0]
+
+
+def test_ids_that_could_be_two_images_or_name_one_twice_are_one_line():
+    with pytest.raises(OrchardError, match="'a', which is several among"):
+        match_ids(["a"], ["a.jpg", "a.png"], "it")
+    with pytest.raises(OrchardError, match="one image twice, as 'a' and 'a.jpg'"):
+        match_ids(["a", "b", "a.jpg"], ["a", "b"], "it")
 
 
 def test_soft_labels_are_a_label_csv_of_preparation(tmp_path):

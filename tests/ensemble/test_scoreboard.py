@@ -55,3 +55,12 @@ def test_mean_ranks_are_not_shown_as_probabilities():
     board = _board([0.5, 0.8], metric="roc_auc", ensemble_ranks_only=True)
     assert set(board.ensemble.scores) == {"roc_auc", "average_precision"}
     assert "-" in as_text(board).splitlines()[3].split()
+
+
+def test_a_metric_without_a_value_has_no_verdict():
+    targets = np.eye(2)[np.zeros(30, int)]
+    p = np.full((30, 2), 0.5)
+    candidates = [Candidate("a", "member", 1.0, p), Candidate("ensemble", "ensemble", None, p)]
+    board = build("somewhere", candidates, targets, TASK, "roc_auc")
+    assert board.verdict.startswith("There is no verdict: roc_auc has no value on these 30 images")
+    assert "nan" not in as_text(board)
