@@ -43,28 +43,30 @@ def checkpoints_dir(run_dir: str) -> str:
     return storage.join(run_dir, "checkpoints")
 
 
-def save(run_dir: str, checkpoint: Checkpoint, keep: int) -> str:
-    """Write a numbered checkpoint and remove all but the last `keep`; returns its path."""
+def save(run_dir: str, checkpoint: Checkpoint, keep: int) -> list[int]:
+    """Write a numbered checkpoint and remove all but the last `keep`; returns the steps left."""
     path = storage.join(checkpoints_dir(run_dir), f"step-{checkpoint.step:09d}.npz")
     _write(path, checkpoint)
-    for step in steps(run_dir)[:-keep]:
+    there = steps(run_dir)
+    for step in there[:-keep]:
         _remove(storage.join(checkpoints_dir(run_dir), f"step-{step:09d}.npz"))
-    return path
+    return there[-keep:]
 
 
 def save_best(run_dir: str, checkpoint: Checkpoint) -> None:
     """Write the weights of the best evaluation so far, under its step's name.
 
-    The previous best stays until `prune_best`: a run killed before the checkpoint that
-    tells of the new best still needs it.
+    The previous ones stay until `prune_best`: a run that goes on from a checkpoint before this
+    evaluation still needs the best one of then.
     """
     _write(_best_path(run_dir, checkpoint.step), checkpoint)
 
 
-def prune_best(run_dir: str, best_step: int) -> None:
-    """Remove every best but that of `best_step`."""
+def prune_best(run_dir: str, best_steps: set[int]) -> None:
+    """Remove every best but those of `best_steps`."""
+    kept = {f"best-{step:09d}.npz" for step in best_steps}
     for name in storage.list_names(checkpoints_dir(run_dir)):
-        if name.startswith("best-") and name != f"best-{best_step:09d}.npz":
+        if name.startswith("best-") and name not in kept:
             _remove(storage.join(checkpoints_dir(run_dir), name))
 
 

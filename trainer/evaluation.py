@@ -9,6 +9,15 @@ import tensorflow as tf
 from trainer.accelerator import Accelerator
 
 
+class Diverged(Exception):
+    """Logits that are NaN or infinite: so are the weights."""
+
+
+def intact_rows(logits: np.ndarray) -> np.ndarray:
+    """Bool [num_records]: which rows of `Evaluator.logits` are of records that could be read."""
+    return np.isfinite(logits).all(axis=1)
+
+
 class Evaluator:
     """Logits of `network` for batches of `eval_batches`, on all replicas.
 
@@ -31,13 +40,21 @@ class Evaluator:
         self._step = tf.function(self._forward)
 
     def logits(self, go_on: Callable[[], bool] = lambda: True) -> np.ndarray | None:
-        """float32 [num_records, num_classes]; None if `go_on`, asked after each batch, says no."""
+        """float32 [num_records, num_classes]; None if `go_on`, asked after each batch, says no.
+
+        The rows of damaged records, where they are skipped, are NaN.
+
+        Raises:
+            Diverged: the network gives something else than numbers.
+        """
         result = None
         for batch in distribute(self._batches, self._accelerator):
             rows, weights, logits = (self._on_host(value) for value in self._step(batch))
             if result is None:
                 result = np.full((self._num_records, logits.shape[1]), np.nan, np.float32)
             real = weights > 0
+            if not np.isfinite(logits[real]).all():
+                raise Diverged
             result[rows[real]] = logits[real]
             if not go_on():
                 return None

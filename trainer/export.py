@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from trainer import batch_norm, checkpoint, decode, pretrained, state
+from trainer import batch_norm, decode, pretrained
 from trainer.stages import NETWORK_FILE
 
 SAVED_MODEL_DIR = "saved_model"
@@ -66,8 +66,8 @@ class ServingModule(tf.Module):
         return {"logits": self.network(tf.cast(images, tf.float32), training=False)}
 
 
-def rebuild_network(run_dir: str, weights: checkpoint.Checkpoint) -> keras.Model:
-    """The network of a run with the weights of a checkpoint, in float32, for one device."""
+def rebuild_network(run_dir: str) -> keras.Model:
+    """The network of a run, its weights drawn anew, in float32, for one device."""
     path = storage.join(run_dir, NETWORK_FILE)
     if not storage.exists(path):
         raise OrchardError(f"{run_dir} holds no {NETWORK_FILE}: it is no run directory")
@@ -75,7 +75,6 @@ def rebuild_network(run_dir: str, weights: checkpoint.Checkpoint) -> keras.Model
     keras.config.set_dtype_policy("float32")
     network = keras.models.model_from_json(pretrained.json_with_policy(text, "float32"))
     batch_norm.synchronize(network, False)
-    state.set_network_arrays(network, weights)
     return network
 
 

@@ -1,6 +1,5 @@
 """From the best checkpoint to what a run leaves: SavedModel, logits, report, and run.json last."""
 
-import json
 import platform
 from typing import Any
 
@@ -10,8 +9,11 @@ import tensorflow as tf
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from trainer import checkpoint, export, report, run_lock
+from trainer import checkpoint, export, report, run_lock, state
 from trainer.config import TrainConfig, changed_flags, name_changes
+from trainer.evaluated import evaluated
+from trainer.evaluation import intact_rows
+from trainer.json_values import json_safe
 from trainer.logits import Logits, load_logits, save_logits
 from trainer.plan import NO_SPLIT
 from trainer.records import RecordTable, load_records
@@ -53,6 +55,8 @@ def finish(run_dir: str) -> dict[str, Any]:
     best = checkpoint.load_best(run_dir, last.meta["progress"]["best_step"])
     dataset = last.meta["dataset"]
     records, scored = save_eval_logits(run_dir, config, resolved, best, dataset)
+    # Until it is written anew nothing here counts as a finished run.
+    storage.remove_tree(storage.join(run_dir, RUN_FILE))
     fingerprint = export_weights(run_dir, config, dataset, best, run_dir)
     description = {
         "schema_version": SCHEMA_VERSION,
@@ -68,6 +72,7 @@ def finish(run_dir: str) -> dict[str, Any]:
         "best_step": best.step,
         "best_metric": resolved["best_metric"],
         "scores": best.meta["scores"],
+        "skipped_records": len(best.arrays["eval_logits"]) - len(scored.ids) if scored else 0,
         "dataset": {key: dataset[key] for key in ("name", "version", "fingerprint")}
         | {"path": config.dataset},
         "member_fingerprint": fingerprint,
@@ -86,7 +91,7 @@ def export_only(run_dir: str, which: str) -> int:
     """Export without training.
 
     "best" finishes the run directory anew; another checkpoint's SavedModel and .keras file go to
-    `run_dir/export-STEP/`.
+    `run_dir/export-STEP/`, with the weights that an evaluation would score.
 
     Args:
         run_dir: a run directory with checkpoints.
@@ -105,8 +110,12 @@ def _export(run_dir: str, which: str) -> str:
         finish(run_dir)
         return run_dir
     last = checkpoint.load_latest(run_dir)
+    if last is None:
+        raise OrchardError(f"{run_dir} holds no checkpoint yet; train first")
+    config, resolved = load_config(run_dir)
     weights = last if which == "last" else checkpoint.load(which)
-    config, _ = load_config(run_dir)
+    if "optimizer0/00000" in weights.arrays:  # The state of a training, not what it evaluated.
+        weights = evaluated(run_dir, config, resolved, weights)
     output_dir = storage.join(run_dir, f"export-{weights.step:09d}")
     export_weights(run_dir, config, last.meta["dataset"], weights, output_dir)
     return output_dir
@@ -127,7 +136,8 @@ def export_weights(
     output_dir: str,
 ) -> str:
     """Write the SavedModel and .keras file of some weights; returns the fingerprint."""
-    network = export.rebuild_network(run_dir, weights)
+    network = export.rebuild_network(run_dir)
+    state.set_network_arrays(network, weights)
     serving = export.ServingModule(
         network,
         tuple(dataset["class_names"]),
@@ -146,7 +156,10 @@ def save_eval_logits(
     best: checkpoint.Checkpoint,
     dataset: dict[str, Any],
 ) -> tuple[RecordTable | None, Logits | None]:
-    """Write, and return, the logits behind the best scores, keyed by id; None without any."""
+    """Write, and return, the logits behind the best scores, keyed by id; None without any.
+
+    Damaged records that were skipped have none.
+    """
     split = resolved["eval_split"]
     if split == NO_SPLIT:
         return None, None
@@ -155,7 +168,9 @@ def save_eval_logits(
     check_same_data(run_dir, dataset, records)
     path = storage.join(run_dir, "eval_logits", f"{split}.npz")
     logits = best.arrays["eval_logits"]
-    save_logits(path, records.ids, logits, records.targets, records.class_names)
+    intact = np.flatnonzero(intact_rows(logits))
+    records = records.take(intact)
+    save_logits(path, records.ids, logits[intact], records.targets, records.class_names)
     return records, load_logits(path)
 
 
@@ -167,8 +182,3 @@ def versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-
-
-def json_safe(value: Any) -> Any:
-    """`value` with NaN as null, which JSON lacks."""
-    return json.loads(json.dumps(value), parse_constant=lambda _: None)

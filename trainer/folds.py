@@ -16,6 +16,7 @@ from data_prep.errors import OrchardError
 from data_prep.manifest import load_manifest
 from trainer import metrics
 from trainer.config import TrainConfig
+from trainer.json_values import json_safe
 from trainer.logits import Logits, load_logits, save_logits
 
 FOLDS_FILE = "folds.json"
@@ -67,15 +68,18 @@ def summarize(runs: list[dict[str, Any]], scored: list[Logits]) -> dict[str, Any
     """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits."""
     names = list(runs[0]["scores"])
     values = {name: [run["scores"][name] for run in runs] for name in names}
-    numbers = {name: np.array(v, float) for name, v in values.items()}
+    numbers = {name: _numbers(v) for name, v in values.items()}
     pooled = _pool(scored)
-    return {
+    summary = {
         "schema_version": SCHEMA_VERSION,
         "folds": {run["fold"]: run["scores"] for run in runs},
-        "mean": {name: float(np.nanmean(v)) for name, v in numbers.items()},
-        "spread": {name: float(np.nanstd(v, ddof=1)) for name, v in numbers.items()},
+        "mean": {name: float(v.mean()) if len(v) else np.nan for name, v in numbers.items()},
+        "spread": {
+            name: float(v.std(ddof=1)) if len(v) > 1 else np.nan for name, v in numbers.items()
+        },
         "pooled": metrics.evaluate(pooled.logits, pooled.targets, runs[0]["task"]),
     }
+    return json_safe(summary)
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -85,10 +89,15 @@ def table(summary: dict[str, Any]) -> str:
     lines = [" " * 17 + "".join(f"{title:>9}" for title in columns)]
     for metric in summary["mean"]:
         values = [scores[metric] for scores in columns.values()]
-        # JSON has null for NaN.
         cells = ("nan" if value is None else f"{value:.4f}" for value in values)
         lines.append(f"{metric:<17}" + "".join(f"{cell:>9}" for cell in cells))
     return "\n".join(lines)
+
+
+def _numbers(scores: list[float | None]) -> np.ndarray:
+    """The scores that are numbers: JSON has null for NaN."""
+    numbers = np.array(scores, float)
+    return numbers[~np.isnan(numbers)]
 
 
 def _folds(config: TrainConfig) -> list[str]:

@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from data_prep.errors import OrchardError
 from trainer import checkpoint, finish, metrics, resume, run_lock
 from trainer.accelerator import connect
 from trainer.assembly import prepare
 from trainer.config import TrainConfig
+from trainer.evaluation import Diverged, intact_rows
 from trainer.interruption import EXIT_RUN_AGAIN, StopRequests
 from trainer.progress import Reporter
 from trainer.run import Run
@@ -57,15 +59,15 @@ def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], Non
         while not run.state.progress.finished:
             try:
                 stopped = trainer.train(_next_stop(run))
+                check_lock()
+                if run.evaluation_due:
+                    _evaluate(run, stop, report)
+                    check_lock()
             except BlowUp as blow_up:
                 recoveries += 1
                 resume.recover(run, blow_up.step, str(blow_up), recoveries, report)
                 trainer.restart()
                 continue
-            check_lock()
-            if run.evaluation_due:
-                _evaluate(run, stop, report)
-                check_lock()
             _save(run, stop, report)
             if (stopped or stop.requested()) and not run.state.progress.finished:
                 return _stop(run, stop, report)
@@ -85,14 +87,12 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
     """Score the evaluation splits, keep the weights if they are the best, see whether to go on."""
     progress, began = run.state.progress, time.monotonic()
     with run.evaluation_weights():
-        arrays, scores = {}, {}
+        arrays, scores, skipped = {}, {}, 0
         if run.eval_records is not None:
             arrays["eval_logits"] = _eval_logits(run, stop, report)
             if arrays["eval_logits"] is None:
                 return
-            scores = metrics.evaluate(
-                arrays["eval_logits"], run.eval_records.targets, run.train_records.task
-            )
+            scores, skipped = _scores(run, arrays["eval_logits"])
         best = progress.note(run.best_metric, scores)
         if best and run.accelerator.is_chief:
             arrays |= network_arrays(run.network)
@@ -108,8 +108,11 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
     if scores:
         text = "  ".join(f"{name} {scores[name]:.4f}" for name in _shown(run))
         text = f"step {progress.step}: {text}{'  (best)' if best else ''}"
-        seconds = round(time.monotonic() - began, 2)
-        report.write("eval", progress.step, text, best=best, **scores, seconds=seconds)
+        values = {**scores, "seconds": round(time.monotonic() - began, 2)}
+        if skipped:
+            text += f"  (without {skipped} damaged records)"
+            values["skipped_records"] = skipped
+        report.write("eval", progress.step, text, best=best, **values)
 
 
 def _eval_logits(run: Run, stop: StopRequests, report: Reporter) -> np.ndarray | None:
@@ -126,16 +129,32 @@ def _eval_logits(run: Run, stop: StopRequests, report: Reporter) -> np.ndarray |
                 return run.evaluator.logits(go_on)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
+        except Diverged:
+            raise BlowUp(run.state.progress.step - 1, "weights that are no numbers") from None
+
+
+def _scores(run: Run, logits: np.ndarray) -> tuple[dict[str, float], int]:
+    """Scores on the records that could be read, and the number of the others."""
+    records, intact = run.eval_records, intact_rows(logits)
+    if not intact.any():
+        raise OrchardError(
+            f"all {len(records)} records of {'+'.join(records.splits)} are damaged; prepare the "
+            "dataset again"
+        )
+    scores = metrics.evaluate(logits[intact], records.targets[intact], records.task)
+    return scores, int(np.sum(~intact))
 
 
 def _save(run: Run, stop: StopRequests, report: Reporter) -> None:
     began, config = time.monotonic(), run.config
     if run.accelerator.is_chief:
         report.flush()
-        checkpoint.save(
+        kept = checkpoint.save(
             config.run_dir, run.state.checkpoint(resume.meta(run)), config.keep_checkpoints
         )
-        checkpoint.prune_best(config.run_dir, run.state.progress.best_step)
+        # Each of them may be what a damaged newer one is passed over for.
+        best_steps = {run.state.progress.best_step_at(step, run.best_metric) for step in kept}
+        checkpoint.prune_best(config.run_dir, best_steps)
     stop.took(time.monotonic() - began)
 
 

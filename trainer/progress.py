@@ -9,6 +9,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from data_prep import storage
+from trainer.json_values import json_safe
 
 METRICS_FILE = "metrics.jsonl"
 _LOG_INTERVAL_SECONDS = 30
@@ -18,17 +19,23 @@ class MetricsLog:
     """Lines of JSON, a run's history: {"kind": "train" | "eval" | "event", "step": ..., ...}.
 
     Lines of steps that a resumed run takes again are removed first, so that a step has one line.
+    What is no number is null.
     Objects on gs:// cannot grow: there the file is written anew by `flush`.
     """
 
     def __init__(self, run_dir: str, resumed_step: int):
         self._path = storage.join(run_dir, METRICS_FILE)
-        self._lines = [line for line in read_metrics(run_dir) if line["step"] <= resumed_step]
+        self._lines = read_metrics(run_dir)
+        self.back_to(resumed_step)
+
+    def back_to(self, step: int) -> None:
+        """Take back the lines of steps that come again."""
+        self._lines = [line for line in self._lines if line["step"] <= step]
         self.flush()
 
     def add(self, kind: str, step: int, **values: Any) -> None:
         """Append a line."""
-        line = {"kind": kind, "step": step, **values}
+        line = json_safe({"kind": kind, "step": step, **values})
         self._lines.append(line)
         if not storage.is_gcs(self._path):
             with open(self._path, "a", encoding="utf-8") as file:
@@ -112,9 +119,11 @@ class Reporter:
         self.bar.update(steps)
 
     def back_to(self, step: int) -> None:
-        """Set the bar back, after a blow-up."""
+        """Set bar and log back, after a blow-up."""
         self.bar.n = step
         self.bar.refresh()
+        if self._log is not None:
+            self._log.back_to(step)
 
     def sub_bar(self, total: int, what: str) -> tqdm:
         """A bar for something that training waits for."""

@@ -5,6 +5,7 @@ order, augmentation, logits. Rows follow the dataset's own order of splits, shar
 that `fold0+fold1` and `fold1+fold0` are the same table.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass, field
 
@@ -53,6 +54,11 @@ class RecordTable:
     def num_bytes(self) -> int:
         """Bytes of all records' tf.train.Examples."""
         return int(self.lengths.sum(dtype=np.int64))
+
+    def take(self, rows: np.ndarray) -> "RecordTable":
+        """The table of some of its rows, ascending."""
+        columns = ("ids", "file_index", "offsets", "lengths", "targets")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def describe(self, gid: int) -> str:
         """Names a record by file, offset and id, for errors."""

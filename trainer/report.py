@@ -153,6 +153,7 @@ def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
     }
     if rates:
         facts["images a second"] = f"{np.median(rates):.4g}"
+    if waits:  # They are not measured under op determinism.
         facts["waiting for data"] = f"{np.median(waits):.1%}"
     return facts
 

@@ -133,20 +133,22 @@ class Run:
 
     def evaluation_weights(self) -> EvaluationWeights:
         """The context in which the network holds the weights to evaluate."""
+        # Where a stage ends, the next one's optimizer has not averaged anything yet.
+        of_head = self.head_only or 0 < self.plan.freeze_steps == self.state.progress.step
+        # A resumed run may begin with this evaluation: no step has set the stage.
+        stages.set_stage(self.network, of_head, self.config.batch_norm == "frozen")
         layers = batch_norm.trained_layers(self.network)
         wanted = self.config.precise_batch_norm
         if wanted == "auto":
             settles = batch_norm.averages_settle(self.network, self.plan.total_steps)
             wanted = "on" if self.config.ema_momentum or not settles else "off"
         reestimate = self._reestimate_batch_norm if wanted == "on" and layers else None
-        # Where a stage ends, the next one's optimizer has not averaged anything yet.
-        of_first_stage = self.state.progress.step <= self.plan.freeze_steps
-        optimizer = self.state.optimizers[0 if of_first_stage else -1]
+        optimizer = self.state.optimizers[0 if of_head else -1]
         return EvaluationWeights(self.network, optimizer, reestimate)
 
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)
-        with batch_norm.MomentsOfBatch(layers):
+        with batch_norm.MomentsOfBatch(layers), self.feed.train_damage_named():
             batch_norm.estimate(layers, self.feed.moment_batches(), self._training_forward)
 
     @functools.cached_property

@@ -43,13 +43,20 @@ def build_state(
     accelerators.set_precision(accelerators.precision_policy(config, accelerator.kind))
     with accelerator.strategy.scope():
         network = networks.build_network(network_options(config, num_classes))
-        batch_norm.synchronize(network, accelerator.num_replicas > 1)
-        stages = [True, False] if plan.freeze_steps else [False]
-        made = []
-        for head_only in stages:
-            set_stage(network, head_only, config.batch_norm == "frozen")
-            variables = trained_variables(network, head_only)
-            made.append(optimizers.make_optimizer(config, network, variables))
+        return with_optimizers(config, accelerator, network, plan)
+
+
+def with_optimizers(
+    config: TrainConfig, accelerator: Accelerator, network: keras.Model, plan: plans.Plan
+) -> TrainState:
+    """A network and the optimizers of its stages; call it in the strategy's scope."""
+    batch_norm.synchronize(network, accelerator.num_replicas > 1)
+    stages = [True, False] if plan.freeze_steps else [False]
+    made = []
+    for head_only in stages:
+        set_stage(network, head_only, config.batch_norm == "frozen")
+        variables = trained_variables(network, head_only)
+        made.append(optimizers.make_optimizer(config, network, variables))
     return TrainState(network, made)
 
 

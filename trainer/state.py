@@ -49,6 +49,15 @@ class Progress:
         self.evaluations.append({"step": self.step, **scores})
         return best
 
+    def best_step_at(self, step: int, metric: str) -> int:
+        """What `best_step` was when the training was at `step`."""
+        replayed = Progress()
+        for evaluation in self.evaluations:
+            if evaluation["step"] <= step:
+                replayed.step = evaluation["step"]
+                replayed.note(metric, evaluation)
+        return replayed.best_step
+
 
 class TrainState:
     """A network, its optimizers and the progress, to and from arrays.
@@ -94,13 +103,15 @@ class EvaluationWeights:
 
     def __init__(self, network: keras.Model, optimizer, reestimate=None):
         self._network, self._optimizer, self._reestimate = network, optimizer, reestimate
-        self._changes = optimizer.use_ema or reestimate is not None
+        # Keras' average is 0 before the first step.
+        self._averages = optimizer.use_ema and int(optimizer.iterations) > 0
+        self._changes = self._averages or reestimate is not None
 
     def __enter__(self) -> None:
         if not self._changes:
             return
         self._kept = [_value(variable) for variable in self._network.variables]
-        if self._optimizer.use_ema:
+        if self._averages:
             averages = self._optimizer._model_variables_moving_average
             for variable, average in zip(
                 self._optimizer._trainable_variables, averages, strict=True
@@ -121,13 +132,9 @@ def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
 
 
 def set_network_arrays(network: keras.Model, checkpoint: Checkpoint) -> None:
-    """Give a network the weights of a best or of a numbered checkpoint."""
-    if any(name.startswith("weight/") for name in checkpoint.arrays):
-        variables = {f"weight/{i:05d}": v for i, v in enumerate(network.weights)}
-    else:
-        variables = {f"network/{i:05d}": v for i, v in enumerate(network.variables)}
-    kinds = {name.split("/")[0] for name in variables}
-    arrays = {n: a for n, a in checkpoint.arrays.items() if n.split("/")[0] in kinds}
+    """Give a network the weights of a best checkpoint."""
+    variables = {f"weight/{i:05d}": v for i, v in enumerate(network.weights)}
+    arrays = {n: a for n, a in checkpoint.arrays.items() if n.startswith("weight/")}
     _check_fits(variables, arrays, checkpoint.step)
     for name, variable in variables.items():
         variable.assign(arrays[name])

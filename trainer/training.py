@@ -14,10 +14,10 @@ from trainer.step import TrainStep
 
 
 class BlowUp(Exception):
-    """A loss was NaN or beyond --max_loss; `step` counts the steps before the bad one."""
+    """NaN, or a loss beyond --max_loss; `step` counts the steps before the bad one."""
 
-    def __init__(self, step: int, loss: float):
-        super().__init__(f"loss {loss:g} at step {step}")
+    def __init__(self, step: int, what: str):
+        super().__init__(f"{what} at step {step}")
         self.step = step
 
 
@@ -32,6 +32,7 @@ class Trainer:
         self._step_is_for_head = False
         self._compiled = False
         self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
+        self._profiling = False
 
     def train(self, until: int) -> bool:
         """Train up to step `until`; returns whether a stop was asked for before or there.
@@ -51,7 +52,10 @@ class Trainer:
             self._account(results.losses)
             self._stop.took(seconds)
             if self._stop.requested():
+                self._end_profile()
                 return True
+        if until == self._run.plan.total_steps:
+            self._end_profile()
         return False
 
     def restart(self) -> None:
@@ -79,23 +83,30 @@ class Trainer:
     def _call(self, count: int):
         run = self._run
         step = run.state.progress.step
-        if step == self._profile[0]:
+        first, last = self._profile
+        if first <= step <= last and not self._profiling:  # A resumed run may begin in between.
             tf.profiler.experimental.start(run.tensorboard_dir)
+            self._profiling = True
         rates = schedules.learning_rates(run.plan.schedule, step, count)
         try:
             with run.feed.train_damage_named():
                 results = self._step.run(self._batches, rates)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
-        if step + count == self._profile[1] + 1:
-            tf.profiler.experimental.stop()
+        if step + count > last:
+            self._end_profile()
         return results
+
+    def _end_profile(self) -> None:
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
 
     def _account(self, losses: np.ndarray) -> None:
         progress, config = self._run.state.progress, self._run.config
         bad = np.flatnonzero(~(losses <= config.max_loss))  # NaN compares false.
         if len(bad):
-            raise BlowUp(progress.step + int(bad[0]), float(losses[bad[0]]))
+            raise BlowUp(progress.step + int(bad[0]), f"loss {losses[bad[0]]:g}")
         progress.step += len(losses)
         progress.loss_sum += float(np.sum(losses, dtype=np.float64))
         progress.loss_count += len(losses)

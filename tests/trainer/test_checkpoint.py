@@ -26,7 +26,8 @@ def test_a_checkpoint_comes_back_as_it_went(tmp_path):
 
 def test_only_the_last_ones_stay(tmp_path):
     for step in (0, 5, 10, 100):
-        checkpoint.save(str(tmp_path), _state(step), keep=2)
+        left = checkpoint.save(str(tmp_path), _state(step), keep=2)
+    assert left == [10, 100]
     assert checkpoint.steps(str(tmp_path)) == [10, 100]
 
 
@@ -84,5 +85,7 @@ def test_the_previous_best_stays_until_it_is_pruned(tmp_path):
     checkpoint.save_best(run_dir, _state(10, 1))
     checkpoint.save_best(run_dir, _state(20, 2))
     assert checkpoint.load_best(run_dir, 10).step == 10
-    checkpoint.prune_best(run_dir, 20)
-    assert os.listdir(tmp_path / "checkpoints") == ["best-000000020.npz"]
+    checkpoint.save_best(run_dir, _state(30, 3))
+    checkpoint.prune_best(run_dir, {10, 30})
+    names = {"best-000000010.npz", "best-000000030.npz"}
+    assert set(os.listdir(tmp_path / "checkpoints")) == names

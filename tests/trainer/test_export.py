@@ -86,6 +86,50 @@ def test_export_only_writes_the_same_again_and_any_checkpoint(config):
     assert not np.allclose(other.signatures["images"](images=images)["logits"], before)
 
 
+def test_the_last_weights_are_exported_as_they_were_evaluated(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    import keras
+
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        epochs=2,
+        ema_momentum=0.5,
+        keep_checkpoints=9,
+        batch_size=0,
+        batch_size_per_replica=8,
+    )
+    assert train_and_evaluate(config) == 0
+    last = checkpoint.load_latest(config.run_dir)
+    assert last.meta["progress"]["best_step"] == last.step
+    assert finish.export_only(config.run_dir, "last") == 0
+    exported = keras.models.load_model(tmp_path / f"export-{last.step:09d}" / "model.keras")
+    scored = keras.models.load_model(tmp_path / "model.keras")
+    for ours, theirs in zip(exported.get_weights(), scored.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    # Before the first step there is no average, only what training began with.
+    start = os.path.join(config.run_dir, "checkpoints", "step-000000000.npz")
+    assert finish.export_only(config.run_dir, start) == 0
+    exported = keras.models.load_model(tmp_path / "export-000000000" / "model.keras")
+    assert all(kernel.any() for kernel in exported.get_weights() if kernel.ndim > 1)
+
+
+def test_a_run_counts_as_unfinished_while_its_model_is_replaced(config, monkeypatch):
+    def torn(*_, **__):
+        raise OrchardError("no room")
+
+    path = os.path.join(config.run_dir, "run.json")
+    assert finish.export_only(config.run_dir, "best") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "replace_tree", torn)
+        with pytest.raises(OrchardError, match="no room"):
+            finish.export_only(config.run_dir, "best")
+    assert not os.path.exists(path)
+    assert finish.export_only(config.run_dir, "best") == 0 and os.path.exists(path)
+
+
 def test_there_must_be_something_to_export(tmp_path):
     with pytest.raises(OrchardError, match="no run directory"):
         finish.export_only(str(tmp_path), "best")

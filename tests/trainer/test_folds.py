@@ -75,6 +75,19 @@ def test_every_fold_is_trained_and_scored_together(config, capsys):
     ]
 
 
+def test_scores_that_are_no_numbers_are_null_and_no_part_of_a_mean(config):
+    folds.train_all(config, time.monotonic(), _stand_in([]))
+    scores = [{"accuracy": 0.5, "roc_auc": None}, {"accuracy": 1.0, "roc_auc": 0.75}]
+    described = [
+        {"fold": str(k), "task": "single_label", "scores": s} for k, s in enumerate(scores)
+    ]
+    path = os.path.join(config.run_dir, "fold0", "eval_logits", "fold0.npz")
+    summary = folds.summarize(described, [load_logits(path)])
+    assert summary["mean"] == {"accuracy": 0.75, "roc_auc": 0.75}
+    assert summary["spread"] == {"accuracy": pytest.approx(0.3536, abs=1e-4), "roc_auc": None}
+    assert "nan" in folds.table(summary).splitlines()[2]
+
+
 def test_a_stopped_fold_stops_all_with_its_status(config):
     trained = []
     assert folds.train_all(config, time.monotonic(), _stand_in(trained, stop_at="1")) == 75

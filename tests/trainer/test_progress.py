@@ -33,6 +33,22 @@ def test_a_resumed_run_takes_back_the_lines_of_steps_that_it_takes_again(tmp_pat
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
 
 
+def test_after_a_blow_up_the_lines_of_steps_that_come_again_are_taken_back(tmp_path):
+    with Reporter(str(tmp_path), 0, 40, chief=True, bar=False) as report:
+        for step in (10, 20, 30):
+            report.write("train", step, loss=1.0)
+        report.back_to(20)
+        report.write("train", 30, loss=0.5)
+    assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    MetricsLog(str(tmp_path), 0).add("eval", 5, roc_auc=float("nan"), accuracy=0.5)
+    line = {"kind": "eval", "step": 5, "roc_auc": None, "accuracy": 0.5}
+    assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(line) + "\n"
+    assert MetricsLog(str(tmp_path), 5)._lines == [line]
+
+
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):
     whole = json.dumps({"kind": "train", "step": 5})
     (tmp_path / "metrics.jsonl").write_text(f"{whole}\n{whole[:9]}")

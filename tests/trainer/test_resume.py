@@ -6,12 +6,13 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from data_prep import storage
 from data_prep.errors import OrchardError
 from tests.trainer import runs
-from trainer import checkpoint, interruption
+from trainer import checkpoint, finish, interruption
 from trainer.loop import train_and_evaluate
 from trainer.progress import read_metrics
 
@@ -81,6 +82,40 @@ def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
     assert train_and_evaluate(config) == 0
     evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
     assert evaluated == [9, 18]
+
+
+def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbed_one(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path / "run", weights="imagenet", freeze_epochs=2
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop._note("x") or True)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    frozen = checkpoint.load_latest(config.run_dir)
+    assert frozen.step == 9 and frozen.meta["progress"]["evaluations"] == []
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "requested", lambda stop: True)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    evaluated = checkpoint.load_best(config.run_dir, 9).arrays
+    weights = [array for name, array in evaluated.items() if name.startswith("weight/")]
+    trained = [array for name, array in frozen.arrays.items() if name.startswith("network/")]
+    # BatchNorm's statistics too: the frozen stage does not estimate them.
+    assert all(any(np.array_equal(w, t) for t in trained) for w in weights)
+
+
+def test_a_run_comes_to_its_end_without_its_newest_checkpoint(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", best_metric="log_loss")
+    with monkeypatch.context() as patched:
+        patched.setattr(finish, "finish", lambda run_dir: None)
+        assert train_and_evaluate(config) == 0
+    assert checkpoint.load_latest(config.run_dir).meta["progress"]["best_step"] == 18
+    os.truncate(os.path.join(config.run_dir, "checkpoints", "step-000000018.npz"), 100)
+    assert finish.export_only(config.run_dir, "best") == 0
+    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
 
 
 def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_dataset, tiny_backbone):

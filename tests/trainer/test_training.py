@@ -12,11 +12,13 @@ from tensorflow.python.framework import config as framework_config
 from data_prep import storage
 from data_prep.errors import OrchardError
 from tests.trainer import runs
-from trainer import checkpoint, interruption, training
+from trainer import checkpoint, interruption, loop, metrics, training
 from trainer.accelerator import Accelerator
+from trainer.logits import load_logits
 from trainer.loop import train_and_evaluate
 from trainer.objective import Objective
 from trainer.progress import read_metrics
+from trainer.records import load_records
 from trainer.step import StepOptions, TrainStep
 
 
@@ -58,6 +60,7 @@ def test_frozen_batch_norm_keeps_its_statistics(tmp_path, tiny_dataset, tiny_bac
     assert train_and_evaluate(config) == 0
     trained = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
     norms = [layer for layer in trained.get_layer("backbone").layers if "norm" in layer.name]
+    assert norms
     for layer in norms:
         np.testing.assert_array_equal(layer.moving_mean.numpy(), 0.0)
         np.testing.assert_array_equal(layer.moving_variance.numpy(), 1.0)
@@ -216,9 +219,67 @@ def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
     monkeypatch.setattr(training.Trainer, "_call", blow_up_once)
     got = train("shaken")
     assert not bad
+    steps = [line["step"] for line in got["metrics"] if line["kind"] == "train"]
+    assert steps == [3, 6, 9, 12, 15, 18]
     assert expected["progress"]["evaluations"][-1]["log_loss"] == pytest.approx(
         got["progress"]["evaluations"][-1]["log_loss"], rel=1e-3
     )
+
+
+def test_weights_that_are_no_numbers_at_an_evaluation_are_a_blow_up(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, precise_batch_norm="off")
+    evaluate = loop._evaluate
+
+    def evaluate_spoiled(run, *others):
+        kernel = run.network.trainable_variables[0]
+        kernel.assign(kernel * np.nan)
+        evaluate(run, *others)
+
+    monkeypatch.setattr(loop, "_evaluate", evaluate_spoiled)
+    with pytest.raises(OrchardError, match="weights that are no numbers at step 8, again after 2"):
+        train_and_evaluate(config)
+    assert checkpoint.steps(config.run_dir) == [0]
+
+
+def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
+    tmp_path, tiny_backbone, capsys
+):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    records = load_records(dataset, "fold0")
+    for row in (1, 17):
+        with open(records.files[records.file_index[row]], "r+b") as file:
+            file.seek(int(records.offsets[row]) + 60)
+            file.write(b"damaged")
+    config = runs.config(
+        dataset, tiny_backbone, tmp_path / "run", epochs=2, on_bad_record="skip", ema_momentum=0.5
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["skipped_records"] == 2
+    assert "(without 2 damaged records)" in capsys.readouterr().out
+    (line,) = [line for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert line["skipped_records"] == 2
+    kept = load_logits(os.path.join(config.run_dir, "eval_logits", "fold0.npz"))
+    assert list(kept.ids) == [str(i) for i in np.delete(records.ids, [1, 17])]
+    assert metrics.evaluate(kept.logits, kept.targets, "single_label") == run["scores"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "16 records" in report and "(2 damaged ones left out)" in report
+
+
+def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, profile_steps="1,999", epochs=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "requested", lambda _: True)
+        for _ in range(3):
+            assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert train_and_evaluate(config) == 0
+    names = [name for _, _, files in os.walk(tmp_path / "tensorboard") for name in files]
+    # Of the second and third run, each of one step, and of the last one.
+    assert len([name for name in names if name.endswith(".xplane.pb")]) >= 1
 
 
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tiny_dataset, tmp_path):
