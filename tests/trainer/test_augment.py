@@ -47,6 +47,21 @@ def test_rows_are_a_pure_function_of_seed_epoch_and_record():
         assert (other != whole).any(axis=1).all()
 
 
+def test_a_draw_stays_what_it_was():
+    # A resumed run relies on it: if this fails, old runs go on with other augmentation than they
+    # began with.
+    row = augment.draw(7, 1, np.array([3]), EVERYTHING)
+    np.testing.assert_allclose(row, [FROZEN], rtol=1e-4)
+
+
+# fmt: off
+FROZEN = [
+    0, 1, 3, -0.0737305, -0.0886895, 1.03291, -0.0497857, 0.0875334, 0.105603, 0.900071, 1.07387,
+    0.19, 1, 256, 0, 0, 0, 0.39431, 0.524382, 1, 0.44129, 0.389015, 0.137837,
+]
+# fmt: on
+
+
 def test_switching_one_augmentation_on_changes_no_other():
     plain = augment.draw(1, 0, GIDS, AugmentOptions())
     more = augment.draw(1, 0, GIDS, AugmentOptions(rotate_degrees=5, mixup_alpha=0.3))
