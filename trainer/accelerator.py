@@ -78,11 +78,11 @@ def _connect(config: TrainConfig) -> Accelerator:
     wanted = config.accelerator
     if wanted == "tpu" or (wanted == "auto" and (config.tpu or _tpu_in_environment())):
         return _connect_tpu(config)
-    if "TF_CONFIG" in os.environ:
-        return _connect_workers(config)
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
+    if "TF_CONFIG" in os.environ:
+        return _connect_workers(config)
     if gpus and wanted != "cpu":
         return _connect_gpus(config, gpus)
     if gpus:

@@ -5,22 +5,20 @@ import dataclasses
 import numpy as np
 
 from data_prep.errors import OrchardError
-from data_prep.manifest import load_manifest
 from trainer import objective, soft_labels, stages
 from trainer import plan as plans
 from trainer.accelerator import Accelerator
 from trainer.config import TrainConfig
-from trainer.records import RecordTable, check_labelled, load_records
+from trainer.records import RecordTable, check_labelled, load_records, split_names
 from trainer.run import Run
 
 
 def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Read the dataset's index, make the plan, build the network and the optimizers."""
-    # A dataset of another program has no manifest of ours; its splits must be named.
     splits = (
         plans.Splits(config.train_split, config.eval_split or plans.NO_SPLIT)
         if config.train_split
-        else plans.choose_splits(config, list(load_manifest(config.dataset).splits))
+        else plans.choose_splits(config, split_names(config.dataset))
     )
     train_records = _labelled_records(config, splits.train)
     eval_records = None

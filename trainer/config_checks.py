@@ -1,6 +1,7 @@
 """What the values of a TrainConfig's fields may be, each by itself and together."""
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from data_prep.errors import OrchardError
@@ -69,11 +70,11 @@ _RANGES: dict[str, tuple[float, float | None]] = {
 
 
 def require_ranges(config: "TrainConfig") -> None:
-    """Raise OrchardError for a number out of its range, NaN included, or a path that is missing."""
+    """Raise OrchardError for a number out of its range, NaN and infinity included, or no path."""
     for name, (low, high) in _RANGES.items():
         value = getattr(config, name)
-        if not (low <= value and (high is None or value <= high)):
-            bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        if not (math.isfinite(value) and low <= value and (high is None or value <= high)):
+            bounds = f"a number of at least {low}" if high is None else f"from {low} to {high}"
             raise OrchardError(f"--{name}={value} must be {bounds}")
     if not (config.dataset and config.run_dir and config.architecture):
         raise OrchardError("--dataset, --run_dir and --architecture are needed")
@@ -90,6 +91,10 @@ def require_consistent(config: "TrainConfig") -> None:
         raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
     if config.fold and config.fold != "all" and not config.fold.isdigit():
         raise OrchardError(f"--fold={config.fold} must be 0, 1, 2, ... or all")
+    if config.augment.quarter_turns and config.image_size and config.height_px != config.width_px:
+        raise OrchardError(
+            f"--quarter_turns needs square images, not --image_size={config.image_size}; drop one"
+        )
     if config.optimizer == "adam" and config.weight_decay:
         raise OrchardError("--weight_decay with --optimizer=adam is adamw; say --optimizer=adamw")
     if config.freeze_epochs and config.weights == "none":

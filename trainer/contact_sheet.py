@@ -55,6 +55,11 @@ class Viewer:
         examples = readers.read_few(records, gids)
         self._encoded = [tfrecord.decode_example(e)[records.image_key][0] for e in examples]
 
+    @property
+    def square(self) -> bool:
+        """Whether the images are square."""
+        return self._size[0] == self._size[1]
+
     def plain(self) -> np.ndarray:
         """The images as evaluation sees them, uint8 [n, height, width, 3]."""
         return np.stack([decode.decode_image(e, *self._size, self._resize) for e in self._encoded])
@@ -99,9 +104,11 @@ def epoch_rows(view: Viewer, options: AugmentOptions, num_epochs: int) -> list[l
 
 
 def single_rows(view: Viewer, num_epochs: int) -> list[list[Cell]]:
-    """One row an augmentation, alone, on the first image."""
+    """One row an augmentation, alone, on the first image; quarter turns for squares only."""
     rows = []
     for name, options in _SINGLE.items():
+        if options.quarter_turns and not view.square:
+            continue
         epochs = [view.augmented(epoch, options) for epoch in range(num_epochs)]
         cells = [(view.caption(targets[0]), images[0]) for images, targets in epochs]
         rows.append([(name, view.plain()[0]), *cells])

@@ -13,11 +13,11 @@ import numpy as np
 
 from data_prep import storage
 from data_prep.errors import OrchardError
-from data_prep.manifest import load_manifest
 from trainer import metrics
 from trainer.config import TrainConfig
 from trainer.json_values import json_safe
 from trainer.logits import Logits, load_logits, save_logits
+from trainer.records import split_names
 
 FOLDS_FILE = "folds.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -101,7 +101,7 @@ def _numbers(scores: list[float | None]) -> np.ndarray:
 
 
 def _folds(config: TrainConfig) -> list[str]:
-    names = [name for name in load_manifest(config.dataset).splits if name.startswith("fold")]
+    names = [name for name in split_names(config.dataset) if name.startswith("fold")]
     if len(names) < 2:
         raise OrchardError(
             f"--fold=all: {config.dataset} has no folds; prepare it with data_prep.main --folds=5"

@@ -74,7 +74,8 @@ def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...
     """What --class_weights means for these training targets [n, num_classes].
 
     "balanced" for one label: n / (num_classes * count), so that every class weighs the same in
-    all (scikit-learn's rule); for many labels: negatives / positives of each class.
+    all (scikit-learn's rule); for many labels: negatives / positives of each class, and 1 for one
+    that all records have, where there is nothing to balance.
     """
     num_rows, num_classes = targets.shape
     if text == "none":
@@ -89,12 +90,13 @@ def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...
             )
         if task == "single_label":
             return tuple(float(w) for w in num_rows / (num_classes * counts))
-        return tuple(float(w) for w in (num_rows - counts) / counts)
+        # A weight of 0 would leave that class's logit to chance.
+        return tuple(float(w) for w in np.where(counts < num_rows, num_rows / counts - 1, 1.0))
     try:
         weights = tuple(float(part) for part in text.split(","))
     except ValueError:
         weights = ()
-    if len(weights) != num_classes or min(weights) < 0:
+    if len(weights) != num_classes or not all(0 <= w < np.inf for w in weights):
         raise OrchardError(
             f"--class_weights={text} must be none, balanced or {num_classes} numbers from 0 up, "
             "in the order of the class names"

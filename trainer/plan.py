@@ -1,5 +1,6 @@
 """From flags, data and devices to numbers: splits, batch, steps, learning rate. No TensorFlow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,7 @@ class Plan:
         }
 
 
-def choose_splits(config: TrainConfig, names: list[str]) -> Splits:
+def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
     """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
     folds = [name for name in names if name.startswith("fold")]
     if config.fold:
@@ -77,7 +78,8 @@ def choose_splits(config: TrainConfig, names: list[str]) -> Splits:
         return Splits("+".join(name for name in folds if name != held_out), held_out)
     if config.eval_split and "train" not in names:
         raise OrchardError("--eval_split needs --train_split here; or use --fold")
-    if "train" in names:
+    # Another program's splits may hold held-out records under any name: nobody guesses which.
+    if "train" in names and (config.eval_split or set(names) <= {"train", "eval", "test"}):
         return Splits("train", config.eval_split or ("eval" if "eval" in names else NO_SPLIT))
     raise OrchardError(
         f"say what to train on: --fold=0 or --train_split/--eval_split; splits: {', '.join(names)}"

@@ -65,6 +65,8 @@ def scales_its_input(backbone: keras.Model) -> bool:
 
 def load_into(backbone: keras.Model, path: str) -> None:
     """Load weights (.weights.h5, legacy .h5, or a .keras of the same backbone), also from gs://."""
+    if not storage.exists(path):
+        raise OrchardError(f"--weights={path} does not exist; give imagenet, none, or a file")
     try:
         if path.endswith(".keras"):
             donor = _load_model(path)

@@ -17,7 +17,7 @@ from data_prep import cli, storage
 from data_prep.errors import OrchardError
 from trainer.augment_options import AugmentOptions
 from trainer.config import TrainConfig, parse_image_size
-from trainer.records import load_records
+from trainer.records import load_records, split_names
 
 _DATASET = flags.DEFINE_string("dataset", "", "Dataset directory: DATA_DIR/NAME/VERSION.")
 _SPLIT = flags.DEFINE_string("split", "", "Splits such as train or fold0; default: the first.")
@@ -48,7 +48,12 @@ def main(argv: list[str]) -> None:
         raise OrchardError("pass --dataset=DIR/NAME/VERSION and --output=FILE.png")
     options = AugmentOptions(**{name: flag.value for name, flag in _FLAGS.items()})
     height_px, width_px = parse_image_size(_IMAGE_SIZE.value)
-    records = load_records(_DATASET.value, _SPLIT.value or _first_split(_DATASET.value))
+    records = load_records(_DATASET.value, _SPLIT.value or split_names(_DATASET.value)[0])
+    if len(records) < 2:
+        raise OrchardError(
+            f"{_DATASET.value}: split {'+'.join(records.splits)} has one record; mixing wants two: "
+            "choose another --split"
+        )
     gids = np.unique(np.linspace(0, len(records) - 1, _IMAGES.value).astype(np.int64))
     gids = gids[: len(gids) // 2 * 2]  # Mixing wants pairs.
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
@@ -63,12 +68,6 @@ def main(argv: list[str]) -> None:
     contact_sheet.draw_sheet(rows, height_px, width_px).save(png, "PNG")
     storage.write_bytes(_OUTPUT.value, png.getvalue())
     print(_OUTPUT.value)
-
-
-def _first_split(dataset_dir: str) -> str:
-    from data_prep.manifest import load_manifest
-
-    return next(iter(load_manifest(dataset_dir).splits))
 
 
 if __name__ == "__main__":

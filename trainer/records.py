@@ -77,14 +77,31 @@ def load_records(dataset_dir: str, splits: str) -> RecordTable:
     Raises:
         OrchardError: no such dataset or split, the same split twice, or splits without records.
     """
-    if storage.exists(storage.join(dataset_dir, manifests.MANIFEST_FILE)):
-        return _from_manifest(dataset_dir, splits)
-    if storage.exists(storage.join(dataset_dir, manifests.FEATURES_FILE)):
+    if _is_foreign(dataset_dir):
         from trainer import tfds_records
 
         return tfds_records.load(dataset_dir, splits)
-    manifests.load_manifest(dataset_dir)  # Raises, in the words that fit what is there.
-    raise OrchardError(f"{dataset_dir} is no dataset")
+    return _from_manifest(dataset_dir, splits)
+
+
+def split_names(dataset_dir: str) -> tuple[str, ...]:
+    """The splits of a dataset, in its order; of one that another program prepared, too.
+
+    Raises:
+        OrchardError: no such dataset.
+    """
+    if _is_foreign(dataset_dir):
+        from trainer import tfds_records
+
+        return tfds_records.split_names(dataset_dir)
+    return tuple(manifests.load_manifest(dataset_dir).splits)
+
+
+def _is_foreign(dataset_dir: str) -> bool:
+    """Whether a dataset has TFDS's metadata alone."""
+    return not storage.exists(storage.join(dataset_dir, manifests.MANIFEST_FILE)) and (
+        storage.exists(storage.join(dataset_dir, manifests.FEATURES_FILE))
+    )
 
 
 def choose_splits(dataset_dir: str, there: tuple[str, ...], splits: str) -> tuple[str, ...]:

@@ -42,6 +42,11 @@ class SplitIndex(NamedTuple):
     label_counts: np.ndarray
 
 
+def split_names(dataset_dir: str) -> tuple[str, ...]:
+    """The splits of a dataset; OrchardError where there is none."""
+    return tuple(_info(dataset_dir).splits)
+
+
 def load(dataset_dir: str, splits: str) -> RecordTable:
     """Reads the table of some splits of a dataset with one image and one label feature.
 
@@ -50,12 +55,7 @@ def load(dataset_dir: str, splits: str) -> RecordTable:
     Raises:
         OrchardError: not such a dataset, files that are no TFRecords, no such split.
     """
-    import tensorflow_datasets as tfds
-
-    try:
-        info = tfds.builder_from_directory(dataset_dir).info
-    except Exception as error:
-        raise OrchardError(f"{dataset_dir} is no TFDS dataset: {error}") from error
+    info = _info(dataset_dir)
     layout = find_layout(dataset_dir, info.features)
     chosen = choose_splits(dataset_dir, tuple(info.splits), splits)
     files, parts, ids = [], [], []
@@ -80,6 +80,15 @@ def load(dataset_dir: str, splits: str) -> RecordTable:
         splits=chosen,
         image_key=layout.image_key,
     )
+
+
+def _info(dataset_dir: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder_from_directory(dataset_dir).info
+    except Exception as error:
+        raise OrchardError(f"{dataset_dir} is no TFDS dataset: {error}") from error
 
 
 def find_layout(dataset_dir: str, features: Any) -> Layout:

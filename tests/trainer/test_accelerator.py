@@ -1,6 +1,7 @@
 """TPU, GPUs, CPU: what is found and what is refused; no TPU is here."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_without_a_tpu_the_reason_is_told_in_one_line():
         accelerator.connect(_config(accelerator="tpu"))
     assert "\n" not in str(raised.value)
     assert "tensorflow-tpu is the only TensorFlow installed" in str(raised.value)
+
+
+def test_workers_that_are_to_have_gpus_and_have_none_are_told(monkeypatch):
+    cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(OrchardError, match="--accelerator=gpu: TensorFlow sees no GPU here"):
+        accelerator.connect(_config(accelerator="gpu"))
 
 
 def test_a_tpus_name_is_asked_for_even_with_auto():

@@ -4,8 +4,10 @@ import json
 import pytest
 
 from data_prep.errors import OrchardError
+from trainer.augment_options import AugmentOptions
 from trainer.config import TrainConfig, changed_flags, flag_fields, parse_image_size
 
+_TURNS = AugmentOptions(quarter_turns=True)
 _NEEDED = {"dataset": "d", "run_dir": "r", "architecture": "mobilenet_v2", "batch_size": 8}
 
 
@@ -34,6 +36,9 @@ def _config(**changes):
         ({"label_smoothing": 1.5}, "from 0 to 1"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
         ({"seed": -1}, "--seed=-1"),
+        ({"epochs": float("inf")}, "--epochs=inf must be a number of at least"),
+        ({"max_loss": float("inf")}, "--max_loss=inf"),
+        ({"image_size": "48x64", "augment": _TURNS}, "square images, not --image_size=48x64"),
     ],
 )
 def test_values_that_cannot_be_are_refused_in_one_line(changes, message):

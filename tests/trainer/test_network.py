@@ -120,6 +120,12 @@ def test_weights_come_from_files_of_the_same_backbone_only(tmp_path, tiny_backbo
         pretrained.load_into(other.get_layer(BACKBONE_LAYER), str(tmp_path / "donor.keras"))
 
 
+@pytest.mark.parametrize("name", ["imagnet", "b7.weights.h5", "b7.keras"])
+def test_weights_that_are_not_there_are_told_so(tiny_backbone, name):
+    with pytest.raises(OrchardError, match=f"--weights={name} does not exist; give imagenet, none"):
+        build_network(NetworkOptions(tiny_backbone, 3, 16, 16, weights=name))
+
+
 def test_backbones_and_weights_are_read_from_gcs_too(tmp_path, tiny_backbone, monkeypatch):
     with open(tiny_backbone, "rb") as file:
         objects = {"gs://bucket/tiny.keras": file.read()}

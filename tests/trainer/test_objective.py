@@ -71,7 +71,7 @@ def test_balanced_weights_are_scikit_learns():
 
 def test_weights_by_hand_must_be_one_a_class():
     assert class_weights("1,2,3,0.5", _ONE_HOT, "single_label") == (1.0, 2.0, 3.0, 0.5)
-    for text in ("1,2,3", "heavy", "1,2,3,-4"):
+    for text in ("1,2,3", "heavy", "1,2,3,-4", "1,2,3,nan", "1,2,3,inf"):
         with pytest.raises(OrchardError, match="4 numbers"):
             class_weights(text, _ONE_HOT, "single_label")
 
@@ -79,6 +79,12 @@ def test_weights_by_hand_must_be_one_a_class():
 def test_a_class_without_records_cannot_be_balanced():
     with pytest.raises(OrchardError, match=r"no record of class \[2\]"):
         class_weights("balanced", _ONE_HOT[[0, 1, 2]], "single_label")
+
+
+def test_many_labels_are_balanced_within_each_class():
+    targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [1, 0, 1]], np.float32)
+    # There is nothing to balance in the first one, which is always there.
+    assert class_weights("balanced", targets, "multi_label") == (1.0, 3.0, 1.0)
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])

@@ -24,6 +24,7 @@ def test_a_fold_is_held_out_of_the_others():
 def test_train_and_eval_are_taken_where_they_exist():
     assert choose_splits(_config(), ["train", "eval", "test"]) == Splits("train", "eval")
     assert choose_splits(_config(), ["train", "test"]) == Splits("train", "none")
+    assert choose_splits(_config(eval_split="dev"), ["train", "dev"]) == Splits("train", "dev")
     assert choose_splits(_config(eval_split="none"), ["train", "eval"]) == Splits("train", "none")
 
 

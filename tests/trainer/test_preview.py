@@ -33,6 +33,25 @@ def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):
         assert any((cell(row, column) != plain).any() for column in range(1, columns))
 
 
+def test_quarter_turns_are_left_out_of_what_is_not_square(tmp_path):
+    dataset = write_dataset(
+        tmp_path / "data", [jpeg(smooth_image(i, 40, 60)) for i in range(2)], [0, 1]
+    )
+    output = tmp_path / "sheet.png"
+    result = preview(
+        f"--dataset={dataset}", f"--output={output}", "--image_size=32x48", "--epochs=1", "--each"
+    )
+    assert result.returncode == 0, result.stderr
+    assert Image.open(output).size == (2 * 54 + 6, 13 * 64 + 6)
+
+
+def test_a_split_of_one_record_is_told_in_one_line(tmp_path):
+    dataset = write_dataset(tmp_path / "data", [jpeg(smooth_image(0, 40, 60))], [0])
+    result = preview(f"--dataset={dataset}", f"--output={tmp_path / 'sheet.png'}")
+    assert result.returncode == 1
+    assert "split train has one record" in result.stderr.splitlines()[-1]
+
+
 def test_bad_flags_are_one_line(tmp_path):
     result = preview(f"--dataset={tmp_path}", "--output=sheet.jpg")
     assert result.returncode == 1

@@ -6,10 +6,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data_prep.errors import OrchardError
+from tests.trainer import runs
 from tests.trainer.datasets import smooth_image
 from trainer import input_pipeline, tfds_records
+from trainer.accelerator import Accelerator
+from trainer.assembly import prepare
 from trainer.input_options import InputOptions
-from trainer.records import load_records
+from trainer.records import load_records, split_names
 
 FEATURES = {
     "picture": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
@@ -51,6 +54,14 @@ def write_tfds(directory, features: dict, count: int = 12) -> str:
         data_dir=directory, features=features, split_infos=splits, check_data=False
     )
     return str(directory)
+
+
+def test_its_splits_are_named_where_none_was_said(tmp_path):
+    dataset = write_tfds(tmp_path / "foreign" / "1.0.0", FEATURES)
+    assert split_names(dataset) == ("train", "validation")
+    config = runs.config(dataset, "mobilenet_v2", tmp_path / "run", fold="", image_size="32")
+    with pytest.raises(OrchardError, match="--train_split/--eval_split; splits: train, validation"):
+        prepare(config, Accelerator("cpu", tf.distribute.get_strategy()))
 
 
 def _row(features, number):

@@ -7,11 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep.errors import OrchardError
-from data_prep.manifest import load_manifest
 from trainer import accelerator, feed
 from trainer.config import TrainConfig
 from trainer.plan import choose_splits
-from trainer.records import RecordTable, load_records
+from trainer.records import RecordTable, load_records, split_names
 from trainer.tpu import compiler, lowering
 from trainer.tpu.chips import GIB, Topology
 from trainer.tpu.cost_plan import Slice, Workload, cost_plan
@@ -75,7 +74,7 @@ def _batch_per_replica(config: TrainConfig, topology: Topology) -> int:
 def _train_splits(config: TrainConfig) -> str:
     if config.train_split:
         return config.train_split
-    return choose_splits(config, list(load_manifest(config.dataset).splits)).train
+    return choose_splits(config, split_names(config.dataset)).train
 
 
 def _workload(
