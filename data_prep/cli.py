@@ -62,6 +62,12 @@ def _explained(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
         return _NO_TENSORFLOW
+    if isinstance(error, UnicodeEncodeError):
+        near = error.object[max(0, error.start - 30) : error.end + 30]
+        return (
+            f"{near!r} cannot be written in {error.encoding} ({error.reason}); name files, ids and "
+            "flags in UTF-8, and run in a locale of UTF-8, such as LC_ALL=C.UTF-8"
+        )
     return gcs_errors.explain_tensorflow(error)
 
 

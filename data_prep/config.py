@@ -1,17 +1,20 @@
 """What to prepare, and how: the frozen form of the command's flags."""
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from data_prep.errors import OrchardError
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PATHS = ("csv", "images_dir", "test_csv", "test_images_dir", "data_dir")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 # They decide where things are, how fast they are made or whether at all, but not one byte of the
-# data.
+# data. (What --decode_check has --on_bad=skip leave out is in the fingerprint as bad rows.)
 _NO_EFFECT_ON_BYTES = frozenset(
     "csv images_dir test_csv test_images_dir data_dir name version workers overwrite engine "
     "beam_options decode_check".split()
@@ -21,6 +24,8 @@ _NO_EFFECT_ON_BYTES = frozenset(
 @dataclass(frozen=True)
 class PrepConfig:
     """Settings of one dataset; the flags of `data_prep.main` have the same names and say more.
+
+    `~` at the beginning of a path is the home folder.
 
     Raises:
       OrchardError: on construction, when values are impossible or contradict each other.
@@ -60,6 +65,10 @@ class PrepConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for flag in _PATHS:
+            path = getattr(self, flag)
+            object.__setattr__(self, flag, path and os.path.expanduser(path))
+        self._check_text()
         for flag in ("csv", "images_dir", "name", "version", "data_dir"):
             _check(bool(getattr(self, flag)), f"--{flag} is required")
         _check(
@@ -72,6 +81,17 @@ class PrepConfig:
         )
         self._check_choices()
         self._check_numbers()
+
+    def _check_text(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            # How Python has what it could not read of the command line.
+            _check(
+                not _SURROGATE.search(text),
+                f"--{field.name.removesuffix('_px')}={text!r} is not UTF-8; rename it, or run in a "
+                "locale of UTF-8, such as LC_ALL=C.UTF-8",
+            )
 
     def _check_choices(self) -> None:
         for flag, choices in (
@@ -90,6 +110,10 @@ class PrepConfig:
         _check(
             not self.beam_options or self.engine == "beam",
             "--beam_options needs --engine=beam",
+        )
+        _check(
+            not self.test_images_dir or self.test_csv,
+            "--test_images_dir needs --test_csv",
         )
         _check(
             len(set(self.class_names)) == len(self.class_names),

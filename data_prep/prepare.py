@@ -119,6 +119,8 @@ def _read_tables(config: PrepConfig, say: Say) -> list[tuple[LabelTable, str]]:
         f"{table.file}: {len(table.ids)} rows, ids in column {table.image_column!r}, labels of "
         f"shape {table.shape!r}, {table.task}, {len(table.class_names)} classes: {names}"
     )
+    if config.group_column and not (config.folds or config.eval_fraction):
+        say("--group_column does nothing without --folds or --eval_fraction: all is in one split")
     tables = [(table, config.images_dir)]
     if config.test_csv:
         column = config.image_column or table.image_column

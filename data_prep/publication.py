@@ -158,7 +158,7 @@ def _run_log(
     """What differs from run to run."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "command": sys.argv,
+        "command": [os.fsencode(one).decode(errors="backslashreplace") for one in sys.argv],
         "config": dataclasses.asdict(config),
         "host": os.uname().nodename,
         "python": sys.version.split()[0],

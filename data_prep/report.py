@@ -65,7 +65,9 @@ def canonical_command(config: PrepConfig) -> str:
     """The command that makes the same bytes, without paths: the literal one is in run_log.json."""
     parts = ["python -m data_prep.main", "--csv=CSV", "--images_dir=IMAGES", "--data_dir=DATA"]
     if config.test_csv:
-        parts.append("--test_csv=TEST_CSV")
+        parts += ["--test_csv=TEST_CSV", "--test_images_dir=TEST_IMAGES"]
+    if config.decode_check and config.on_bad == "skip":
+        parts.append("--decode_check")  # It decides which rows are left out.
     parts += [f"--name={config.name}", f"--version={config.version}"]
     defaults = default_settings()
     for name, value in config.settings().items():

@@ -116,7 +116,7 @@ class LocalStaging(Staging):
     remote = False
 
     def __init__(self, data_dir: str, name: str, version: str) -> None:
-        data_dir = os.path.abspath(os.path.expanduser(data_dir))
+        data_dir = os.path.abspath(data_dir)
         self.final_dir = os.path.join(data_dir, name, version)
         self.root = os.path.join(data_dir, _STAGING, name, version)
         self.files_dir = self.shards_dir = os.path.join(self.root, "files")

@@ -6,6 +6,8 @@
 Exit status 1 at the first damage found, which is named with its shard, record and id.
 """
 
+import os
+
 from absl import flags, logging
 
 from data_prep import cli, storage
@@ -29,24 +31,25 @@ def main(argv: list[str]) -> int:
         raise OrchardError("--dataset is required: DATA_DIR/NAME/VERSION")
     if _OUTPUT.value and not _ID.value:
         raise OrchardError("--output needs --id")
+    dataset_dir = os.path.expanduser(_DATASET.value)
     if _ID.value:
-        _trace()
+        _trace(dataset_dir, _ID.value, os.path.expanduser(_OUTPUT.value))
         return 0
     # TFDS tells of every file that it reads.
     logging.set_verbosity(logging.WARNING)
-    _print_table(audit(_DATASET.value, _WORKERS.value, _DECODE_CHECK.value))
+    _print_table(audit(dataset_dir, _WORKERS.value, _DECODE_CHECK.value))
     depth = "every pixel decoded" if _DECODE_CHECK.value else "every image's header read"
-    print(f"undamaged: every checksum of the manifest is right, {depth}: {_DATASET.value}")
+    print(f"undamaged: every checksum of the manifest is right, {depth}: {dataset_dir}")
     return 0
 
 
-def _trace() -> None:
-    found = trace(_DATASET.value, _ID.value)
+def _trace(dataset_dir: str, image_id: str, output: str) -> None:
+    found = trace(dataset_dir, image_id)
     for what, value in found.lines:
         print(f"{what:14} {value}")
-    if _OUTPUT.value:
-        storage.write_bytes(_OUTPUT.value, found.jpeg)
-        print(f"{'written to':14} {_OUTPUT.value}")
+    if output:
+        storage.write_bytes(output, found.jpeg)
+        print(f"{'written to':14} {output}")
 
 
 def _print_table(reports: list[SplitReport]) -> None:

@@ -47,3 +47,11 @@ def test_what_the_terminal_cannot_show_is_escaped():
     program = RUN.format(r"print('\xfc \udcff')")
     done = run(program, env=environment, stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xfc \\udcff\n", b"")
+
+
+def test_a_name_that_the_locale_lacks_is_one_line():
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = run(RUN.format(r"open('\xfc.jpg')"), env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith(rb"error: '\xfc.jpg' cannot be written in ascii (ordinal not")
+    assert done.stderr.count(b"\n") == 1

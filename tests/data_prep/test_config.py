@@ -26,11 +26,21 @@ GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "dat
         ({"beam_options": "--runner=x"}, "needs --engine=beam"),
         ({"class_names": ("a", "a")}, "is there twice"),
         ({"workers": -1}, "--workers=-1"),
+        ({"test_images_dir": "e"}, "--test_images_dir needs --test_csv"),
+        ({"data_dir": "d\udcff"}, r"--data_dir='d\\udcff' is not UTF-8"),
+        ({"class_names": ("a", "b\udcff")}, r"--class_names='a,b\\udcff' is not UTF-8"),
     ],
 )
 def test_impossible_settings_are_named(change, message):
     with pytest.raises(OrchardError, match=message):
         PrepConfig(**{**GOOD, **change})
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    paths = ("csv", "images_dir", "test_csv", "test_images_dir", "data_dir")
+    config = PrepConfig(**{**GOOD, **{path: f"~/{path}" for path in paths}})
+    assert [getattr(config, path) for path in paths] == [f"/home/me/{path}" for path in paths]
 
 
 def test_settings_leave_out_what_changes_no_byte():

@@ -447,6 +447,13 @@ def test_rows_without_a_group_are_in_none(given, tmp_path):
     assert labelled.set_index("id")["split"][["a000", "a001"]].nunique() == 1
 
 
+def test_a_group_column_that_does_nothing_is_told(given, tmp_path):
+    rows = list(csv.reader(open(given["csv"])))
+    given["csv"] = write_csv(given["csv"], [(*row, "plant") for row in rows])
+    _, said = run(tmp_path / "out", group_column="plant", **given)
+    assert any(line.startswith("--group_column does nothing without --folds") for line in said)
+
+
 def test_many_labels_and_soft_labels_reach_the_records(tmp_path):
     given = make_input(tmp_path / "in", rows=6, test_rows=1)
     names = [("image", "labels"), *((f"a{at:03d}", "b a" if at % 2 else "a") for at in range(6))]

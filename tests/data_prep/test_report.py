@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from pathlib import Path
 
@@ -65,7 +66,16 @@ def test_the_canonical_command_has_every_setting_and_no_path():
     )
     assert "secret" not in command
     assert "--folds=5" in command and "--class_names='a b,c'" in command
-    assert "--seed" not in command
+    assert "--seed" not in command and "--test" not in command and "--decode" not in command
+
+
+def test_the_canonical_command_has_what_decides_on_the_rows():
+    with_test = config("/x", csv="/x/a", images_dir="/x/b", test_csv="/x/c", decode_check=True)
+    command = canonical_command(with_test)
+    assert "--test_csv=TEST_CSV" in command and "--test_images_dir=TEST_IMAGES" in command
+    assert "--decode_check" not in command
+    skipping = dataclasses.replace(with_test, on_bad="skip")
+    assert "--decode_check" in canonical_command(skipping)
 
 
 def test_figures_are_the_same_bytes_each_time():
