@@ -42,8 +42,8 @@ def reliability_figure(before: Reliability, after: Reliability | None) -> Figure
         top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=colour, label=label)
         edges = np.linspace(0, 1, len(one.count) + 1)
         bottom.stairs(one.count, edges, color=colour, fill=one is before, alpha=0.6)
-    top.set(ylabel="share that is right", ylim=(0, 1))
-    bottom.set(xlabel="confidence", ylabel="count", xlim=(0, 1))
+    top.set(ylabel="share that is right", ylim=(-0.02, 1.02))
+    bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
     top.legend(loc="upper left", frameon=False)
     return _plain(figure)
 

@@ -122,6 +122,17 @@ def assemble(
     return HeldOut(ids, targets, tuple(rows), tuple(logits), networks)
 
 
+def check_every_member(held_out: HeldOut, members: Sequence[Member]) -> None:
+    """Raise OrchardError when a member predicts none of the rows, so that it has no temperature."""
+    for member, rows in zip(members, held_out.rows, strict=True):
+        if not len(rows):
+            raise OrchardError(
+                f"member {member.path}: no network but its own has its held-out images "
+                f"({member.eval_split}), so --calibrate cannot fit its temperature; give every "
+                "network the same folds"
+            )
+
+
 def _checked(table: Logits, member: Member, path: str) -> Logits:
     if tuple(table.class_names) != member.class_names:
         raise OrchardError(f"{path} holds other classes than its run.json; train the member again")

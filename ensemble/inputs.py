@@ -62,6 +62,8 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         match_ids(submission.ids, records.ids, f"--sample_submission={submission.file}")
     targets = _targets(config.labels_csv, records)
     held_out, no_held_out = _held_out(config, members, networks, predict)
+    if config.calibrate:
+        held.check_every_member(held_out, members)
     default = "roc_auc" if config.combine == "rank" else default_metric(records.task)
     return Inputs(
         members,
@@ -120,6 +122,11 @@ def _held_out(
             f"--weights_split={held.OUT_OF_FOLD}"
         )
     held.refuse_leakage(members, config.weights_split)
+    if not (records.targets >= 0).all(axis=1).any():
+        raise OrchardError(
+            f"--weights_split={config.weights_split} has no labelled image to fit on; use a "
+            f"labelled split or {held.OUT_OF_FOLD}"
+        )
     logits = predict(members, records)
     tables = [Logits(records.ids, one, records.targets, records.class_names) for one in logits]
     return held.assemble(tables, members, networks), ""

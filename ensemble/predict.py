@@ -37,6 +37,8 @@ def main(argv: list[str]) -> None:
     for name in ("model", "images_dir", "output"):
         if not FLAGS[name].value:
             raise OrchardError(f"--{name} is needed")
+    if os.path.isdir(FLAGS.output):
+        raise OrchardError(f"--output={FLAGS.output} is a folder; name the CSV file to write")
     if FLAGS.batch_size < 1:
         raise OrchardError(f"--batch_size={FLAGS.batch_size} must be at least 1")
     if not FLAGS["verbosity"].present:

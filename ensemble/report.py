@@ -124,16 +124,19 @@ def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
     rows = metrics.per_class_table(to_logits(p, task), targets, task, tuple(names))
     hard = metrics.hard_targets(targets, task)
     mixed = np.flatnonzero(hard.any(axis=0) & ~hard.all(axis=0))
-    areas = metrics.roc_auc_per_class(to_logits(p, "multi_label"), hard, "multi_label")
-    for row, area in zip(rows, areas, strict=True):
-        row["roc_auc"] = float(area)
+    # Of the columns as they are, as `scores.score` takes them: mean ranks don't sum to 1.
+    columns = to_logits(p, "multi_label"), hard, "multi_label"
+    areas = metrics.roc_auc_per_class(*columns)
+    precisions = metrics.average_precision_per_class(*columns)
+    for row, area, precision in zip(rows, areas, precisions, strict=True):
+        row |= {"roc_auc": float(area), "average_precision": float(precision)}
     # With many classes the weakest are the ones to look at.
-    columns = sorted(mixed, key=lambda c: areas[c])[: figures.MAX_CURVES]
-    drawn = (figures.roc_figure, figures.precision_recall_figure) if columns else ()
+    shown = sorted(mixed, key=lambda c: areas[c])[: figures.MAX_CURVES]
+    drawn = (figures.roc_figure, figures.precision_recall_figure) if shown else ()
     return {
         "rows": rows,
-        "figures": [html.figure_to_uri(draw(p, hard, names, sorted(columns))) for draw in drawn],
-        "hidden": len(mixed) - len(columns),
+        "figures": [html.figure_to_uri(draw(p, hard, names, sorted(shown))) for draw in drawn],
+        "hidden": len(mixed) - len(shown),
     }
 
 

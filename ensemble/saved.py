@@ -1,6 +1,8 @@
 """An exported ensemble, or a single member, as a function from JPEGs to probabilities."""
 
 import hashlib
+import os
+import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,7 +81,7 @@ class SavedModel:
 
 
 def _find(path: str) -> str:
-    for folder in (path, storage.join(path, "saved_model")):
+    for folder in (path.rstrip("/"), storage.join(path, "saved_model")):
         if storage.exists(storage.join(folder, "saved_model.pb")):
             return folder
     raise OrchardError(
@@ -88,7 +90,8 @@ def _find(path: str) -> str:
 
 
 def _task_of_run(path: str, folder: str) -> str:
-    for run in (path, storage.join(folder, "..")):
+    parent = posixpath.dirname(folder) if storage.is_gcs(folder) else os.path.join(folder, "..")
+    for run in (path, parent):
         record = storage.join(run, "run.json")
         if storage.exists(record):
             return storage.read_json(record)["task"]

@@ -142,6 +142,11 @@ def test_rank_average_is_scored_by_ranking_metrics_alone(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, combine="rank", labels_csv=str(world[2])))
     assert set(result.split_board.ensemble.scores) == {"roc_auc", "average_precision"}
     assert result.split_board.metric == "roc_auc"
+    page = (tmp_path / "report.html").read_text()
+    shown = page.split("<h2>Classes</h2>")[1].split("</table>")[0]
+    precisions = [float(row.split('"number">')[3][:5]) for row in shown.split("<tr>")[2:]]
+    expected = result.split_board.ensemble.scores["average_precision"]
+    assert np.mean(precisions) == pytest.approx(expected, abs=1e-3)
 
 
 def test_weights_on_a_split_that_a_member_trained_on_are_refused(world, tmp_path):
@@ -153,6 +158,23 @@ def test_weights_on_a_split_that_a_member_trained_on_are_refused(world, tmp_path
 def test_weights_on_a_named_split(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, calibrate=True, weights_split="fold0"))
     assert len(result.inputs.held_out.ids) == 40
+
+
+def test_weights_on_a_split_without_labels_are_refused_before_it_is_predicted(world, tmp_path):
+    with pytest.raises(OrchardError, match="--weights_split=test has no labelled image"):
+        pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="test"))
+    assert not (tmp_path / "logits").exists()
+
+
+def test_a_fold_that_no_other_network_covers_cannot_be_calibrated(world, tmp_path):
+    for fold, (train, evaluated) in enumerate((("fold1", "fold0"), ("fold0", "fold1"))):
+        path = tmp_path / "net" / f"fold{fold}"
+        make_member(path, world[1], seed=5 + fold, train_split=train, eval_split=evaluated)
+    members = (str(tmp_path / "net"), str(world[0] / "a"))
+    config = dataclasses.replace(_config(world, tmp_path / "out"), members=members)
+    with pytest.raises(OrchardError, match=r"net/fold1: .*\(fold1\), so --calibrate cannot fit"):
+        pipeline.run(dataclasses.replace(config, calibrate=True))
+    assert len(pipeline.run(config).inputs.held_out.ids) == 40
 
 
 def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
