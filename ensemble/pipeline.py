@@ -20,7 +20,7 @@ from ensemble.report import write_report
 from ensemble.result import Result
 from ensemble.scoreboard import Candidate, Scoreboard
 from trainer import metrics
-from trainer.finish import json_safe
+from trainer.json_values import json_safe
 
 PREDICTIONS_FILE = "predictions.csv"
 WEIGHTS_FILE = "weights.json"
