@@ -52,7 +52,8 @@ def list_names(directory: str) -> list[str]:
     """Names of the direct children of `directory`, sorted; empty when there is none."""
     if is_gcs(directory):
         return gcs.list_names(directory)
-    return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    with _told(directory):
+        return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
 
 
 def read_bytes(path: str) -> bytes:

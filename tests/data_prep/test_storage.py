@@ -9,3 +9,12 @@ def test_a_gs_path_with_one_slash_is_no_local_folder():
     for path in ("gs:/bucket/a", "gs:bucket"):
         with pytest.raises(OrchardError, match=f"{path}: two slashes are needed"):
             storage.exists(path)
+
+
+def test_a_folder_that_cannot_be_listed_is_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(storage.os, "listdir", refuse)
+    with pytest.raises(OrchardError, match=f"{tmp_path}: Permission denied"):
+        storage.list_names(str(tmp_path))
