@@ -3,11 +3,15 @@
     from data_prep.dataset import CsvImages
 
     Plants = CsvImages.define("plants", csv="train.csv", images_dir="images", folds=5)
-    builder = Plants(data_dir="tfds")
-    builder.download_and_prepare()
-    dataset = builder.as_dataset(split="fold0+fold1", as_supervised=True)
 
-In a module of its own, the definition is what `tfds build` takes.
+    if __name__ == "__main__":
+        builder = Plants(data_dir="tfds")
+        builder.download_and_prepare()
+        dataset = builder.as_dataset(split="fold0+fold1", as_supervised=True)
+
+The guard is needed in a script: the worker processes import it again, as everywhere in Python where
+they cannot be forked, and without it each would begin to prepare. In a module of its own, the
+definition is what `tfds build` takes.
 """
 
 import dataclasses

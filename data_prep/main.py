@@ -24,7 +24,7 @@ _TEST_CSV = flags.DEFINE_string(
     "test_csv", "", "CSV of the ids of the split `test`, which has no labels"
 )
 _TEST_IMAGES_DIR = flags.DEFINE_string(
-    "test_images_dir", "", "Folder of the test images; default: --images_dir"
+    "test_images_dir", "", "With --test_csv: folder of its images; default: --images_dir"
 )
 _IMAGE_COLUMN = flags.DEFINE_string(
     "image_column", "", "Column of the ids; default: image_id, image, ... or the first"
@@ -49,7 +49,9 @@ _EVAL_FRACTION = flags.DEFINE_float(
     "eval_fraction", 0.0, "Or hold this share out as split `eval`, the rest is `train`"
 )
 _GROUP_COLUMN = flags.DEFINE_string(
-    "group_column", "", "Rows with the same value here stay in one split"
+    "group_column",
+    "",
+    "With --folds or --eval_fraction: rows with one value here stay in one split",
 )
 _NEAR_DUPLICATES = flags.DEFINE_bool(
     "near_duplicates", False, "Keep images that look alike in one split, too"
@@ -91,7 +93,7 @@ _BEAM_OPTIONS = flags.DEFINE_string(
     "beam_options", "", "Beam's own flags, in one string, for --engine=beam"
 )
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace a finished dataset of this name and version"
+    "overwrite", False, "Replace the dataset of this name and version, whole or damaged"
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of order and splits")
 
