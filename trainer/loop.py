@@ -72,6 +72,7 @@ def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], Non
             if (stopped or stop.requested()) and not run.state.progress.finished:
                 return _stop(run, stop, report)
     if run.accelerator.is_chief:
+        check_lock()
         finish.finish(run.config.run_dir)
         print(f"run finished: {run.config.run_dir}")
     return 0

@@ -104,7 +104,7 @@ class EvaluationWeights:
     def __init__(self, network: keras.Model, optimizer, reestimate=None):
         self._network, self._optimizer, self._reestimate = network, optimizer, reestimate
         # Keras' average is 0 before the first step.
-        self._averages = optimizer.use_ema and int(optimizer.iterations) > 0
+        self._averages = optimizer.use_ema and bool(_value(optimizer.iterations))
         self._changes = self._averages or reestimate is not None
 
     def __enter__(self) -> None:

@@ -14,6 +14,7 @@ from data_prep.errors import OrchardError
 from tests.trainer import runs
 from trainer import checkpoint, interruption, loop, metrics, training
 from trainer.accelerator import Accelerator
+from trainer.assembly import prepare
 from trainer.logits import load_logits
 from trainer.loop import train_and_evaluate
 from trainer.objective import Objective
@@ -248,10 +249,7 @@ def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
 ):
     dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
     records = load_records(dataset, "fold0")
-    for row in (1, 17):
-        with open(records.files[records.file_index[row]], "r+b") as file:
-            file.seek(int(records.offsets[row]) + 60)
-            file.write(b"damaged")
+    _damage(records, 1, 17)
     config = runs.config(
         dataset, tiny_backbone, tmp_path / "run", epochs=2, on_bad_record="skip", ema_momentum=0.5
     )
@@ -268,6 +266,24 @@ def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
     assert "16 records" in report and "(2 damaged ones left out)" in report
 
 
+def test_a_damaged_record_that_statistics_are_estimated_from_is_named(tmp_path, tiny_backbone):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    records = load_records(dataset, "fold1")
+    _damage(records, 4)
+    config = runs.config(dataset, tiny_backbone, tmp_path / "run")
+    run = prepare(config, Accelerator("cpu", tf.distribute.get_strategy()))
+    with pytest.raises(OrchardError, match=f"1 damaged record: .*id '{records.ids[4]}'"):
+        with run.evaluation_weights():
+            raise AssertionError("estimated")
+
+
+def _damage(records, *rows):
+    for row in rows:
+        with open(records.files[records.file_index[row]], "r+b") as file:
+            file.seek(int(records.offsets[row]) + 60)
+            file.write(b"damaged")
+
+
 def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
@@ -279,33 +295,45 @@ def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
     assert train_and_evaluate(config) == 0
     names = [name for _, _, files in os.walk(tmp_path / "tensorboard") for name in files]
     # Of the second and third run, each of one step, and of the last one.
-    assert len([name for name in names if name.endswith(".xplane.pb")]) >= 1
+    assert len([name for name in names if name.endswith(".xplane.pb")]) == 3
 
 
-def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tiny_dataset, tmp_path):
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path):
     backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
-    changes = []
-    for parts in (1, 4):
-        network = keras.models.load_model(backbone)
-        optimizer = keras.optimizers.SGD(0.1)
-        optimizer.build(network.trainable_variables)
-        start = [v.numpy() for v in network.trainable_variables]
-        accelerator = Accelerator("cpu", tf.distribute.get_strategy())
-        step = TrainStep(
-            network,
-            network.trainable_variables,
-            optimizer,
-            Objective("single_label"),
-            lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
-            accelerator.strategy,
-            StepOptions(global_batch=8, accumulation_steps=parts),
-        )
-        step.run(iter(tf.data.Dataset.from_tensors(_batch())), np.array([0.1], np.float32))
-        changes.append(
-            [v.numpy() - s for v, s in zip(network.trainable_variables, start, strict=True)]
-        )
-    for whole, parted in zip(*changes, strict=True):
-        np.testing.assert_allclose(parted, whole, rtol=1e-3, atol=1e-6)
+    whole, parts = (_update(backbone, _batch(), count) for count in (1, 4))
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-6)
+
+
+def test_a_record_of_weight_0_has_no_part_in_the_update(tmp_path):
+    backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
+    batch = _batch()
+    update = _update(backbone, batch)
+    assert any(np.abs(change).max() > 1e-4 for change in update)
+    skipped = np.flatnonzero(batch["weight"] == 0)
+    batch["image"][skipped] = 255
+    batch["target"][skipped] = np.roll(batch["target"][skipped], 1, axis=1)
+    for one, other in zip(update, _update(backbone, batch), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-8)
+
+
+def _update(backbone, batch, accumulation_steps=1):
+    """What one step adds to each variable."""
+    network = keras.models.load_model(backbone)
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(network.trainable_variables)
+    start = [v.numpy() for v in network.trainable_variables]
+    step = TrainStep(
+        network,
+        network.trainable_variables,
+        optimizer,
+        Objective("single_label"),
+        lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
+        tf.distribute.get_strategy(),
+        StepOptions(global_batch=8, accumulation_steps=accumulation_steps),
+    )
+    step.run(iter(tf.data.Dataset.from_tensors(batch)), np.array([0.1], np.float32))
+    return [v.numpy() - s for v, s in zip(network.trainable_variables, start, strict=True)]
 
 
 def _batch():
