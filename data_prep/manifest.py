@@ -23,6 +23,8 @@ RECORDS_COLUMNS = (
     "id split shard offset length csv_row image_crc32c target source_file source_sha256".split()
 )
 
+_AGAIN = "run its data_prep.main command again, with --overwrite"
+
 
 @dataclass(frozen=True)
 class ShardInfo:
@@ -116,24 +118,22 @@ def load_manifest(dataset_dir: str) -> Manifest:
         what = "holds no manifest.json" if storage.exists(dataset_dir) else "does not exist"
         advice = "pass the directory that data_prep.main printed, DATA_DIR/NAME/VERSION"
         if storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
-            advice += "; if it is this one, run data_prep.main again, with --overwrite"
+            advice += f"; if it is this one, {_AGAIN}"
         raise OrchardError(f"{dataset_dir} {what}; {advice}")
     if not storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
         raise OrchardError(
-            f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; "
-            "run its data_prep.main command again, with --overwrite"
+            f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; {_AGAIN}"
         )
     value = storage.read_json(path)
     version = value.get("schema_version") if isinstance(value, dict) else None
     if version != SCHEMA_VERSION:
         raise OrchardError(
-            f"{path}: schema_version is {version!r}, this Orchard reads {SCHEMA_VERSION}; "
-            "prepare the dataset again"
+            f"{path}: schema_version is {version!r}, this Orchard reads {SCHEMA_VERSION}; {_AGAIN}"
         )
     try:
         return Manifest.from_json(value)
     except (KeyError, TypeError, AttributeError) as error:
-        raise OrchardError(f"{path} was damaged or edited: {error!r}; prepare it again") from error
+        raise OrchardError(f"{path} was damaged or edited: {error!r}; {_AGAIN}") from error
 
 
 def load_records(dataset_dir: str) -> "pandas.DataFrame":
@@ -152,15 +152,14 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     import pyarrow.parquet
 
     path = storage.join(dataset_dir, RECORDS_FILE)
-    advice = "run its data_prep.main command again, with --overwrite"
     if not storage.exists(path):
-        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; {advice}")
+        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; {_AGAIN}")
     content = io.BytesIO(storage.read_bytes(path))
     try:
         records = pyarrow.parquet.read_table(content).to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise OrchardError(f"{path} was damaged ({reason}); {advice}") from error
+        raise OrchardError(f"{path} was damaged ({reason}); {_AGAIN}") from error
     if missing := [name for name in RECORDS_COLUMNS if name not in records.columns]:
-        raise OrchardError(f"{path} has no column {missing[0]!r}; {advice}")
+        raise OrchardError(f"{path} has no column {missing[0]!r}; {_AGAIN}")
     return records

@@ -295,6 +295,14 @@ def test_a_foreign_object_in_the_way_is_refused_and_kept(gcs, config):
     assert not is_published(gcs)
 
 
+def test_overwriting_leaves_a_dataset_published_that_has_a_foreign_object(gcs, config):
+    prepare(config(data_dir(gcs)))
+    client.write_bytes(gcs.path(PREFIX + "thesis.docx"), b"years of work")
+    with pytest.raises(OrchardError, match="thesis.docx is in the way"):
+        prepare(config(data_dir(gcs), seed=1, overwrite=True))
+    assert is_published(gcs)
+
+
 def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
     gcs, config, monkeypatch
 ):
