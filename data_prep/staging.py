@@ -1,12 +1,11 @@
 """Where a dataset grows until it is whole, the lock that keeps others out, and the commit."""
 
 import abc
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from data_prep import destination, storage
+from data_prep import destination, file_lock, storage
 from data_prep.background import Background
 from data_prep.errors import OrchardError
 from data_prep.manifest import FEATURES_FILE
@@ -190,25 +189,8 @@ class LocalStaging(Staging):
         Raises:
           OrchardError: another writer is at work.
         """
-        try:
-            os.makedirs(os.path.dirname(self._lock_path), exist_ok=True)
-            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise OrchardError(
-                f"{error.filename}: {error.strerror}; choose another --data_dir"
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.read(handle, 100).decode(errors="replace").strip()
-                raise OrchardError(
-                    f"{self.final_dir} is being written by another process ({holder}); wait for it "
-                    "or stop it"
-                ) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"pid {os.getpid()} on {os.uname().nodename}".encode(), 0)
-            with Background(storage.sync, _MAX_UNFLUSHED_BYTES, _FLUSHES) as self._flushes:
-                yield
-        finally:
-            os.close(handle)
+        with (
+            file_lock.held(self._lock_path, self.final_dir, "choose another --data_dir"),
+            Background(storage.sync, _MAX_UNFLUSHED_BYTES, _FLUSHES) as self._flushes,
+        ):
+            yield
