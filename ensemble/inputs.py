@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep import manifest, storage
 from data_prep.errors import OrchardError
 from data_prep.labels import LabelOptions, read_labels
-from data_prep.manifest import load_records as load_frame
 from ensemble import held_out as held
 from ensemble.config import EnsembleConfig
 from ensemble.fit import parse_weights
@@ -81,10 +81,9 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
 
 
 def _csv_rows(dataset: str) -> dict[str, int]:
-    try:
-        frame = load_frame(dataset)
-    except OrchardError:
+    if not storage.exists(storage.join(dataset, manifest.RECORDS_FILE)):
         return {}
+    frame = manifest.load_records(dataset)
     return dict(zip(frame["id"].astype(str), frame["csv_row"].astype(int), strict=True))
 
 

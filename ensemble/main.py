@@ -74,11 +74,11 @@ def main(argv: list[str]) -> None:
             print(scoreboard.as_text(board) + "\n")
     for line in remarks(settings, result):
         print(line)
-    names = (pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE)
-    for name in (*names, *pipeline.soft_labels(settings, result)):
-        print(f"{name:<16} {storage.join(settings.output_dir, name)}")
-    if settings.export:
-        print(f"{'model':<16} {storage.join(settings.output_dir, pipeline.SAVED_MODEL_DIR)}")
+    names = [pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE]
+    names += [*pipeline.soft_labels(settings, result)]
+    names += [pipeline.SAVED_MODEL_DIR] * settings.export
+    for name in names:
+        print(f"{name:<{max(map(len, names))}}  {storage.join(settings.output_dir, name)}")
 
 
 _SAME_NAMES = (
@@ -113,14 +113,12 @@ def remarks(settings: config.EnsembleConfig, result) -> list[str]:
             "Greedy weights do not beat uniform ones beyond chance "
             f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."
         )
-    if result.split_board is None and result.held_out_board is None:
-        lines.append(f"Nothing to score: {result.inputs.no_held_out}.")
+    lines += result.caveats
     if settings.soft_labels and result.inputs.held_out is None:
         lines.append(
-            "No soft labels of held-out images, which distillation wants, were written: "
-            f"{result.inputs.no_held_out}."
+            "No out-of-fold soft labels, which distillation wants, were written: there are no "
+            "held-out images."
         )
-    lines += result.caveats
     if result.left_out:
         lines.append(f"{result.left_out} predictions are not in the sample submission.")
     return lines

@@ -34,20 +34,25 @@ class Result:
 
     @property
     def caveats(self) -> list[str]:
-        """Why the scores on the predicted split are too good, one sentence a reason."""
-        if self.split_board is None:
-            return []
+        """What a reader would take for more than it is, or miss: one sentence each."""
         caveats = []
         seen = seen_in_training(self.inputs.members, self.inputs.records)
-        if seen:
+        if self.split_board is not None and seen:
             caveats.append(
                 f"Members trained on {', '.join(seen)}: the scores on the predicted split show "
                 "memory, not skill."
             )
-        if self.fitted_on:
+        if self.split_board is not None and self.fitted_on:
             caveats.append(
                 f"Weights or temperatures were fitted on {self.fitted_on} images of the predicted "
                 "split: the ensemble's scores there flatter it."
+            )
+        if self.inputs.held_out is None:
+            caveats.append(f"No scores on held-out images: {self.inputs.no_held_out}.")
+        if self.fit.combination.method == "rank":
+            caveats.append(
+                "Mean ranks order the images of a class, not the classes of an image: the classes "
+                "that they name say little."
             )
         return caveats
 
