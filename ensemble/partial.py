@@ -4,9 +4,12 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
+from tqdm import tqdm
 
 from data_prep import storage
 from ensemble import npz
+
+_AT_ONCE = 512
 
 
 class PartialRows:
@@ -39,10 +42,14 @@ class PartialRows:
     def forget_changed(self, paths: Mapping[str, str]) -> None:
         """Drop the rows of files whose content is another one by now; paths: id -> file."""
         kept = [image_id for image_id in self.rows if image_id in paths]
-        found = storage.sizes_and_crc32cs([paths[image_id] for image_id in kept])
-        for image_id, facts in zip(kept, found, strict=True):
-            if facts is None or facts[1] != self._crc32cs[image_id]:
-                del self.rows[image_id]
+        # Reading many photos again takes a while, though little beside predicting them.
+        starts = tqdm(range(0, len(kept), _AT_ONCE), desc="checking files", delay=5, leave=False)
+        for start in starts:
+            ids = kept[start : start + _AT_ONCE]
+            found = storage.sizes_and_crc32cs([paths[image_id] for image_id in ids])
+            for image_id, facts in zip(ids, found, strict=True):
+                if facts is None or facts[1] != self._crc32cs[image_id]:
+                    del self.rows[image_id]
 
     def add(self, image_id: str, crc32c: int, row: np.ndarray) -> None:
         """Take one row float32 [classes]; `save` puts it on disk."""

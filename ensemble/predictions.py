@@ -13,7 +13,7 @@ from data_prep.errors import OrchardError
 from trainer import metrics
 
 # `labels` columns of competitions name images with the extension, label CSVs often without.
-_EXTENSIONS = (".jpg", ".jpeg", ".png")
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from trainer import metrics
 
 _NUM_EXAMPLES = 12
 _NUM_CONFUSIONS = 15
+_MAX_LISTED = 10
 
 
 def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
@@ -56,7 +57,8 @@ def _table(board: Scoreboard) -> dict[str, Any]:
             text = "" if np.isnan(value) else f"{value:.4f}"
             known = text and interval is not None
             cells.append((text, f"{interval[0]:.3f} to {interval[1]:.3f}" if known else ""))
-        rows.append((entry.candidate, entry is board.best, cells))
+        is_best = entry is board.best and not np.isnan(board.best.scores[board.metric])
+        rows.append((entry.candidate, is_best, cells))
     return {"board": board, "metrics": shown, "rows": rows}
 
 
@@ -207,4 +209,6 @@ def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:
 
 
 def _numbers(values: np.ndarray) -> str:
+    if values.size > _MAX_LISTED:
+        return f"{values.min():.3g} to {values.max():.3g} ({values.size} classes)"
     return ", ".join(f"{value:.3g}" for value in np.ravel(values))

@@ -180,6 +180,16 @@ def test_a_fold_that_no_other_network_covers_cannot_be_calibrated(world, tmp_pat
     assert len(pipeline.run(config).inputs.held_out.ids) == 40
 
 
+def test_a_metric_without_a_value_names_no_best_member(world, tmp_path):
+    labels = tmp_path / "rust.csv"
+    labels.write_text("image_id,label\n" + "".join(f"test_{i:04d},rust\n" for i in range(37)))
+    config = _config(world, tmp_path / "out", metric="roc_auc", labels_csv=str(labels))
+    assert pipeline.run(config).split_board.verdict.startswith("There is no verdict")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "nan" not in page.split("<h2>Scores on split")[1].split("</table>")[0]
+    assert page.count("(best)") == 1  # of the held-out images
+
+
 def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
     bad = tmp_path / "bad.csv"
     bad.write_text("image_id,label\ntest_0000,scab\nnobody,rust\n")
