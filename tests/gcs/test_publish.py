@@ -161,7 +161,7 @@ def test_a_refused_image_is_not_left_out_as_missing(gcs, photos):
         prepare(dataclasses.replace(photos, on_bad="skip"))
 
 
-def test_features_json_is_the_last_object_and_must_be_new(gcs, config):
+def test_features_json_is_the_last_object(gcs, config):
     prepare(config(data_dir(gcs)))
     names = [name for name in uploads(gcs.take_log()) if not name.endswith(".lock")]
     assert names[-1] == "features.json"
@@ -316,6 +316,21 @@ def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
     monkeypatch.setattr(GcsStaging, "commit", replace_a_shard_first)
     with pytest.raises(OrchardError, match="replaced or removed by another process"):
         prepare(config(data_dir(gcs)))
+    assert not is_published(gcs)
+
+
+@pytest.mark.parametrize("name", ["clothes-fold0.tfrecord-00000-of-00002", "manifest.json"])
+def test_what_someone_else_put_there_meanwhile_is_not_replaced(gcs, config, monkeypatch, name):
+    claim = GcsStaging.claim
+
+    def claim_before_another(*args):
+        claim(*args)
+        client.write_bytes(gcs.path(PREFIX + name), b"mine")
+
+    monkeypatch.setattr(GcsStaging, "claim", claim_before_another)
+    with pytest.raises(OrchardError, match=f"{name} was written by another writer meanwhile"):
+        prepare(config(data_dir(gcs)))
+    assert client.read_bytes(gcs.path(PREFIX + name)) == b"mine"
     assert not is_published(gcs)
 
 
