@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import google_crc32c
 import numpy as np
 
-from data_prep import images, metadata, progress, storage, tfrecord
+from data_prep import convert, images, metadata, progress, storage, tfrecord
 from data_prep.engine import LocalEngine
 from data_prep.errors import OrchardError
 from data_prep.images import ImageOptions
@@ -233,7 +233,7 @@ def _check_record(task: ShardTask, index: int, frame: tfrecord.Frame) -> None:
     if not problem and facts.action != images.PASS:
         problem = f"a {facts.kind} is no image for a record"
     if not problem and task.decode_check:
-        problem = images.decode_problem(jpeg)
+        problem = convert.decode_problem(jpeg)
     if problem:
         raise OrchardError(f"{where}: {problem}")
     if reason := label_problem(target, labels, task.targets[index], task.task):

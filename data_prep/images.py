@@ -1,4 +1,4 @@
-"""One image: what its bytes are, whether a record may hold them, and how to make a JPEG of them.
+"""One image: what its bytes are, and whether a record may hold them.
 
 The format is told from the content, never from the file's name. What becomes of each kind is in
 BUILD.md, "What becomes of each image".
@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
 from PIL import Image
 
 PASS = 0  # the file's own bytes go into the record
 REENCODE = 1  # decoded once, and written as a JPEG
 
-_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS, _APP1 = 0xDA, 0xE1
 _NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD8)])
 _SOF = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
@@ -75,7 +74,7 @@ def _refuse(kind: str, detail: str, what: str = "unknown") -> ImageFacts:
 
 def inspect(data: bytes, options: ImageOptions) -> ImageFacts:
     """Read an image's header; decodes no pixels."""
-    if data[:2] == _SOI:
+    if data[:2] == SOI:
         facts = _inspect_jpeg(data)
     elif not data:
         return _refuse("empty file", "the file is empty")
@@ -91,7 +90,7 @@ def inspect(data: bytes, options: ImageOptions) -> ImageFacts:
     if width * height > options.max_pixels:
         detail = f"{width}x{height} is more than --max_pixels={options.max_pixels}"
         return facts._replace(problem=("too many pixels", detail))
-    if facts.action == PASS and _target_size(width, height, options) != (width, height):
+    if facts.action == PASS and target_size(width, height, options) != (width, height):
         return facts._replace(action=REENCODE)
     return facts
 
@@ -213,7 +212,7 @@ def _is_cut(data: bytes) -> bool:
     return int.from_bytes(data[4:8], "little") + 8 > len(data)
 
 
-def _target_size(width: int, height: int, options: ImageOptions) -> tuple[int, int]:
+def target_size(width: int, height: int, options: ImageOptions) -> tuple[int, int]:
     """Width and height after resizing: never larger than they are."""
     if options.square_px:
         return min(width, options.square_px), min(height, options.square_px)
@@ -226,74 +225,3 @@ def _target_size(width: int, height: int, options: ImageOptions) -> tuple[int, i
     if side <= limit:
         return width, height
     return max(1, round(width * limit / side)), max(1, round(height * limit / side))
-
-
-def record_jpeg(data: bytes, options: ImageOptions) -> bytes:
-    """The JPEG that a record holds for a file of which `inspect` found no problem.
-
-    The file's own bytes whenever they may pass; else decoded, turned upright, made RGB or grey,
-    shrunk and encoded.
-
-    Raises:
-      ValueError: the pixels cannot be decoded.
-    """
-    facts = inspect(data, options)
-    if facts.action == PASS:
-        return data
-    pixels = _decode(data, facts, options)
-    size = _target_size(pixels.shape[1], pixels.shape[0], options)
-    if size != (pixels.shape[1], pixels.shape[0]):
-        grey = pixels.shape[2] == 1
-        image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
-        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=None))
-        pixels = pixels[:, :, None] if grey else pixels
-    return simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels),
-        quality=options.jpeg_quality,
-        colorspace="GRAY" if pixels.shape[2] == 1 else "RGB",
-        colorsubsampling="Gray" if pixels.shape[2] == 1 else options.jpeg_chroma.replace(":", ""),
-        fastdct=False,
-    )
-
-
-def _decode(data: bytes, facts: ImageFacts, options: ImageOptions) -> np.ndarray:
-    """Upright pixels, uint8 [height, width, 1 or 3], possibly smaller than stored by n/8."""
-    if facts.kind not in ("JPEG", "rotated JPEG"):
-        return _decode_with_pillow(data)
-    width, height = _target_size(facts.width_px, facts.height_px, options)
-    _, _, colourspace, _ = simplejpeg.decode_jpeg_header(data)
-    pixels = simplejpeg.decode_jpeg(
-        data,
-        colorspace="GRAY" if colourspace == "Gray" else "RGB",
-        fastdct=False,
-        fastupsample=False,
-        min_height=height,
-        min_width=width,
-        min_factor=1,
-    )
-    return turned(pixels, facts.orientation)
-
-
-def _decode_with_pillow(data: bytes) -> np.ndarray:
-    with opened(data) as image:
-        orientation = orientation_of(image)
-        if image.has_transparency_data:
-            # What is transparent shows a background; white is what photos and scans have.
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        grey = image.mode in ("L", "1")
-        pixels = turned(np.asarray(image.convert("L" if grey else "RGB")), orientation)
-    return pixels[:, :, None] if grey else pixels
-
-
-def decode_problem(data: bytes) -> str | None:
-    """Decode every pixel; what is wrong with them, or None."""
-    try:
-        if data[:2] == _SOI and simplejpeg.decode_jpeg_header(data)[2] in ("Gray", "YCbCr", "RGB"):
-            simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
-        else:
-            _decode_with_pillow(data)
-    except ValueError as error:
-        return " ".join(str(error).split())
-    return None

@@ -1,10 +1,4 @@
-"""A label CSV, in any of three shapes, to ids and targets.
-
-The shapes (detected, or forced with `label_shape`):
-  columns  one column per class, values 0/1 or soft 0..1 (`image_id,healthy,rust,scab`)
-  name     one column with the name of the one class of each image (`image_id,label`)
-  names    one column with the space-separated names of all classes of each image (`image,labels`)
-"""
+"""A label CSV to ids and targets."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,15 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep import label_shapes
 from data_prep.csv_table import CsvTable, find_image_column, read_csv, require_column
 from data_prep.errors import OrchardError
 from data_prep.problems import Problem
-
-# Values may be rounded to two decimals each; of many classes such errors cancel.
-_SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
-# Above this share of rows whose 0/1 values do not sum to 1, several labels a row are meant; below
-# it (and above none) the rows are taken for mistakes.
-_MULTI_LABEL_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -78,17 +67,19 @@ def read_labels(path: str, options: LabelOptions) -> LabelTable:
     columns, ignored = _label_columns(table, options, image_column)
     shape = options.label_shape
     if shape == "auto":
-        shape = _detect_shape(table, columns)
+        shape = label_shapes.detect_shape(table, columns)
     if shape == "columns":
-        names, targets, task, problems = _from_columns(table, columns, options, image_column)
+        names, targets, task, problems = label_shapes.from_columns(
+            table, columns, image_column, options.class_names, options.task
+        )
     else:
         if len(columns) != 1:
             raise OrchardError(
                 f"{table.file}: --label_shape={shape} needs one label column, there are "
                 f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
             )
-        names, targets, task, problems = _from_names(
-            table, columns[0], shape, options, image_column
+        names, targets, task, problems = label_shapes.from_names(
+            table, columns[0], shape, image_column, options.class_names, options.task
         )
     groups = tuple(table.column(options.group_column)) if options.group_column else None
     return _finish(table, image_column, targets, names, task, shape, ignored, groups, problems)
@@ -125,127 +116,6 @@ def _label_columns(
             f"--test_csv"
         )
     return rest, ()
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _detect_shape(table: CsvTable, columns: list[str]) -> str:
-    if len(columns) > 1:
-        # One bad cell must not hide the shape: a column is numeric when most of its cells are.
-        for name in columns:
-            values = table.column(name)
-            odd = [value for value in values if _number(value) is None]
-            if len(odd) * 2 > len(values):
-                raise OrchardError(
-                    f"{table.file}: columns {', '.join(columns)} are no 0..1 values per class "
-                    f"(column {name!r} holds {odd[0]!r}); name the label column with "
-                    "--label_columns"
-                )
-        return "columns"
-    values = set(table.column(columns[0]))
-    several = [value for value in values if len(value.split()) > 1]
-    if not several:
-        return "name"
-    alone = {value for value in values if len(value.split()) == 1}
-    tokens = {token for value in several for token in value.split()}
-    if tokens <= alone:
-        return "names"
-    if not tokens & alone:
-        return "name"
-    raise OrchardError(
-        f"{table.file}: {several[0]!r} in column {columns[0]!r} may be one class with a space in "
-        f"its name, "
-        "or several classes; pass --label_shape=name or --label_shape=names"
-    )
-
-
-def _from_columns(
-    table: CsvTable, columns: list[str], options: LabelOptions, image_column: str
-) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
-    if options.class_names and set(options.class_names) != set(columns):
-        raise OrchardError(
-            f"{table.file}: the label columns are {', '.join(columns)}, --class_names says "
-            f"{', '.join(options.class_names)}"
-        )
-    names = options.class_names or tuple(columns)
-    ids = table.column(image_column)
-    problems = []
-    targets = np.zeros((len(table.rows), len(names)), np.float32)
-    for at, name in enumerate(names):
-        for row, text in enumerate(table.column(name)):
-            value = _number(text)
-            if value is None or not 0 <= value <= 1:
-                detail = f"{text!r} in column {name!r} is not a number from 0 to 1"
-                problems.append(
-                    Problem(table.file, table.row_numbers[row], ids[row], "bad label value", detail)
-                )
-                value = 0.0
-            targets[row, at] = value
-    bad = {problem.row for problem in problems}
-    good = np.array([number not in bad for number in table.row_numbers])
-    tolerance = min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * len(names), _MAX_SUM_TOLERANCE)
-    off = good & (np.abs(targets.sum(1, dtype=np.float64) - 1) > tolerance)
-    task = options.task
-    if task == "auto":
-        task = "multi_label" if off.sum() > _MULTI_LABEL_SHARE * good.sum() else "single_label"
-    if task == "single_label":
-        for row in np.flatnonzero(off):
-            detail = (
-                f"the labels sum to {targets[row].sum():g}, not to 1 (if an image may have "
-                "several classes or none, pass --task=multi_label)"
-            )
-            problems.append(
-                Problem(
-                    table.file, table.row_numbers[row], ids[row], "labels do not sum to 1", detail
-                )
-            )
-    return names, targets, task, problems
-
-
-def _from_names(
-    table: CsvTable, column: str, shape: str, options: LabelOptions, image_column: str
-) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
-    task = "single_label" if shape == "name" else "multi_label"
-    if options.task not in ("auto", task):
-        raise OrchardError(
-            f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
-            "pass --label_shape"
-        )
-    values = table.column(column)
-    labels = [value.split() if shape == "names" else [value] if value else [] for value in values]
-    found = {label for row in labels for label in row}
-    names = options.class_names or tuple(sorted(found, key=_natural))
-    index = {name: at for at, name in enumerate(names)}
-    ids = table.column(image_column)
-    problems = []
-    present: list[tuple[int, int]] = []
-    for row, row_labels in enumerate(labels):
-        unknown = [label for label in row_labels if label not in index]
-        if not row_labels:
-            kind, detail = "no label", f"column {column!r} is empty"
-        elif unknown:
-            kind, detail = "unknown label", f"{unknown[0]!r} is not among --class_names"
-        else:
-            present += [(row, index[label]) for label in row_labels]
-            continue
-        problems.append(Problem(table.file, table.row_numbers[row], ids[row], kind, detail))
-    targets = np.zeros((len(labels), len(names)), np.float32)
-    if present:
-        targets[tuple(np.transpose(present))] = 1
-    return names, targets, task, problems
-
-
-def _natural(name: str) -> tuple[int, int, str, str]:
-    """Sort key: whole numbers by value (2 before 10), then everything else by its characters."""
-    if not (name.isascii() and name.isdigit()):
-        return 1, 0, "", name
-    digits = name.lstrip("0")
-    return 0, len(digits), digits, name
 
 
 def _finish(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import google_crc32c
 import numpy as np
 
-from data_prep import images
+from data_prep import convert, images
 from data_prep.images import ImageOptions
 from data_prep.perceptual import difference_hash
 from data_prep.source import ImageSource, SourceProblem
@@ -124,10 +124,10 @@ def _examine(
     perceptual = b"\0" * 16
     problem = facts.problem
     try:
-        if not problem and task.decode_check and (reason := images.decode_problem(data)):
+        if not problem and task.decode_check and (reason := convert.decode_problem(data)):
             problem = ("undecodable image", reason)
         if not problem and sampled and facts.action == images.REENCODE:
-            record_bytes = len(images.record_jpeg(data, task.options))
+            record_bytes = len(convert.record_jpeg(data, task.options))
         if not problem and task.near_duplicates:
             perceptual = difference_hash(data)
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from data_prep import images, pictures, storage, tfrecord
+from data_prep import convert, pictures, storage, tfrecord
 from data_prep.errors import OrchardError
 from data_prep.plan import Plan, ShardRows
 from data_prep.scan import image_source
@@ -144,7 +144,7 @@ def _labels(target: bytes, task: str) -> bytes:
 
 def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
     try:
-        return images.record_jpeg(data, plan.options)
+        return convert.record_jpeg(data, plan.options)
     except ValueError as error:
         raise OrchardError(
             f"row {rows.csv_rows[position]}, {rows.files[position]!r}: cannot be decoded "

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import google_crc32c
 
 from data_prep import storage
+from data_prep.convert import record_jpeg
 from data_prep.errors import MissingObject, OrchardError
-from data_prep.images import ImageOptions, inspect, record_jpeg
+from data_prep.images import ImageOptions, inspect
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD_BATCHES = 2

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ def pixels(seed, height=24, width=32, grey=False):
     small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image.convert("L"))[:, :, None] if grey else np.asarray(image)
+
+
+def picture(**options):
+    return Image.fromarray(pixels(3, **options))
 
 
 def jpeg(seed=0, height=24, width=32, grey=False, quality=92):
@@ -42,6 +47,13 @@ def rotated_jpeg(orientation, seed=0, height=24, width=32):
     exif[0x0112] = orientation
     image = Image.fromarray(pixels(seed, height, width))
     return pillow_bytes(image, "JPEG", quality=95, exif=exif)
+
+
+def exif_with_a_mistyped_tag(orientation):
+    """The orientation, and a resolution that is text where a fraction belongs."""
+    entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, orientation)
+    entries += struct.pack("<HHI4s", 0x011A, 2, 4, b"abc\0") + b"\0\0\0\0"
+    return b"Exif\0\0II*\0\x08\0\0\0" + entries
 
 
 def write_csv(path, rows):

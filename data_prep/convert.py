@@ -1,0 +1,81 @@
+"""One image to the JPEG that a record holds, and whether its pixels can be decoded at all."""
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from data_prep import images
+
+# The JPEG colour spaces that libjpeg turns into RGB or grey by itself.
+_DECODED = ("Gray", "YCbCr", "RGB")
+
+
+def record_jpeg(data: bytes, options: images.ImageOptions) -> bytes:
+    """The JPEG that a record holds for a file of which `inspect` found no problem.
+
+    The file's own bytes whenever they may pass; else decoded, turned upright, made RGB or grey,
+    shrunk and encoded.
+
+    Raises:
+      ValueError: the pixels cannot be decoded.
+    """
+    facts = images.inspect(data, options)
+    if facts.action == images.PASS:
+        return data
+    pixels = _decode(data, facts, options)
+    size = images.target_size(pixels.shape[1], pixels.shape[0], options)
+    if size != (pixels.shape[1], pixels.shape[0]):
+        grey = pixels.shape[2] == 1
+        image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+        pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=None))
+        pixels = pixels[:, :, None] if grey else pixels
+    return simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels),
+        quality=options.jpeg_quality,
+        colorspace="GRAY" if pixels.shape[2] == 1 else "RGB",
+        colorsubsampling="Gray" if pixels.shape[2] == 1 else options.jpeg_chroma.replace(":", ""),
+        fastdct=False,
+    )
+
+
+def decode_problem(data: bytes) -> str | None:
+    """Decode every pixel; what is wrong with them, or None."""
+    try:
+        if data[:2] == images.SOI and simplejpeg.decode_jpeg_header(data)[2] in _DECODED:
+            simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
+        else:
+            _decode_with_pillow(data)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _decode(data: bytes, facts: images.ImageFacts, options: images.ImageOptions) -> np.ndarray:
+    """Upright pixels, uint8 [height, width, 1 or 3], possibly smaller than stored by n/8."""
+    if facts.kind not in ("JPEG", "rotated JPEG"):
+        return _decode_with_pillow(data)
+    width, height = images.target_size(facts.width_px, facts.height_px, options)
+    _, _, colourspace, _ = simplejpeg.decode_jpeg_header(data)
+    pixels = simplejpeg.decode_jpeg(
+        data,
+        colorspace="GRAY" if colourspace == "Gray" else "RGB",
+        fastdct=False,
+        fastupsample=False,
+        min_height=height,
+        min_width=width,
+        min_factor=1,
+    )
+    return images.turned(pixels, facts.orientation)
+
+
+def _decode_with_pillow(data: bytes) -> np.ndarray:
+    with images.opened(data) as image:
+        orientation = images.orientation_of(image)
+        if image.has_transparency_data:
+            # What is transparent shows a background; white is what photos and scans have.
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        grey = image.mode in ("L", "1")
+        pixels = images.turned(np.asarray(image.convert("L" if grey else "RGB")), orientation)
+    return pixels[:, :, None] if grey else pixels
