@@ -26,7 +26,8 @@ flags.DEFINE_enum(
     "metric",
     None,
     metrics.METRICS,
-    "What judges, and what greedy weights are for; default: accuracy for one label, else roc_auc.",
+    "What judges, and what greedy weights are for; default: accuracy for one label, roc_auc for "
+    "many and for --combine=rank.",
 )
 flags.DEFINE_string(
     "weights_split",
