@@ -19,8 +19,11 @@ _WITHOUT_TENSORFLOW = (
     "data_prep.labels",
     "data_prep.manifest",
     "data_prep.plan",
+    "data_prep.scan",
     "data_prep.shard",
     "data_prep.storage",
+    "trainer.architectures",
+    "trainer.checkpoint",
     "trainer.config",
     "trainer.logits",
     "trainer.metrics",
@@ -28,6 +31,7 @@ _WITHOUT_TENSORFLOW = (
     "trainer.plan",
     "trainer.records",
     "trainer.schedules",
+    "ensemble.bootstrap",
     "ensemble.calibrate",
     "ensemble.combine",
     "ensemble.config",
@@ -36,6 +40,7 @@ _WITHOUT_TENSORFLOW = (
     "ensemble.members",
     "ensemble.predictions",
     "ensemble.scoreboard",
+    "ensemble.scores",
     "ensemble.weights",
 )
 

@@ -67,6 +67,14 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         checkpoint.load(path)
 
 
+def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "FORMAT", "orchard-checkpoint-0")
+        checkpoint.save(str(tmp_path), _state(3), keep=1)
+    with pytest.raises(OrchardError, match="has format 'orchard-checkpoint-0', not 'orchard-"):
+        checkpoint.load(_path(str(tmp_path), 3))
+
+
 def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, monkeypatch):
     checkpoint.save(str(tmp_path), _state(1), keep=2)
 

@@ -69,7 +69,10 @@ def test_what_is_no_metadata_server_is_not_believed(serve):
 
 
 def test_elsewhere_than_on_compute_engine_the_watch_ends_by_itself(monkeypatch):
-    def unknown_host(*_):
+    asked = []
+
+    def unknown_host(_, key, etag):
+        asked.append(key)
         raise OSError("Name or service not known")
 
     monkeypatch.delenv("GCE_METADATA_HOST", raising=False)
@@ -80,6 +83,7 @@ def test_elsewhere_than_on_compute_engine_the_watch_ends_by_itself(monkeypatch):
         for thread in set(_watching_threads()) - set(before):
             thread.join(timeout=120)
             assert not thread.is_alive()
+    assert sorted(asked) == sorted([*preemption._NOTICES] * preemption._PROBES)
 
 
 def test_a_training_saves_and_stops_with_run_me_again(serve, tmp_path, tiny_dataset, tiny_backbone):
