@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -113,6 +114,20 @@ def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatc
     assert sorted(seen) == np.flatnonzero(~cache.done).tolist()
     np.testing.assert_allclose(resumed, whole, atol=1e-6)
     assert not list((tmp_path / "cache").glob("*/part-*"))
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_cached_rows_of_other_images_are_not_used(world, tmp_path, finished):
+    root, dataset = world
+    records, (member,) = load_records(str(dataset), "test"), _members(root, "a")
+    cache = LogitsCache(str(tmp_path), member, records, "none")
+    cache.add(np.arange(len(records)), np.ones((len(records), 3), np.float32))
+    if finished:
+        cache.finish()
+    assert LogitsCache(str(tmp_path), member, records, "none").done.all()
+    for ids in (records.ids[::-1], records.ids[:-1]):
+        others = dataclasses.replace(records, ids=ids)
+        assert not LogitsCache(str(tmp_path), member, others, "none").done.any()
 
 
 def test_tta_is_the_mean_over_the_views(world, tmp_path):
