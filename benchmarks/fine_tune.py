@@ -31,9 +31,8 @@ _VARIANTS = {
 _METRICS = ("accuracy", "log_loss", "roc_auc")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Train each variant and print the table."""
-    del argv
     print("| " + " | ".join(["weights", *_METRICS]) + " |")
     print("|---|" + "---|" * len(_METRICS), flush=True)
     for title, variant in _VARIANTS.items():

@@ -89,9 +89,8 @@ def entries() -> list[Entry]:
     ]
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Fill the rows of the groups, print their table; exit status 1 if a row failed."""
-    del argv
     known = {entry.group for entry in entries()}
     unknown = sorted(set(FLAGS.groups) - known)
     if unknown:

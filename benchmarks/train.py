@@ -38,9 +38,8 @@ _NUM_CLASSES = 10
 _RATE = 1e-3
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure and print the table."""
-    del argv
     accelerator.set_precision(_PRECISION.value)
     contenders = {
         "bare step": bare_step(),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from absl import app
+from absl import app, flags
 
 from data_prep import gcs_errors
 from data_prep.errors import OrchardError
@@ -22,8 +22,11 @@ _NO_TENSORFLOW = (
 )
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
-    """Run `main(argv)` under absl, turning user errors into one line on stderr.
+def run(main: Callable[[], int | None]) -> None:
+    """Parse the flags and run `main()`, turning user errors into one line on stderr.
+
+    `~/` at the start of a flag's value, or of a list's item, is the home folder: no shell and no
+    flagfile makes it that.
 
     Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C, 141
     when nobody reads its output any more. Anything else keeps its traceback: it is a defect of ours
@@ -36,9 +39,12 @@ def run(main: Callable[[list[str]], int | None]) -> None:
     app.run(functools.partial(_guarded, main))
 
 
-def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | None:
+def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
     try:
-        status = main(argv)
+        if len(argv) > 1:
+            raise OrchardError(f"{argv[1]!r} is no flag; every flag is --name=value")
+        _expand_home(flags.FLAGS)
+        status = main()
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -54,6 +60,18 @@ def _guarded(main: Callable[[list[str]], int | None], argv: list[str]) -> int | 
             raise
         print(f"error: {line}", file=sys.stderr)
         return EXIT_BAD_INPUT
+
+
+def _expand_home(values: flags.FlagValues) -> None:
+    def expanded(value: object) -> object:
+        if isinstance(value, list):
+            return [expanded(item) for item in value]
+        if isinstance(value, str) and value.startswith("~/"):
+            return os.path.expanduser(value)
+        return value
+
+    for name in values:
+        values[name].value = expanded(values[name].value)
 
 
 def _explained(error: Exception) -> str | None:

@@ -1,7 +1,6 @@
 """What to prepare, and how: the frozen form of the command's flags."""
 
 import dataclasses
-import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from data_prep.errors import OrchardError
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_PATHS = ("csv", "images_dir", "test_csv", "test_images_dir", "data_dir")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 
 # They decide where things are, how fast they are made or whether at all, but not one byte of the
@@ -65,9 +63,6 @@ class PrepConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for flag in _PATHS:
-            path = getattr(self, flag)
-            object.__setattr__(self, flag, path and os.path.expanduser(path))
         self._check_text()
         for flag in ("csv", "images_dir", "name", "version", "data_dir"):
             _check(bool(getattr(self, flag)), f"--{flag} is required")

@@ -10,7 +10,6 @@ from absl import flags
 
 from data_prep import cli
 from data_prep.config import PrepConfig
-from data_prep.errors import OrchardError
 from data_prep.prepare import prepare
 
 _CSV = flags.DEFINE_string("csv", "", "CSV of image ids and labels; local or gs://")
@@ -135,10 +134,8 @@ def _config() -> PrepConfig:
     )
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Prepare the dataset of the flags."""
-    if len(argv) > 1:
-        raise OrchardError(f"{argv[1]!r} is no flag; write --flag=value")
     prepare(_config())
     return 0
 

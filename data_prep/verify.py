@@ -6,8 +6,6 @@
 Exit status 1 at the first damage found, which is named with its shard, record and id.
 """
 
-import os
-
 from absl import flags, logging
 
 from data_prep import cli, storage
@@ -23,17 +21,15 @@ _DECODE_CHECK = flags.DEFINE_bool("decode_check", False, "Decode every image, no
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one a core", lower_bound=0)
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Verify or trace, as the flags say."""
-    if len(argv) > 1:
-        raise OrchardError(f"{argv[1]!r} is no flag; write --flag=value")
     if not _DATASET.value:
         raise OrchardError("--dataset is required: DATA_DIR/NAME/VERSION")
     if _OUTPUT.value and not _ID.value:
         raise OrchardError("--output needs --id")
-    dataset_dir = os.path.expanduser(_DATASET.value)
+    dataset_dir = _DATASET.value
     if _ID.value:
-        _trace(dataset_dir, _ID.value, os.path.expanduser(_OUTPUT.value))
+        _trace(dataset_dir, _ID.value, _OUTPUT.value)
         return 0
     # TFDS tells of every file that it reads.
     logging.set_verbosity(logging.WARNING)

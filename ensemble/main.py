@@ -51,10 +51,8 @@ flags.DEFINE_integer("replicas", 0, "GPUs to use, or logical CPUs to make.")
 flags.DEFINE_integer("seed", 0, "Of bootstrap draws.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Build the ensemble of the flags, and say where it is and what it is worth."""
-    if len(argv) > 1:
-        raise OrchardError(f"unexpected argument {argv[1]!r}; every option is --name=value")
     settings = config.EnsembleConfig(
         members=tuple(FLAGS.members),
         metric=FLAGS.metric or "",

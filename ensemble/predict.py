@@ -30,10 +30,8 @@ flags.DEFINE_enum("on_bad", "fail", ["fail", "skip"], "What to do about files th
 _SAVE_EVERY_SECONDS = 20.0
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Write the predictions of a folder and say where they are."""
-    if len(argv) > 1:
-        raise OrchardError(f"unexpected argument {argv[1]!r}; every option is --name=value")
     for name in ("model", "images_dir", "output"):
         if not FLAGS[name].value:
             raise OrchardError(f"--{name} is needed")

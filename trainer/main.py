@@ -5,7 +5,6 @@ import time
 from absl import flags, logging
 
 from data_prep import cli
-from data_prep.errors import OrchardError
 from trainer import command_line
 
 _EXPORT_ONLY = flags.DEFINE_bool(
@@ -16,10 +15,8 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Train what the flags say; exit status 75: the same command should be run again."""
-    if len(argv) > 1:
-        raise OrchardError(f"unexpected argument {argv[1]!r}; every flag is --name=value")
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Ours are printed; TensorFlow's are chatter.
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.

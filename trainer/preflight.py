@@ -42,10 +42,8 @@ _COMPILE_CACHE_DIR = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> int:
+def main() -> int:
     """Print what was found; exit status 1 when a step does not fit."""
-    if len(argv) > 1:
-        raise OrchardError(f"unexpected argument {argv[1]!r}; every flag is --name=value")
     options, config = _options(), _config()
     compiler.check_installed()
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.

@@ -41,9 +41,8 @@ _FLAGS = {
 }
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Write the sheet."""
-    del argv
     if not (_DATASET.value and _OUTPUT.value.lower().endswith(".png")):
         raise OrchardError("pass --dataset=DIR/NAME/VERSION and --output=FILE.png")
     options = AugmentOptions(**{name: flag.value for name, flag in _FLAGS.items()})

@@ -16,9 +16,9 @@ _OUTPUT = flags.DEFINE_string("output", "", "CSV to write; default: RUNS_DIR/sum
 _FIRST_COLUMNS = ("run", "architecture", "image_size_px", "fold", "best_step", "best_metric")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Collect every finished run under --runs_dir."""
-    if len(argv) > 1 or not _RUNS_DIR.value:
+    if not _RUNS_DIR.value:
         raise OrchardError("say where the runs are: --runs_dir=runs")
     rows = collect(_RUNS_DIR.value)
     if not rows:

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-RUN = "from data_prep import cli; cli.run(lambda argv: {})"
+RUN = "from data_prep import cli; cli.run(lambda: {})"
 
 
-def run(program, *options, **more):
-    command = [sys.executable, *options, "-c", program]
+def run(program, *options, arguments=(), **more):
+    command = [sys.executable, *options, "-c", program, *arguments]
     return subprocess.run(command, stderr=subprocess.PIPE, timeout=100, **more)
 
 
@@ -23,6 +23,28 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(options):
     finally:
         os.close(writer)
     assert done.returncode == 141 and done.stderr == b""
+
+
+def test_a_tilde_is_the_home_folder_in_every_flag_and_flagfile(tmp_path):
+    (tmp_path / "recipe.flags").write_text("--runs=~/a,b,~/c\n")
+    program = (
+        "from absl import flags\nfrom data_prep import cli\n"
+        "one, two = flags.DEFINE_string('data', '', ''), flags.DEFINE_list('runs', [], '')\n"
+        "cli.run(lambda: print(one.value, *two.value))"
+    )
+    done = run(
+        program,
+        arguments=["--data=~/d~/e", f"--flagfile={tmp_path}/recipe.flags"],
+        env={**os.environ, "HOME": "/home/me"},
+        stdout=subprocess.PIPE,
+    )
+    assert done.stdout == b"/home/me/d~/e /home/me/a b /home/me/c\n"
+
+
+def test_what_is_no_flag_is_refused():
+    done = run(RUN.format("print(1)"), arguments=["oops"], stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"error: 'oops' is no flag; every flag is --name=value\n"
 
 
 def test_a_broken_pipe_elsewhere_keeps_its_traceback():

@@ -36,13 +36,6 @@ def test_impossible_settings_are_named(change, message):
         PrepConfig(**{**GOOD, **change})
 
 
-def test_a_tilde_is_the_home_folder_in_every_path(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    paths = ("csv", "images_dir", "test_csv", "test_images_dir", "data_dir")
-    config = PrepConfig(**{**GOOD, **{path: f"~/{path}" for path in paths}})
-    assert [getattr(config, path) for path in paths] == [f"/home/me/{path}" for path in paths]
-
-
 def test_settings_leave_out_what_changes_no_byte():
     one = PrepConfig(**GOOD)
     other = PrepConfig(
