@@ -9,7 +9,7 @@ from data_prep import storage
 from data_prep.errors import OrchardError
 from data_prep.problems import Problem
 
-_IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
+IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,15 @@ def read_csv(path: str) -> CsvTable:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise OrchardError(f"{path}, row {row}: not UTF-8 text; save the CSV as UTF-8") from error
+    lines = []
     try:
-        lines = list(csv.reader(io.StringIO(text, newline="")))
+        # Strict: a quote that is never closed would swallow the rows below it.
+        lines.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise OrchardError(f"{path}: not a CSV file ({error})") from error
+        raise OrchardError(
+            f"{path}, row {len(lines) + 1}: not a CSV row ({error}); close the quotes around a "
+            "cell, and double those inside it"
+        ) from error
     if not lines or not any(cell.strip() for cell in lines[0]):
         raise OrchardError(f"{path}: the first row must name the columns, but it is empty")
     header = [cell.strip() for cell in lines[0]]
@@ -95,4 +100,4 @@ def find_image_column(table: CsvTable, wanted: str | None) -> str:
     if wanted is not None:
         require_column(table, wanted, "--image_column")
         return wanted
-    return next((name for name in _IMAGE_COLUMNS if name in table.header), table.header[0])
+    return next((name for name in IMAGE_COLUMNS if name in table.header), table.header[0])

@@ -44,7 +44,7 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
                     "--label_columns"
                 )
         return "columns"
-    values = set(table.column(columns[0]))
+    values = dict.fromkeys(table.column(columns[0]))
     several = [value for value in values if len(value.split()) > 1]
     if not several:
         return "name"
@@ -52,12 +52,13 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
     tokens = {token for value in several for token in value.split()}
     if tokens <= alone:
         return "names"
-    if not tokens & alone:
+    # Names have words of their own ("tabby cat", "great dane"); several labels a row are the same
+    # few words again and again, even where none of them ever stands alone.
+    if not tokens & alone and len(tokens) > len(several):
         return "name"
     raise OrchardError(
         f"{table.file}: {several[0]!r} in column {columns[0]!r} may be one class with a space in "
-        f"its name, "
-        "or several classes; pass --label_shape=name or --label_shape=names"
+        "its name, or several classes; pass --label_shape=name or --label_shape=names"
     )
 
 

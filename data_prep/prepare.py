@@ -9,12 +9,15 @@ from collections.abc import Callable, Container, Iterator
 from data_prep import changes, labels, planner, progress, publication, report, storage, verdict
 from data_prep.background import Background
 from data_prep.config import PrepConfig
+from data_prep.csv_table import IMAGE_COLUMNS
 from data_prep.engine import Engine, open_engine
+from data_prep.errors import OrchardError
 from data_prep.html import format_bytes
 from data_prep.labels import LabelOptions, LabelTable
 from data_prep.plan import Plan
 from data_prep.publication import Clock
 from data_prep.shard import Receipt, WrittenShard, write_shard
+from data_prep.source import file_name
 from data_prep.staging import Staging, open_staging
 from data_prep.survey import survey
 
@@ -127,10 +130,23 @@ def _read_tables(config: PrepConfig, say: Say) -> list[tuple[LabelTable, str]]:
         test = labels.read_ids(config.test_csv, column, table.class_names, table.task)
         say(f"{test.file}: {len(test.ids)} rows, ids in column {test.image_column!r}, no labels")
         tables.append((test, config.test_images_dir or config.images_dir))
-    for table, _ in tables:
+    for table, root in tables:
+        if table.image_column not in (*IMAGE_COLUMNS, config.image_column):
+            _refuse_no_header(table, root, config.extension)
         if table.ignored_columns:
             say(f"{table.file}: ignored columns {', '.join(table.ignored_columns)}")
     return tables
+
+
+def _refuse_no_header(table: LabelTable, images_dir: str, extension: str) -> None:
+    """Without a header, the first image would be taken for the columns' names, and be lost."""
+    file = file_name(table.image_column, extension)
+    if storage.exists(storage.join(images_dir, file)):
+        raise OrchardError(
+            f"{table.file}, row 1: {table.image_column!r} is an image ({file}), where the columns' "
+            f"names belong; put a header above it, or, if it is one, pass "
+            f"--image_column={table.image_column}"
+        )
 
 
 def _check_name(config: PrepConfig, own_names: Container[str]) -> None:

@@ -94,6 +94,18 @@ def test_class_names_with_spaces_are_one_label(tmp_path):
     assert (table.shape, table.class_names) == ("name", ("ankle boot", "bag"))
 
 
+def test_class_names_with_spaces_may_share_words(tmp_path):
+    rows = [("image_id", "label"), ("a", "tabby cat"), ("b", "persian cat"), ("c", "great dane")]
+    assert read(tmp_path, rows).shape == "name"
+
+
+def test_the_same_few_words_in_ever_other_company_ask_for_the_shape(tmp_path):
+    several = ["haze primary", "clear primary", "clear primary water", "haze primary water"]
+    rows = [("image", "tags"), *((f"a{n}", text) for n, text in enumerate([*several, "cloudy"]))]
+    with pytest.raises(OrchardError, match="'haze primary'.*--label_shape=name or"):
+        read(tmp_path, rows)
+
+
 def test_an_ambiguous_space_asks_for_the_shape(tmp_path):
     rows = [("image_id", "label"), ("a", "light rust"), ("b", "rust")]
     with pytest.raises(OrchardError, match="'light rust'.*--label_shape=name or"):
@@ -152,6 +164,8 @@ def test_group_and_ignored_columns_are_no_labels(tmp_path):
         (b"image_id,label\nx,caf\xe9\n", "row 2: not UTF-8"),
         (b"image_id,place,kind\nx,here,1\n", "'place' holds 'here'.*--label_columns"),
         (b"id,p,q\na,1,0\nb,u,0\nc,v,0\n", "'p' holds 'u'.*--label_columns"),
+        (b'id,label\na,x\nb,"y\nc,x\nd,y\n', "row 3: not a CSV row .*close the quotes"),
+        (b'id,label\na,x\nb,"y\nc,x\nd,"y\n', "row 3: not a CSV row .*close the quotes"),
         (b"image_id;label\nx;1\n", "row 1: the columns are separated by ';'.*commas"),
         (b"image_id\tlabel\nx\t1\n", "row 1: the columns are separated by .*commas"),
     ],
