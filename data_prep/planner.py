@@ -15,6 +15,7 @@ from data_prep.plan import Plan, ShardRows
 from data_prep.problems import quarantine_csv
 from data_prep.staging import Staging
 from data_prep.survey import CSV_FLAGS, Survey, image_options, quarantine
+from data_prep.versions import deciding_versions
 
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
@@ -131,8 +132,19 @@ def build(
         fingerprints=(),
         shards=shards,
     )
-    prints = tuple(plan.fingerprint_shard(result, shards[index]) for index in range(len(shards)))
+    prints = tuple(_name_bytes(result, rows) for rows in shards.values())
     return dataclasses.replace(result, fingerprints=prints)
+
+
+def _name_bytes(result: Plan, rows: ShardRows) -> str:
+    """A shard's fingerprint, with the versions of the encoders where anything is encoded.
+
+    What another version wrote before an interruption must be written again.
+    """
+    content = plan.fingerprint_shard(result, rows)
+    if not rows.reencode.any():
+        return content
+    return hashlib.sha256(json.dumps([content, deciding_versions()]).encode()).hexdigest()
 
 
 def _record_bytes(survey: Survey, config: PrepConfig) -> np.ndarray:

@@ -54,12 +54,11 @@ def dataset_fingerprint(
     defaults, it makes the same dataset.
     """
     settings = config.settings()
-    shards = plan.fingerprints
+    unknown: set[str] = set()
     if known_settings is not None:
         defaults = default_settings().items()
         unknown = {k for k, v in defaults if k not in known_settings and settings[k] == v}
         settings = {name: settings[name] for name in settings.keys() - unknown}
-        shards = [fingerprint_shard(plan, rows, unknown) for rows in plan.shards.values()]
     parts = {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
@@ -68,7 +67,7 @@ def dataset_fingerprint(
         "library_versions": deciding_versions(),
         "task": surveys[0].table.task,
         "class_names": surveys[0].table.class_names,
-        "shards": shards,
+        "shards": [fingerprint_shard(plan, rows, unknown) for rows in plan.shards.values()],
         "quarantine": quarantine_csv(quarantine(surveys)).decode(),
     }
     return hashlib.sha256(storage.json_bytes(parts)).hexdigest()

@@ -1,7 +1,6 @@
 """One dataset from beginning to end, as `prepare` leaves it."""
 
 import csv
-import functools
 import json
 import os
 import shutil
@@ -144,8 +143,10 @@ def test_a_setting_that_there_was_not_yet_refuses_no_dataset(given, tmp_path, mo
         # As it was before there was --square.
         without = config_module._NO_EFFECT_ON_BYTES | {"square_px"}
         patch.setattr(config_module, "_NO_EFFECT_ON_BYTES", without)
-        fingerprint = functools.partial(plan.fingerprint_shard, left_out={"square_px"})
-        patch.setattr(plan, "fingerprint_shard", fingerprint)
+        patch.setattr(
+            "data_prep.publication.fingerprint_shard",
+            lambda shards, rows, _: plan.fingerprint_shard(shards, rows, {"square_px"}),
+        )
         directory, _ = run(tmp_path / "out", **options, **given)
     assert "square_px" not in load_manifest(directory).settings
     _, said = run(tmp_path / "out", **options, **given)
@@ -204,6 +205,35 @@ def test_whole_shards_of_an_interrupted_run_stay(given, tmp_path, monkeypatch):
     assert digests(directory) == digests(fresh)
     kept = sorted(shards)[3]
     assert os.stat(Path(directory, kept.name)).st_ino == shards[kept]
+
+
+def test_shards_that_another_version_encoded_are_written_again(given, tmp_path, monkeypatch):
+    Path(given["images_dir"], "a001.jpg").write_bytes(rotated_jpeg(6))
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.planner.deciding_versions", lambda: {"simplejpeg": "0.1"})
+        interrupted(tmp_path / "out", patch, folds=3, **given)
+    directory, said = run(tmp_path / "out", folds=3, **given)
+    assert "3 of 4 shards are there already and undamaged" in said
+    assert digests(directory) == digests(run(tmp_path / "fresh", folds=3, **given)[0])
+
+
+@pytest.mark.parametrize("csv_flag", ["csv", "test_csv"])
+def test_an_image_in_the_place_of_the_header_is_refused(given, tmp_path, csv_flag):
+    path = Path(given[csv_flag])
+    path.write_text(path.read_text().partition("\n")[2])
+    first = {"csv": "a000", "test_csv": "t000"}[csv_flag]
+    with pytest.raises(OrchardError, match=f"row 1: '{first}' is an image .{first}.jpg."):
+        run(tmp_path / "out", **given)
+
+
+def test_a_file_called_like_a_usual_header_or_a_wanted_one_is_in_nobodys_way(given, tmp_path):
+    Path(given["images_dir"], "image_id.jpg").write_bytes(jpeg(1))
+    run(tmp_path / "out", **given)
+    Path(given["images_dir"], "photo.jpg").write_bytes(jpeg(1))
+    for flag in ("csv", "test_csv"):
+        path = Path(given[flag])
+        path.write_text(path.read_text().replace("image_id", "photo"))
+    run(tmp_path / "two", image_column="photo", **given)
 
 
 def test_what_changed_since_an_interrupted_run_is_told_apart(given, tmp_path, monkeypatch):
