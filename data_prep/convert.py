@@ -38,10 +38,21 @@ def record_jpeg(data: bytes, options: images.ImageOptions) -> bytes:
     )
 
 
+def colour_space(data: bytes) -> str:
+    """The colour space of a JPEG by simplejpeg's name; empty where it cannot decode such a JPEG.
+
+    Pillow and TensorFlow may all the same: simplejpeg knows the usual samplings of chroma only.
+    """
+    try:
+        return simplejpeg.decode_jpeg_header(data)[2]
+    except (ValueError, KeyError):
+        return ""
+
+
 def decode_problem(data: bytes) -> str | None:
     """Decode every pixel; what is wrong with them, or None."""
     try:
-        if data[:2] == images.SOI and simplejpeg.decode_jpeg_header(data)[2] in _DECODED:
+        if data[:2] == images.SOI and colour_space(data) in _DECODED:
             simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
         else:
             _decode_with_pillow(data)
@@ -52,13 +63,13 @@ def decode_problem(data: bytes) -> str | None:
 
 def _decode(data: bytes, facts: images.ImageFacts, options: images.ImageOptions) -> np.ndarray:
     """Upright pixels, uint8 [height, width, 1 or 3], possibly smaller than stored by n/8."""
-    if facts.kind not in ("JPEG", "rotated JPEG"):
+    space = colour_space(data) if facts.kind in ("JPEG", "rotated JPEG") else ""
+    if space not in _DECODED:
         return _decode_with_pillow(data)
     width, height = images.target_size(facts.width_px, facts.height_px, options)
-    _, _, colourspace, _ = simplejpeg.decode_jpeg_header(data)
     pixels = simplejpeg.decode_jpeg(
         data,
-        colorspace="GRAY" if colourspace == "Gray" else "RGB",
+        colorspace="GRAY" if space == "Gray" else "RGB",
         fastdct=False,
         fastupsample=False,
         min_height=height,

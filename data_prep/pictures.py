@@ -6,6 +6,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from data_prep import convert
+
 _MAX_PICTURES = 160
 _MAX_PICTURES_PER_CLASS = 6
 _THUMBNAIL_PX = 208  # twice what the page shows, for fine displays
@@ -34,12 +36,15 @@ def choose(targets: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
 
 
 def thumbnail(jpeg: bytes) -> bytes:
-    """A small JPEG of a record's image; empty where its pixels cannot be decoded.
+    """A small JPEG of a record's image; empty where simplejpeg cannot decode it.
 
-    That is no error here: `--decode_check` is what looks for such images.
+    That is no error here: `--decode_check` is what looks for damaged images.
     """
+    space = convert.colour_space(jpeg)
+    if not space:
+        return b""
+    grey = space == "Gray"
     try:
-        grey = simplejpeg.decode_jpeg_header(jpeg)[2] == "Gray"
         # An eighth of a photo is decoded in a fraction of the time, and is enough.
         pixels = simplejpeg.decode_jpeg(
             jpeg,

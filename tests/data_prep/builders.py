@@ -36,6 +36,20 @@ def jpeg(seed=0, height=24, width=32, grey=False, quality=92):
     )
 
 
+def jpeg_of_odd_sampling():
+    """A grey picture of 8x32 whose chroma has a quarter of its lines: a single MCU of zeros."""
+
+    def segment(marker, body):
+        return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+    table = b"\1" + bytes(16)
+    frame = struct.pack(">BHHB", 8, 32, 8, 3) + b"\1\x14\0\2\x11\0\3\x11\0"
+    header = segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC0, frame)
+    tables = segment(0xC4, b"\0" + table + b"\x10" + table)
+    scan = segment(0xDA, b"\3\1\0\2\0\3\0\0\x3f\0") + b"\x00\x0f"
+    return b"\xff\xd8" + header + tables + scan + b"\xff\xd9"
+
+
 def pillow_bytes(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)

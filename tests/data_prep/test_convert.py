@@ -10,6 +10,7 @@ from data_prep.images import PASS, REENCODE, ImageOptions
 from tests.data_prep.builders import (
     exif_with_a_mistyped_tag,
     jpeg,
+    jpeg_of_odd_sampling,
     picture,
     pillow_bytes,
     rotated_jpeg,
@@ -126,6 +127,14 @@ def test_quality_and_chroma_are_what_was_asked_for():
     assert len(small) < len(large)
     assert simplejpeg.decode_jpeg_header(large)[3] == "444"
     assert simplejpeg.decode_jpeg_header(small)[3] == "420"
+
+
+def test_a_jpeg_with_a_sampling_that_simplejpeg_does_not_know_is_a_jpeg_all_the_same():
+    data = jpeg_of_odd_sampling()
+    assert images.inspect(data, AS_IS).action == PASS
+    assert convert.decode_problem(data) is None
+    small = convert.record_jpeg(data, ImageOptions(max_side_px=16))
+    assert simplejpeg.decode_jpeg(small).shape == (16, 4, 3)
 
 
 def test_the_decode_check_finds_what_the_header_hides():

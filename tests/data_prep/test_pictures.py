@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep.pictures import choose, thumbnail
-from tests.data_prep.builders import jpeg
+from tests.data_prep.builders import jpeg, jpeg_of_odd_sampling
 
 
 def one_hot(*labels, num_classes=3):
@@ -38,5 +38,6 @@ def test_a_grey_image_has_a_grey_thumbnail():
 def test_broken_pixels_give_what_can_be_seen_or_nothing_and_never_an_error():
     whole = jpeg(1, 200, 300)
     start = whole.index(b"\xff\xda")
-    for broken in (whole[: start + 400] + whole[-2:], whole[: start + 2] + whole[-2:]):
+    cut = (whole[: start + 400] + whole[-2:], whole[: start + 2] + whole[-2:])
+    for broken in (*cut, jpeg_of_odd_sampling()):
         assert isinstance(thumbnail(broken), bytes)
