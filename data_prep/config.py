@@ -23,7 +23,7 @@ _NO_EFFECT_ON_BYTES = frozenset(
 class PrepConfig:
     """Settings of one dataset; the flags of `data_prep.main` have the same names and say more.
 
-    `~` at the beginning of a path is the home folder.
+    Lists are taken for tuples.
 
     Raises:
       OrchardError: on construction, when values are impossible or contradict each other.
@@ -63,6 +63,9 @@ class PrepConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
         self._check_text()
         for flag in ("csv", "images_dir", "name", "version", "data_dir"):
             _check(bool(getattr(self, flag)), f"--{flag} is required")

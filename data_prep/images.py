@@ -23,6 +23,8 @@ _NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD8)])
 _SOF = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
 # Baseline, extended and progressive Huffman: what libjpeg-turbo, and so TensorFlow, decodes.
 _DECODABLE_SOF = frozenset([0xC0, 0xC1, 0xC2])
+# Of libjpeg, Pillow's and TensorFlow's too; the format itself would allow 65,535.
+_MAX_SIDE_PX = 65_500
 _EXIF_ORIENTATION = 0x0112
 _PNG, _RIFF = b"\x89PNG\r\n\x1a\n", b"RIFF"
 _PNG_END = b"IEND\xaeB`\x82"
@@ -90,7 +92,12 @@ def inspect(data: bytes, options: ImageOptions) -> ImageFacts:
     if width * height > options.max_pixels:
         detail = f"{width}x{height} is more than --max_pixels={options.max_pixels}"
         return facts._replace(problem=("too many pixels", detail))
-    if facts.action == PASS and target_size(width, height, options) != (width, height):
+    size = target_size(width, height, options)
+    # A JPEG that large cannot even be decoded to be shrunk.
+    if max((width, height) if data[:2] == SOI else size) > _MAX_SIDE_PX:
+        detail = f"{width}x{height}; no side of a JPEG may be above {_MAX_SIDE_PX}"
+        return facts._replace(problem=("too many pixels", detail))
+    if facts.action == PASS and size != (width, height):
         return facts._replace(action=REENCODE)
     return facts
 

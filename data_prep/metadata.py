@@ -33,7 +33,7 @@ def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
 
 
 def features(task: str, class_names: Sequence[str]) -> tfds.features.FeaturesDict:
-    """What a record holds; see the README's "What is in a record"."""
+    """What a record holds; see the README's "Prepare"."""
     label = tfds.features.ClassLabel(names=list(class_names))
     if task == "single_label":
         labels = {"label": label}

@@ -92,6 +92,9 @@ def _deal_many_labels(targets: np.ndarray, groups: np.ndarray, folds: int, seed:
     unique, inverse = np.unique(groups, return_inverse=True)
     labels = np.zeros((len(unique), targets.shape[1]), np.int64)
     np.maximum.at(labels, inverse, targets >= 0.5)
+    if labels.shape[1] == 1:
+        # It takes a single column for no labels at all; what lacks the label is as good a second.
+        labels = np.concatenate([labels, 1 - labels], 1)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     return _collect(splitter.split(np.zeros(len(unique)), labels), len(unique))[inverse]
 

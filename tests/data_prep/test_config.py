@@ -36,6 +36,11 @@ def test_impossible_settings_are_named(change, message):
         PrepConfig(**{**GOOD, **change})
 
 
+def test_lists_are_taken_for_tuples():
+    given = PrepConfig(**GOOD, class_names=["a", "b"])
+    assert given == PrepConfig(**GOOD, class_names=("a", "b"))
+
+
 def test_settings_leave_out_what_changes_no_byte():
     one = PrepConfig(**GOOD)
     other = PrepConfig(

@@ -98,3 +98,15 @@ def test_an_exif_thumbnail_is_not_taken_for_the_end_of_a_cut_file():
 def test_too_many_pixels_are_refused_by_the_header_alone():
     problem = images.inspect(jpeg(1), ImageOptions(max_pixels=700)).problem
     assert problem == ("too many pixels", "32x24 is more than --max_pixels=700")
+
+
+def test_a_side_that_no_jpeg_may_have_is_refused_unless_it_is_shrunk():
+    png = pillow_bytes(Image.new("L", (65_501, 1)), "PNG")
+    kind, detail = images.inspect(png, AS_IS).problem
+    assert kind == "too many pixels" and detail.startswith("65501x1;")
+    assert images.inspect(png, ImageOptions(max_side_px=512)).problem is None
+    # Baseline JPEG's own limit is 65,535: the size is in the header.
+    start = jpeg(1).index(b"\xff\xc0") + 5
+    wide = jpeg(1)[:start] + b"\x00\x18\xff\xff" + jpeg(1)[start + 4 :]
+    for options in (AS_IS, ImageOptions(max_side_px=512)):
+        assert images.inspect(wide, options).problem[0] == "too many pixels"

@@ -28,6 +28,13 @@ def test_many_labels_are_balanced_each():
         assert counts.max() - counts.min() <= 2
 
 
+def test_a_single_label_that_many_rows_lack_is_balanced():
+    targets = np.float32([[1], [0], [0], [0]] * 10)
+    folds = assign_folds(targets, "multi_label", alone(40), alone(40), 5, 0)
+    np.testing.assert_array_equal(np.bincount(folds), [8] * 5)
+    np.testing.assert_array_equal(np.bincount(folds[targets[:, 0] == 1]), [2] * 5)
+
+
 def test_soft_labels_are_balanced_by_their_largest():
     targets = np.tile(np.float32([[0.6, 0.4], [0.2, 0.8]]), (20, 1))
     folds = assign_folds(targets, "single_label", alone(40), alone(40), 4, 0)
