@@ -82,11 +82,7 @@ def _decode(data: bytes, facts: images.ImageFacts, options: images.ImageOptions)
 def _decode_with_pillow(data: bytes) -> np.ndarray:
     with images.opened(data) as image:
         orientation = images.orientation_of(image)
-        if image.has_transparency_data:
-            # What is transparent shows a background; white is what photos and scans have.
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
+        image = images.on_white(image)
         grey = image.mode in ("L", "1")
         pixels = images.turned(np.asarray(image.convert("L" if grey else "RGB")), orientation)
     return pixels[:, :, None] if grey else pixels

@@ -173,6 +173,14 @@ def orientation_of(image: Image.Image) -> int:
     return orientation if orientation in range(2, 9) else 1
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """The image without transparency: over white, which is what photos and scans have around them."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Pixels [height, width, ...] as the EXIF orientation wants them shown.
 

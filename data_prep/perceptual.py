@@ -23,7 +23,7 @@ def difference_hash(data: bytes) -> bytes:
     side = _GRID + 1
     with images.opened(data) as image:
         image.draft("L", (side * 8, side * 8))
-        small = image.convert("L").resize((side, side), Image.Resampling.BOX)
+        small = images.on_white(image).convert("L").resize((side, side), Image.Resampling.BOX)
         pixels = images.turned(np.asarray(small), images.orientation_of(image))
     right = pixels[:-1, 1:] > pixels[:-1, :-1]
     down = pixels[1:, :-1] > pixels[:-1, :-1]

@@ -28,3 +28,11 @@ def test_a_mistyped_exif_tag_keeps_no_near_duplicate_from_being_found(kind, mode
     data = pillow_bytes(picture().convert(mode), kind, exif=exif_with_a_mistyped_tag(6))
     plain = pillow_bytes(picture().convert(mode).transpose(Image.Transpose.ROTATE_270), kind)
     assert distance(difference_hash(data), difference_hash(plain)) <= NEAR_BITS
+
+
+def test_shapes_cut_out_of_black_are_told_apart():
+    left, top = Image.new("RGBA", (32, 32)), Image.new("RGBA", (32, 32))
+    left.paste((0, 0, 0, 255), (0, 0, 16, 32))
+    top.paste((0, 0, 0, 255), (0, 0, 32, 16))
+    hashes = [difference_hash(pillow_bytes(image, "PNG")) for image in (left, top)]
+    assert distance(*hashes) > NEAR_BITS
