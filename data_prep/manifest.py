@@ -92,19 +92,29 @@ class Manifest:
         """The manifest that `to_json` wrote.
 
         Raises:
-          KeyError, TypeError or AttributeError: it is something else.
+          KeyError, TypeError, ValueError or AttributeError: it is something else.
         """
         value = dict(value)
         order = value.pop("split_order")
         splits = {}
         for split in order:
             entry = value["splits"][split]
-            shards = tuple(ShardInfo(**shard) for shard in entry["shards"])
-            splits[split] = SplitInfo(shards, entry["labelled"], tuple(entry["class_counts"]))
+            shards = tuple(_typed(ShardInfo, shard) for shard in entry["shards"])
+            counts = tuple(map(float, entry["class_counts"]))
+            splits[split] = SplitInfo(shards, entry["labelled"], counts)
         value["splits"] = splits
         value["class_names"] = tuple(value["class_names"])
-        value["files"] = {name: FileInfo(**info) for name, info in value.get("files", {}).items()}
-        return cls(**value)
+        files = value.get("files", {}).items()
+        value["files"] = {name: _typed(FileInfo, info) for name, info in files}
+        return _typed(cls, value)
+
+
+def _typed(kind: type, values: dict[str, Any]) -> Any:
+    """The dataclass of such values; TypeError where a number or text is something else."""
+    for one in dataclasses.fields(kind):
+        if one.type in (int, str) and type(values[one.name]) is not one.type:
+            raise TypeError(f"{one.name} is {values[one.name]!r}")
+    return kind(**values)
 
 
 def load_manifest(dataset_dir: str) -> Manifest:
@@ -132,7 +142,7 @@ def load_manifest(dataset_dir: str) -> Manifest:
         )
     try:
         return Manifest.from_json(value)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OrchardError(f"{path} was damaged or edited: {error!r}; {_AGAIN}") from error
 
 

@@ -160,6 +160,10 @@ def swap_label(payload):
             "manifest.json was damaged or edited",
         ),
         (
+            lambda d: edit_json(d, "manifest.json", lambda m: m.update(fingerprint=3)),
+            "manifest.json was damaged or edited: .*fingerprint is 3",
+        ),
+        (
             lambda d: edit_json(d, "manifest.json", lambda m: m.update(schema_version=99)),
             "schema_version is 99",
         ),
