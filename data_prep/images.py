@@ -174,7 +174,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The image without transparency: over white, which is what photos and scans have around them."""
+    """The image without transparency: over white, which is what photos and scans have."""
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
