@@ -6,6 +6,8 @@ The shapes (detected, or forced with `label_shape`):
   names    one column with the space-separated names of all classes of each image (`image,labels`)
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
 from data_prep.csv_table import CsvTable
@@ -45,6 +47,7 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
                 )
         return "columns"
     values = dict.fromkeys(table.column(columns[0]))
+    _refuse_other_separators(table, columns[0], values)
     several = [value for value in values if len(value.split()) > 1]
     if not several:
         return "name"
@@ -60,6 +63,18 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
         f"{table.file}: {several[0]!r} in column {columns[0]!r} may be one class with a space in "
         "its name, or several classes; pass --label_shape=name or --label_shape=names"
     )
+
+
+def _refuse_other_separators(table: CsvTable, column: str, values: Collection[str]) -> None:
+    for mark in "|;,":
+        joined = [value for value in values if mark in value]
+        parts = {part.strip() for value in joined for part in value.split(mark)}
+        if joined and all(part in values for part in parts):
+            raise OrchardError(
+                f"{table.file}: {joined[0]!r} in column {column!r} looks like several classes "
+                f"with {mark!r} between them; put spaces there, and none into a name (or pass "
+                "--label_shape=name if it is one class)"
+            )
 
 
 def from_columns(

@@ -106,6 +106,20 @@ def test_the_same_few_words_in_ever_other_company_ask_for_the_shape(tmp_path):
         read(tmp_path, rows)
 
 
+@pytest.mark.parametrize("mark", ["|", ";", ", "])
+def test_classes_with_something_else_than_spaces_between_them_are_no_new_class(tmp_path, mark):
+    rows = [
+        ("image", "finding"),
+        ("a", f"mass{mark}no finding"),
+        ("b", "mass"),
+        ("c", "no finding"),
+    ]
+    with pytest.raises(OrchardError, match="looks like several classes.*put spaces there"):
+        read(tmp_path, rows)
+    assert len(read(tmp_path, rows, label_shape="name").class_names) == 3
+    assert len(read(tmp_path, rows[:-1]).class_names) == 2
+
+
 def test_an_ambiguous_space_asks_for_the_shape(tmp_path):
     rows = [("image_id", "label"), ("a", "light rust"), ("b", "rust")]
     with pytest.raises(OrchardError, match="'light rust'.*--label_shape=name or"):
