@@ -1,5 +1,8 @@
 """The dataset card: what is in a dataset, at a glance, in one HTML file."""
 
+import csv
+import io
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -77,15 +80,16 @@ def canonical_command(config: PrepConfig) -> str:
         if isinstance(value, bool):
             parts.append(f"--{flag}")
         else:
-            text = ",".join(value) if isinstance(value, list) else str(value)
-            parts.append(f"--{flag}={_quoted(text)}")
+            text = _joined(value) if isinstance(value, list) else str(value)
+            parts.append(f"--{flag}={shlex.quote(text)}")
     return " \\\n    ".join(parts)
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
+def _joined(items: Sequence[str]) -> str:
+    """A list as flags have it: with commas between, and quotes around an item that holds one."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(items)
+    return text.getvalue()
 
 
 def _split_rows(manifest: Manifest) -> list[dict[str, Any]]:

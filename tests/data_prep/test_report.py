@@ -69,6 +69,13 @@ def test_the_canonical_command_has_every_setting_and_no_path():
     assert "--seed" not in command and "--test" not in command and "--decode" not in command
 
 
+def test_a_class_name_with_a_comma_is_one_in_the_canonical_command():
+    command = canonical_command(
+        config("/x", csv="/x/a", images_dir="/x/b", class_names=("maillot, tank suit", "crane"))
+    )
+    assert """--class_names='"maillot, tank suit",crane'""" in command
+
+
 def test_the_canonical_command_has_what_decides_on_the_rows():
     with_test = config("/x", csv="/x/a", images_dir="/x/b", test_csv="/x/c", decode_check=True)
     command = canonical_command(with_test)
