@@ -73,7 +73,6 @@ def _prepare_locked(
     assignment = planner.assign(surveys, config)
     verdict.tell_duplicates(assignment, surveys, say)
     plan = planner.build(surveys, assignment, config, staging)
-    fingerprint = publication.dataset_fingerprint(config, plan, surveys)
     given = changes.of_run(config, surveys)
     if staging.is_finished():
         if not config.overwrite:
@@ -91,7 +90,7 @@ def _prepare_locked(
         receipts, thumbnails = _write_shards(plan, staging, engine, say)
         list(saving.drain())
     clock.written = time.time()
-    manifest = publication.make_manifest(config, surveys, plan, receipts, fingerprint)
+    manifest = publication.make_manifest(config, surveys, plan, receipts)
     files = publication.files(
         config, manifest, surveys, assignment, plan, receipts, thumbnails, clock
     )

@@ -78,7 +78,6 @@ def make_manifest(
     surveys: Sequence[Survey],
     plan: Plan,
     receipts: Sequence[Receipt],
-    fingerprint: str,
 ) -> Manifest:
     """The manifest of a dataset whose shards are all written."""
     table = surveys[0].table
@@ -89,7 +88,7 @@ def make_manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,
         version=config.version,
-        fingerprint=fingerprint,
+        fingerprint=dataset_fingerprint(config, plan, surveys),
         task=table.task,
         class_names=table.class_names,
         splits={

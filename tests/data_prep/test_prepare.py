@@ -228,12 +228,13 @@ def test_an_image_in_the_place_of_the_header_is_refused(given, tmp_path, csv_fla
 
 def test_a_file_called_like_a_usual_header_or_a_wanted_one_is_in_nobodys_way(given, tmp_path):
     Path(given["images_dir"], "image_id.jpg").write_bytes(jpeg(1))
-    run(tmp_path / "out", **given)
+    one, _ = run(tmp_path / "out", **given)
     Path(given["images_dir"], "photo.jpg").write_bytes(jpeg(1))
     for flag in ("csv", "test_csv"):
         path = Path(given[flag])
         path.write_text(path.read_text().replace("image_id", "photo"))
-    run(tmp_path / "two", image_column="photo", **given)
+    two, _ = run(tmp_path / "two", image_column="photo", **given)
+    assert [len(load_records(directory)) for directory in (one, two)] == [15, 15]
 
 
 def test_what_changed_since_an_interrupted_run_is_told_apart(given, tmp_path, monkeypatch):

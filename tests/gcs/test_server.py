@@ -126,7 +126,7 @@ def test_the_server_goes_with_the_process_that_started_it(with_signal):
         process.send_signal(with_signal)
         process.wait(timeout=60)
     port = int(url.rpartition(":")[2])
-    _wait_until(lambda: not _alive(int(pid)) and not _listening(port))
+    assert _happens(lambda: not _alive(int(pid)) and not _listening(port))
 
 
 def test_the_command_gets_its_exit_status_back():
@@ -146,8 +146,9 @@ def _listening(port: int) -> bool:
     return wanted in Path("/proc/net/tcp").read_text()
 
 
-def _wait_until(condition, seconds: float = 60) -> None:
+def _happens(condition, seconds: float = 60) -> bool:
+    """Whether it becomes true within so many seconds."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
+    while not (true := condition()) and time.monotonic() < deadline:
         time.sleep(0.02)
+    return true
