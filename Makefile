@@ -34,6 +34,8 @@ test: $(VENV)/.installed-test ## the test suite
 lint: $(VENV)/.installed-test ## what CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 	$(BIN)/python -m tests.data_prep.torture_prep --kills=24

@@ -13,6 +13,7 @@ _TEST = [
     "pytest>=8",
     "pytest-timeout",
     "pytest-xdist",
+    "hypothesis",
     "cryptography",
     "dill",  # TFDS's own test case imports these two without asking for them.
     "importlib_resources",
@@ -29,8 +30,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(include=["data_prep*", "trainer*", "ensemble*"]),
+    packages=find_packages(include=["orchard*", "data_prep*", "trainer*", "ensemble*"]),
     package_data={
+        "orchard": ["templates/*", "py.typed"],
         "data_prep": ["templates/*"],
         "trainer": ["recipes/*", "templates/*"],
         "ensemble": ["templates/*"],
@@ -62,6 +64,15 @@ setup(
         "beam": _BEAM,
         "preflight": _PREFLIGHT,
         "test": _TEST,
-        "dev": [*_TEST, "ruff", "pre-commit"],
+        "dev": [
+            *_TEST,
+            "import-linter>=2.15",
+            "mypy",
+            "pandas-stubs",
+            "pre-commit",
+            "pytest-cov",
+            "ruff",
+            "types-tqdm",
+        ],
     },
 )

@@ -6,7 +6,7 @@ Four networks of keras.applications with random weights, at four input sizes. Th
 same images, each after two warm-up batches (loading and tracing are not counted in any):
 
     pure      each member's `images` signature on uint8 batches that lie in memory, summed
-    one pass  ensemble.forward: records read once, decoded and resized for each size, all members
+    one pass  ensemble.inference: records read once, decoded and resized for each size, all members
     predict   what one writes without this project: for each member a tf.data pipeline of decode and
               resize with prefetch, and `keras_model.predict` on it, summed
 
@@ -27,12 +27,12 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from data_prep import storage
-from ensemble.forward import image_batches, load_network, run_members
+from ensemble.inference import image_batches, load_network, run_members
 from ensemble.members import load_members
-from trainer import export
-from trainer.network import NetworkOptions, build_network
-from trainer.records import RecordTable, load_records
+from orchard import storage
+from trainer.data import RecordTable, load_records
+from trainer.models import NetworkOptions, build_network
+from trainer.results import export
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "", "Dataset directory; default: Fashion-MNIST of examples/.")

@@ -4,7 +4,7 @@ r"""Are the weights right, and is the ensemble worth it? On real images, beside 
 
 Two data sets: Fashion-MNIST (the 2,000 + 500 images of examples/fashion_mnist) and scikit-learn's
 handwritten digits (1,797 images, a third of them kept for the test). On each, four small networks
-are trained on three folds. Their out-of-fold probabilities go to `ensemble.weights` and, unchanged,
+are trained on three folds. Their out-of-fold probabilities go to `ensemble.fitting` and, unchanged,
 to AutoGluon's `EnsembleSelection` (autogluon.core in an environment of its own), for three metrics;
 then everything is scored on the test images, which no weight has seen.
 """
@@ -22,10 +22,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from ensemble import bootstrap, scores
 from ensemble.combine import activate
-from ensemble.weights import greedy_selection, guard
-from trainer.metrics import is_better
+from ensemble.fitting import greedy_selection, guard
+from ensemble.scoring import difference_interval, scores
+from trainer.evaluation import is_better
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("autogluon_python", "", "Python of an environment with autogluon.core.")
@@ -188,7 +188,7 @@ def _print_scores(metric: str, q, weights: dict[str, np.ndarray], targets) -> No
     print(f"    best network  {singles[best]:.4f}  ({name})")
     for kind, w in weights.items():
         mean = np.tensordot(w, q, axes=1)
-        gain, low, high = bootstrap.difference_interval(metric, mean, q[best], targets, TASK)
+        gain, low, high = difference_interval(metric, mean, q[best], targets, TASK)
         print(
             f"    {kind:<16}{scores.score(metric, mean, targets, TASK):.4f}  gain over the best "
             f"network {gain:+.4f} ({low:+.4f} to {high:+.4f})  weights {np.round(w, 2).tolist()}"

@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from data_prep import cli, storage
+from orchard import cli, storage
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "A pretrained .keras file.", required=True)
 _PREPROCESSING = flags.DEFINE_string("preprocessing", "auto", "As in trainer.main.")

@@ -102,8 +102,8 @@ def _upload(server: GcsServer, folder: Path, rounds: int) -> None:
 def _publish_files(server: GcsServer, files: list[Path]) -> None:
     import google_crc32c
 
-    from data_prep import gcs
-    from data_prep.background import Background
+    from orchard.parallel import Background
+    from orchard.storage import gcs
 
     def upload(file: Path) -> gcs.ObjectInfo:
         crc = google_crc32c.value(file.read_bytes())
@@ -169,7 +169,7 @@ def _run_prep(server: GcsServer, csv: Path, data_dir: str, *flags: str) -> None:
 def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
     """Requests and bytes of an epoch of training, by TensorFlow's read options."""
     del rounds  # Counts, not times.
-    from trainer.gcs_reads import read_options
+    from trainer.data import read_options
 
     csv = _photos(folder / "small_photos", 2400, size_px=256)
     server.set_conditions(Conditions())

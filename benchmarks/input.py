@@ -33,8 +33,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from absl import app, flags
 
 from benchmarks import input_peers as peers
-from data_prep.errors import OrchardError
-from trainer.records import RecordTable, load_records
+from orchard.errors import OrchardError
+from trainer.data import RecordTable, load_records
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("photos", "", "Folder of JPEGs; prepared into a temporary dataset.")
@@ -200,14 +200,14 @@ def _link_photos(folder: str) -> str:
 
 def _extract(folder: str, records: RecordTable) -> list[str]:
     """The dataset's images as files: every contender decodes the same bytes."""
-    from data_prep import tfrecord
-    from trainer import readers
+    from orchard.formats import tfrecord
+    from trainer.data import FileSource, read_records
 
     os.makedirs(os.path.join(folder, "extracted"))
-    source = readers.FileSource(records.files)
+    source = FileSource(records.files)
     paths = []
     for gid in range(len(records)):
-        (example,) = readers.read_records(source, records, [gid])
+        (example,) = read_records(source, records, [gid])
         paths.append(os.path.join(folder, "extracted", f"{gid}.jpg"))
         with open(paths[-1], "wb") as file:
             file.write(tfrecord.decode_example(example)[records.image_key][0])

@@ -11,10 +11,17 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from trainer import decode, input_pipeline, readers
-from trainer.augment_options import AugmentOptions
-from trainer.input_options import InputOptions
-from trainer.records import RecordTable
+from trainer.augment import AugmentOptions
+from trainer.data import (
+    SCALES,
+    FileSource,
+    InputOptions,
+    RecordTable,
+    decode_image,
+    read_records,
+    smallest_scale,
+    train_batches,
+)
 
 Contender = Callable[[], Iterator[int]]
 _ENDLESS_STEPS = 10**9
@@ -27,7 +34,7 @@ def ours(
     """The whole pipeline: read in training order, check, decode, resize, batch, draw flips."""
 
     def run() -> Iterator[int]:
-        batches = input_pipeline.train_batches(
+        batches = train_batches(
             records,
             InputOptions(size_px, size_px, resize=resize, threads=threads),
             batch_size=batch_size,
@@ -45,11 +52,11 @@ def our_reading(records: RecordTable, batch_size: int) -> Contender:
     """Reading alone: checked records of random places."""
 
     def run() -> Iterator[int]:
-        source = readers.FileSource(records.files)
+        source = FileSource(records.files)
         random = np.random.default_rng(0)
         while True:
             gids = random.integers(0, len(records), batch_size)
-            yield len(readers.read_records(source, records, gids))
+            yield len(read_records(source, records, gids))
 
     return run
 
@@ -61,7 +68,7 @@ def our_decoding(images: list[bytes], size_px: int, batch_size: int, threads: in
         batches = (
             tf.data.Dataset.from_tensor_slices(images)
             .repeat()
-            .map(lambda e: decode.decode_image(e, size_px, size_px), threads, deterministic=True)
+            .map(lambda e: decode_image(e, size_px, size_px), threads, deterministic=True)
             .batch(batch_size)
             .prefetch(2)
         )
@@ -200,9 +207,9 @@ def installed(package: str) -> bool:
 
 
 def scale_for(image: bytes, size_px: int) -> int:
-    """The DCT scale that `trainer.decode` takes for an image."""
+    """The DCT scale that `trainer.data.decode` takes for an image."""
     source = tf.io.extract_jpeg_shape(image)[:2]
-    return decode.SCALES[int(decode.smallest_scale(source, tf.constant([size_px, size_px])))]
+    return SCALES[int(smallest_scale(source, tf.constant([size_px, size_px])))]
 
 
 def read_all(files: list[str]) -> list[bytes]:

@@ -69,12 +69,12 @@ def run_ours(folder: Path, output: Path, short_side_px: int) -> dict[str, float]
     import jinja2  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
-    from data_prep import metadata
     from data_prep.config import PrepConfig
-    from data_prep.prepare import prepare
+    from data_prep.pipeline import prepare
+    from data_prep.publish import refuse_registered_name
 
     # Imports what TFDS itself imports only when it is asked for a name.
-    metadata.refuse_registered_name("bench")
+    refuse_registered_name("bench")
     watch = Watch()
     config = PrepConfig(
         csv=str(folder / "train.csv"),

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 from absl import flags
 
-from data_prep import cli, storage
-from data_prep.errors import OrchardError
-from trainer.architectures import ARCHITECTURES
+from orchard import cli, storage
+from orchard.errors import OrchardError
+from trainer.models import ARCHITECTURES
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from data_prep import cli
-from trainer import accelerator, input_pipeline
-from trainer.augment_options import AugmentOptions
-from trainer.network import NetworkOptions, build_network
-from trainer.objective import Objective
-from trainer.records import load_records
-from trainer.step import StepOptions, TrainStep
+from orchard import cli
+from trainer.augment import AugmentOptions
+from trainer.data import InputOptions, load_records, train_batches
+from trainer.models import NetworkOptions, build_network
+from trainer.optim import Objective
+from trainer.runtime import set_precision
+from trainer.training import StepOptions, TrainStep
 
 _ARCHITECTURE = flags.DEFINE_string("architecture", "mobilenet", "As in trainer.main.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side in px.")
@@ -40,7 +40,7 @@ _RATE = 1e-3
 
 def main() -> None:
     """Measure and print the table."""
-    accelerator.set_precision(_PRECISION.value)
+    set_precision(_PRECISION.value)
     contenders = {
         "bare step": bare_step(),
         "ours": our_loop(),
@@ -93,7 +93,7 @@ def bare_step() -> Callable[[int], None]:
 
 
 def our_loop() -> Callable[[int], None]:
-    """`trainer.step.TrainStep` on batches in memory."""
+    """`trainer.training.step.TrainStep` on batches in memory."""
     iterator = iter(tf.data.Dataset.from_tensors(_batch()).repeat())
     step = _train_step(lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]))
 
@@ -123,10 +123,10 @@ def keras_fit(jit_compile: bool | str) -> Callable[[int], None]:
 def data_wait_share() -> float:
     """The share of our loop's time in which it waits for the real pipeline."""
     records = load_records(_DATASET.value, _SPLIT.value)
-    options = input_pipeline.InputOptions(_IMAGE_SIZE.value, _IMAGE_SIZE.value)
+    options = InputOptions(_IMAGE_SIZE.value, _IMAGE_SIZE.value)
     steps = _ROUNDS.value * _STEPS.value
     batches = iter(
-        input_pipeline.train_batches(
+        train_batches(
             records,
             options,
             batch_size=_BATCH_SIZE.value,

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -22,10 +22,13 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_builder
 
-from data_prep import labels, metadata, prepare, storage
+from data_prep import pipeline
 from data_prep.config import PrepConfig
-from data_prep.errors import OrchardError
-from data_prep.manifest import FEATURES_FILE, load_manifest
+from data_prep.labels import read_labels
+from data_prep.publish import features, refuse_registered_name, supervised_keys
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import FEATURES_FILE, load_manifest
 
 
 class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
@@ -59,7 +62,7 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
             PrepConfig(name=name, version=version, data_dir="unknown", **settings)
         except TypeError as error:
             raise OrchardError(f"CsvImages.define({name!r}): {error}") from error
-        metadata.refuse_registered_name(name, {one.name for one in CsvImages.__subclasses__()})
+        refuse_registered_name(name, {one.name for one in CsvImages.__subclasses__()})
         class_name = "".join(part.capitalize() for part in name.split("_"))
         body = {
             "name": name,
@@ -87,11 +90,11 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
             source = load_manifest(data_dir)
         else:
             config = self.config()
-            source = labels.read_labels(config.csv, prepare.label_options(config))
+            source = read_labels(config.csv, pipeline.label_options(config))
         return tfds.core.DatasetInfo(
             builder=self,
-            features=metadata.features(source.task, source.class_names),
-            supervised_keys=metadata.supervised_keys(source.task),
+            features=features(source.task, source.class_names),
+            supervised_keys=supervised_keys(source.task),
         )
 
     def download_and_prepare(
@@ -126,4 +129,4 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
         config = self.config()
         if download_config is not None and download_config.download_mode.overwrite_dataset:
             config = dataclasses.replace(config, overwrite=True)
-        prepare.prepare(config, own_names={self.name})
+        pipeline.prepare(config, own_names={self.name})

@@ -8,9 +8,9 @@ Run again with the same flags it goes on where it stopped, and changes nothing o
 
 from absl import flags
 
-from data_prep import cli
 from data_prep.config import PrepConfig
-from data_prep.prepare import prepare
+from data_prep.pipeline import prepare
+from orchard import cli
 
 _CSV = flags.DEFINE_string("csv", "", "CSV of image ids and labels; local or gs://")
 _IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images; local or gs://")

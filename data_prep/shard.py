@@ -10,11 +10,12 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
-from data_prep import convert, pictures, storage, tfrecord
-from data_prep.errors import OrchardError
+from data_prep.checks import image_source
+from data_prep.images import SourceProblem, record_jpeg, thumbnail
 from data_prep.plan import Plan, ShardRows
-from data_prep.scan import image_source
-from data_prep.source import SourceProblem
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import tfrecord
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -98,7 +99,7 @@ def write_shard(plan: Plan, index: int) -> WrittenShard:
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
             if position in pictured:
-                thumbnails.append(pictures.thumbnail(jpeg))
+                thumbnails.append(thumbnail(jpeg))
         writer.flush()
     receipt = Receipt(
         fingerprint=plan.fingerprints[index],
@@ -144,7 +145,7 @@ def _labels(target: bytes, task: str) -> bytes:
 
 def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
     try:
-        return convert.record_jpeg(data, plan.options)
+        return record_jpeg(data, plan.options)
     except ValueError as error:
         raise OrchardError(
             f"row {rows.csv_rows[position]}, {rows.files[position]!r}: cannot be decoded "

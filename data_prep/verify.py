@@ -8,11 +8,10 @@ Exit status 1 at the first damage found, which is named with its shard, record a
 
 from absl import flags, logging
 
-from data_prep import cli, storage
-from data_prep.audit import SplitReport, audit
-from data_prep.errors import OrchardError
-from data_prep.html import format_bytes
-from data_prep.trace import trace
+from data_prep.verification import SplitReport, audit_dataset, trace_image
+from orchard import cli, storage
+from orchard.errors import OrchardError
+from orchard.html import format_bytes
 
 _DATASET = flags.DEFINE_string("dataset", "", "The dataset: DATA_DIR/NAME/VERSION, local or gs://")
 _ID = flags.DEFINE_string("id", "", "Tell where this image is and came from, instead of checking")
@@ -33,14 +32,14 @@ def main() -> int:
         return 0
     # TFDS tells of every file that it reads.
     logging.set_verbosity(logging.WARNING)
-    _print_table(audit(dataset_dir, _WORKERS.value, _DECODE_CHECK.value))
+    _print_table(audit_dataset(dataset_dir, _WORKERS.value, _DECODE_CHECK.value))
     depth = "every pixel decoded" if _DECODE_CHECK.value else "every image's header read"
     print(f"undamaged: every checksum of the manifest is right, {depth}: {dataset_dir}")
     return 0
 
 
 def _trace(dataset_dir: str, image_id: str, output: str) -> None:
-    found = trace(dataset_dir, image_id)
+    found = trace_image(dataset_dir, image_id)
     for what, value in found.lines:
         print(f"{what:14} {value}")
     if output:

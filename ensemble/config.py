@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from data_prep import storage
-from data_prep.errors import OrchardError
 from ensemble.combine import METHODS
-from ensemble.scores import RANKING_METRICS
-from trainer.metrics import METRICS
+from ensemble.scoring import RANKING_METRICS
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.evaluation import METRICS
 
-# Test-time augmentation -> forward passes an image and member; `ensemble.tta` makes the views.
+# Test-time augmentation -> forward passes an image and member; `ensemble.inference` makes them.
 NUM_VIEWS = {"none": 1, "flips": 4, "d4": 8}
 
 
@@ -23,7 +23,7 @@ class EnsembleConfig:
     weights_split: OUT_OF_FOLD, or splits that no member trained on.
     thresholds: "0.5", one number a class, or "f1": fitted on held-out logits (many-label tasks).
     batch_size: images a step over all replicas.
-    deterministic, jit_compile, run_dir: what `trainer.accelerator.connect` reads besides.
+    deterministic, jit_compile, run_dir: what `trainer.runtime.accelerator.connect` reads besides.
     """
 
     members: tuple[str, ...]

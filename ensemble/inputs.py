@@ -5,18 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep import manifest, storage
-from data_prep.errors import OrchardError
 from data_prep.labels import LabelOptions, read_labels
-from ensemble import held_out as held
 from ensemble.config import EnsembleConfig
-from ensemble.fit import parse_weights
-from ensemble.held_out import HeldOut
+from ensemble.fitting import (
+    OUT_OF_FOLD,
+    HeldOut,
+    assemble_held_out,
+    check_every_member,
+    out_of_fold,
+    parse_weights,
+    refuse_leakage,
+)
 from ensemble.members import Member, Network, check_dataset, load_members
-from ensemble.predictions import Submission, match_ids, read_submission
-from ensemble.scores import default_metric
-from trainer.logits import Logits
-from trainer.records import RecordTable, load_records
+from ensemble.output import Submission, match_ids, read_submission
+from ensemble.scoring import default_metric
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import Logits, manifest
+from trainer.data import RecordTable, load_records
 
 # Logits of every member on a split of the dataset.
 Predict = Callable[[tuple[Member, ...], RecordTable], np.ndarray]
@@ -63,7 +69,7 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     targets = _targets(config.labels_csv, records)
     held_out, no_held_out = _held_out(config, members, networks, predict)
     if config.calibrate:
-        held.check_every_member(held_out, members)
+        check_every_member(held_out, members)
     default = "roc_auc" if config.combine == "rank" else default_metric(records.task)
     return Inputs(
         members,
@@ -105,9 +111,9 @@ def _held_out(
     networks: tuple[Network, ...],
     predict: Predict,
 ) -> tuple[HeldOut | None, str]:
-    if config.weights_split == held.OUT_OF_FOLD:
+    if config.weights_split == OUT_OF_FOLD:
         try:
-            return held.out_of_fold(members, networks), ""
+            return out_of_fold(members, networks), ""
         except OrchardError as error:
             # Without anything to fit they would only have added scores to the report.
             if config.needs_held_out:
@@ -118,17 +124,17 @@ def _held_out(
         raise OrchardError(
             f"--weights_split={config.weights_split} is a split of another dataset than the "
             "members', so nobody can tell whether they trained on its images; use "
-            f"--weights_split={held.OUT_OF_FOLD}"
+            f"--weights_split={OUT_OF_FOLD}"
         )
-    held.refuse_leakage(members, config.weights_split)
+    refuse_leakage(members, config.weights_split)
     if not (records.targets >= 0).all(axis=1).any():
         raise OrchardError(
             f"--weights_split={config.weights_split} has no labelled image to fit on; use a "
-            f"labelled split or {held.OUT_OF_FOLD}"
+            f"labelled split or {OUT_OF_FOLD}"
         )
     logits = predict(members, records)
     tables = [Logits(records.ids, one, records.targets, records.class_names) for one in logits]
-    return held.assemble(tables, members, networks), ""
+    return assemble_held_out(tables, members, networks), ""
 
 
 def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:

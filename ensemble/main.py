@@ -9,10 +9,11 @@ ensemble as one SavedModel) and logits/ (the cache that makes a second run cheap
 
 from absl import flags, logging
 
-from data_prep import cli, storage
-from data_prep.errors import OrchardError
-from ensemble import combine, config
-from trainer import metrics
+from ensemble import config
+from ensemble.combine import methods
+from orchard import cli, storage
+from orchard.errors import OrchardError
+from trainer.evaluation import metrics
 
 FLAGS = flags.FLAGS
 
@@ -20,7 +21,7 @@ flags.DEFINE_list("members", [], "Run directories of the trainer, or directories
 flags.DEFINE_string("dataset", "", "Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.")
 flags.DEFINE_string("split", "test", "What to predict; several joined by +.")
 flags.DEFINE_string("output_dir", "", "Where everything goes.")
-flags.DEFINE_enum("combine", "logits", combine.METHODS, "What is averaged.")
+flags.DEFINE_enum("combine", "logits", methods.METHODS, "What is averaged.")
 flags.DEFINE_string("weights", "uniform", "uniform, greedy, or one number a network: 2,1,1,1.")
 flags.DEFINE_enum(
     "metric",
@@ -61,8 +62,9 @@ def main() -> None:
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # TensorFlow lists every variable that it saves.
     # TensorFlow takes seconds to import: not before the flags are known to be good.
-    from ensemble import pipeline, scoreboard
-    from trainer.accelerator import connect
+    from ensemble import pipeline
+    from ensemble.scoring import scoreboard_text
+    from trainer.runtime import connect
 
     accelerator = connect(settings)
     if accelerator.num_hosts > 1:
@@ -70,7 +72,7 @@ def main() -> None:
     result = pipeline.run(settings, accelerator.strategy)
     for board in (result.split_board, result.held_out_board):
         if board is not None:
-            print(scoreboard.as_text(board) + "\n")
+            print(scoreboard_text(board) + "\n")
     for line in remarks(settings, result):
         print(line)
     names = [pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE]

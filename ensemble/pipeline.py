@@ -7,20 +7,24 @@ it is whole; a second run finds the logits it computed and does the rest again.
 import numpy as np
 import tensorflow as tf
 
-from data_prep import storage
-from ensemble import predictions, scoreboard
 from ensemble.combine import activate, to_logits
 from ensemble.config import EnsembleConfig
-from ensemble.export import EnsembleModel, save
-from ensemble.fit import Fit, fit
-from ensemble.forward import forward
+from ensemble.fitting import Fit, fit_combination
+from ensemble.inference import predict_members
 from ensemble.inputs import Inputs, read_inputs
-from ensemble.record import weights_record
-from ensemble.report import write_report
+from ensemble.output import (
+    EnsembleModel,
+    save_ensemble,
+    weights_record,
+    write_predictions,
+    write_report,
+    write_soft_labels,
+)
 from ensemble.result import Result
-from ensemble.scoreboard import Candidate, Scoreboard
-from trainer import metrics
-from trainer.json_values import json_safe
+from ensemble.scoring import Candidate, Scoreboard, build_scoreboard
+from orchard import storage
+from orchard.formats import json_safe
+from trainer.evaluation import metrics
 
 PREDICTIONS_FILE = "predictions.csv"
 WEIGHTS_FILE = "weights.json"
@@ -37,7 +41,7 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
     """
 
     def predict(members, records):
-        return forward(
+        return predict_members(
             members,
             records,
             config.logits_dir,
@@ -48,7 +52,7 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
 
     inputs = read_inputs(config, predict)
     logits = predict(inputs.members, inputs.records)
-    fitted = fit(
+    fitted = fit_combination(
         logits,
         inputs.networks,
         inputs.held_out,
@@ -115,7 +119,7 @@ def _split_board(
             name = f"{network.name} (mean of {len(network.members)})"
             candidates.append(Candidate(name, "network", float(weight), mean))
     candidates.append(Candidate("ensemble", "ensemble", None, probabilities[labelled]))
-    return scoreboard.build(
+    return build_scoreboard(
         f"split {config.split}, {int(labelled.sum())} labelled images",
         candidates,
         inputs.targets[labelled],
@@ -141,7 +145,7 @@ def _held_out_board(config: EnsembleConfig, inputs: Inputs, fitted: Fit) -> Scor
         )
     ]
     candidates.append(Candidate("ensemble", "ensemble", None, fitted.out_of_fold))
-    return scoreboard.build(
+    return build_scoreboard(
         f"{len(held_out.ids)} held-out images ({config.weights_split})",
         candidates,
         held_out.targets,
@@ -163,7 +167,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
     for stale in (REPORT_FILE, SOFT_LABELS_FILE, OUT_OF_FOLD_FILE):
         storage.remove_tree(path(stale))
-    predictions.write_predictions(
+    write_predictions(
         path(PREDICTIONS_FILE),
         records.ids[order],
         result.probabilities[order],
@@ -174,7 +178,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     )
     storage.write_json(path(WEIGHTS_FILE), json_safe(weights_record(config, result)))
     for name, (ids, probabilities) in soft_labels(config, result).items():
-        predictions.write_soft_labels(path(name), ids, probabilities, records.class_names)
+        write_soft_labels(path(name), ids, probabilities, records.class_names)
     if config.export:
         model = EnsembleModel(
             inputs.members,
@@ -183,7 +187,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
             result.thresholds,
             config.tta,
         )
-        save(model, path(SAVED_MODEL_DIR))
+        save_ensemble(model, path(SAVED_MODEL_DIR))
     else:
         storage.remove_tree(path(SAVED_MODEL_DIR))
     write_report(path(REPORT_FILE), config, result)

@@ -13,10 +13,10 @@ import numpy as np
 from absl import flags, logging
 from tqdm import tqdm
 
-from data_prep import cli
-from data_prep.errors import OrchardError
-from ensemble import folder, predictions
-from ensemble.partial import PartialRows
+from ensemble.inference import PartialRows, Photo, list_photos, read_batches
+from ensemble.output import match_ids, read_submission, write_predictions
+from orchard import cli
+from orchard.errors import OrchardError
 
 FLAGS = flags.FLAGS
 
@@ -41,16 +41,16 @@ def main() -> None:
         raise OrchardError(f"--batch_size={FLAGS.batch_size} must be at least 1")
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
-    photos = folder.list_photos(FLAGS.images_dir)
+    photos = list_photos(FLAGS.images_dir)
     # TensorFlow takes seconds to import: not before the flags are known to be good.
-    from ensemble.saved import SavedModel
+    from ensemble.inference import SavedModel
 
     model = SavedModel(FLAGS.model)
     submission = None
     if FLAGS.sample_submission:
-        submission = predictions.read_submission(FLAGS.sample_submission, model.class_names)
+        submission = read_submission(FLAGS.sample_submission, model.class_names)
         owner = f"--sample_submission={submission.file}"
-        predictions.match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
+        match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
     partial = PartialRows(FLAGS.output, f"{model.key} {os.path.abspath(FLAGS.images_dir)}")
     partial.forget_changed(dict(photos))
     bad = _predict(model, photos, partial)
@@ -60,7 +60,7 @@ def main() -> None:
             f"--images_dir={FLAGS.images_dir}: none of {len(photos)} files is usable, such as "
             f"{bad[0].path}: {bad[0].problem}"
         )
-    predictions.write_predictions(
+    write_predictions(
         FLAGS.output,
         ids,
         np.stack([partial.rows[image_id] for image_id in ids]),
@@ -75,14 +75,14 @@ def main() -> None:
     print(f"{len(ids)} predictions in {FLAGS.output}")
 
 
-def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list[folder.Photo]:
+def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list[Photo]:
     """Fill `partial` with every photo; returns those left out under --on_bad=skip."""
     todo = [photo for photo in photos if photo[0] not in partial.rows]
-    left_out: list[folder.Photo] = []
+    left_out: list[Photo] = []
     saved_at = time.monotonic()
     with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar:
         try:
-            for batch in folder.read_batches(todo, FLAGS.batch_size):
+            for batch in read_batches(todo, FLAGS.batch_size):
                 good, rows, bad = _predict_batch(model, batch)
                 if bad and FLAGS.on_bad == "fail":
                     raise OrchardError(
@@ -100,9 +100,7 @@ def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list
     return left_out
 
 
-def _predict_batch(
-    model, batch: list[folder.Photo]
-) -> tuple[list[folder.Photo], list[np.ndarray], list[folder.Photo]]:
+def _predict_batch(model, batch: list[Photo]) -> tuple[list[Photo], list[np.ndarray], list[Photo]]:
     """(usable photos, their probabilities, photos that are no images)."""
     bad = [photo for photo in batch if photo.problem]
     good = [photo for photo in batch if not photo.problem]

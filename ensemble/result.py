@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.fit import Fit
-from ensemble.held_out import split_names
+from ensemble.fitting import Fit, held_out_split_names
 from ensemble.inputs import Inputs
 from ensemble.members import Member
-from ensemble.scoreboard import Scoreboard
-from trainer.records import RecordTable
+from ensemble.scoring import Scoreboard
+from trainer.data import RecordTable
 
 
 @dataclass(frozen=True)
@@ -67,5 +66,5 @@ def seen_in_training(members: Sequence[Member], records: RecordTable) -> list[st
     """Splits of a table that some member trained on."""
     # Another dataset's split of the same name holds other images.
     same = [m for m in members if m.dataset_fingerprint == records.fingerprint]
-    trained = set().union(*(split_names(m.train_split) for m in same))
+    trained = set().union(*(held_out_split_names(m.train_split) for m in same))
     return [split for split in records.splits if split in trained]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from absl import flags
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer.config import TrainConfig, config_of_flags, flag_fields
 from trainer.config_checks import EXCLUSIVE_FLAGS
 

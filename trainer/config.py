@@ -2,7 +2,7 @@
 
 Every field is a flag of `trainer.main`; its help stands beside its default. A field marked
 `bookkeeping` may differ when a run is resumed: the weights do not depend on it. One marked
-`resolved` is compared by what came of it (`trainer.plan`): 8 images on each of 2 replicas are 16.
+`resolved` is compared by what the plan makes of it: 8 images on each of 2 replicas are 16.
 """
 
 import dataclasses
@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_prep.errors import OrchardError
-from trainer import architectures, config_checks, metrics, schedules
-from trainer.augment_options import AugmentOptions
+from orchard.errors import OrchardError
+from trainer import config_checks
+from trainer.augment import AugmentOptions
+from trainer.evaluation import metrics
+from trainer.models import check_architecture, check_preprocessing, default_image_size_px
+from trainer.optim import SCHEDULES
 
 SCHEMA_VERSION = 1
 
@@ -93,7 +96,7 @@ class TrainConfig:
     ema_momentum: float = _flag(
         0.0, "Evaluate and export the weights' average over 1 / (1 - this) steps; 0: no."
     )
-    schedule: str = _flag("cosine", "Shape of the learning rate.", schedules.NAMES)
+    schedule: str = _flag("cosine", "Shape of the learning rate.", SCHEDULES)
     start_learning_rate: float = _flag(0.0, "Learning rate of the first step of a warm-up.")
     end_learning_rate: float = _flag(0.0, "Learning rate that the decay ends in.")
     warmup_epochs: float = _resolved(0.0, "Linear rise to the peak.")
@@ -160,8 +163,8 @@ class TrainConfig:
     def __post_init__(self):
         config_checks.require_choices(self)
         config_checks.require_ranges(self)
-        architectures.check_architecture(self.architecture)
-        architectures.check_preprocessing(self.preprocessing)
+        check_architecture(self.architecture)
+        check_preprocessing(self.preprocessing)
         config_checks.require_consistent(self)
         if self.image_size:
             parse_image_size(self.image_size)
@@ -188,7 +191,7 @@ class TrainConfig:
     def _size(self) -> tuple[int, int]:
         if self.image_size:
             return parse_image_size(self.image_size)
-        side = architectures.default_image_size_px(self.architecture)
+        side = default_image_size_px(self.architecture)
         if side is None:
             raise OrchardError(f"--architecture={self.architecture} needs --image_size")
         return side, side

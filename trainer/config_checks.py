@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig

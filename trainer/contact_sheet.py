@@ -4,10 +4,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
-from data_prep import tfrecord
-from trainer import augment, augment_draw, decode, readers
-from trainer.augment_options import AugmentOptions
-from trainer.records import RecordTable
+from orchard.formats import tfrecord
+from trainer.augment import AugmentOptions, augment_batch, draw_crops, draw_eagerly, mix_batch
+from trainer.data import CropRange, RecordTable, decode_image, read_few
 
 Cell = tuple[str, np.ndarray]
 # What --each shows, one after the other, at strengths that can be seen.
@@ -52,7 +51,7 @@ class Viewer:
     ):
         self.records, self.gids = records, gids
         self._size, self._resize, self._seed = size_px, resize, seed
-        examples = readers.read_few(records, gids)
+        examples = read_few(records, gids)
         self._encoded = [tfrecord.decode_example(e)[records.image_key][0] for e in examples]
 
     @property
@@ -62,23 +61,23 @@ class Viewer:
 
     def plain(self) -> np.ndarray:
         """The images as evaluation sees them, uint8 [n, height, width, 3]."""
-        return np.stack([decode.decode_image(e, *self._size, self._resize) for e in self._encoded])
+        return np.stack([decode_image(e, *self._size, self._resize) for e in self._encoded])
 
     def augmented(self, epoch: int, options: AugmentOptions) -> tuple[np.ndarray, np.ndarray]:
         """The images and targets of an epoch, uint8 [n, height, width, 3] and [n, num_classes]."""
         images = self._cropped(epoch, options) if options.crops else self.plain()
-        parameters = augment.draw(self._seed, epoch, self.gids, options)
-        changed = augment.apply(images, parameters, options)
+        parameters = draw_eagerly(self._seed, epoch, self.gids, options)
+        changed = augment_batch(images, parameters, options)
         targets = np.maximum(self.records.targets[self.gids], 0)
-        changed, targets = augment.mix(changed, tf.constant(targets), parameters, options)
+        changed, targets = mix_batch(changed, tf.constant(targets), parameters, options)
         return np.asarray(changed + 0.5).astype(np.uint8), np.asarray(targets)
 
     def _cropped(self, epoch: int, options: AugmentOptions) -> np.ndarray:
-        draws = augment_draw.draw_crops(self._seed, epoch, self.gids)
-        crop_range = decode.CropRange(options.crop_min_area, options.crop_max_aspect)
+        draws = draw_crops(self._seed, epoch, self.gids)
+        crop_range = CropRange(options.crop_min_area, options.crop_max_aspect)
         return np.stack(
             [
-                decode.decode_image(e, *self._size, crop_draws=d, crop_range=crop_range)
+                decode_image(e, *self._size, crop_draws=d, crop_range=crop_range)
                 for e, d in zip(self._encoded, draws, strict=True)
             ]
         )

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import storage
-from data_prep.errors import OrchardError
-from trainer import metrics
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import Logits, json_safe, load_logits, save_logits
 from trainer.config import TrainConfig
-from trainer.json_values import json_safe
-from trainer.logits import Logits, load_logits, save_logits
-from trainer.records import split_names
+from trainer.data import split_names
+from trainer.evaluation import metrics
 
 FOLDS_FILE = "folds.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"

@@ -12,17 +12,30 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from data_prep.errors import OrchardError
-from trainer import checkpoint, finish, metrics, resume, run_lock
-from trainer.accelerator import connect
-from trainer.assembly import prepare
+from orchard.errors import OrchardError
+from trainer.checkpoints import (
+    Checkpoint,
+    network_arrays,
+    prune_best_checkpoints,
+    save_best_checkpoint,
+    save_checkpoint,
+)
 from trainer.config import TrainConfig
-from trainer.evaluation import Diverged, intact_rows
-from trainer.interruption import EXIT_RUN_AGAIN, StopRequests
-from trainer.progress import Reporter
-from trainer.run import Run
-from trainer.state import network_arrays
-from trainer.training import BlowUp, Trainer, out_of_memory
+from trainer.evaluation import Diverged, intact_rows, metrics
+from trainer.results import finish_run, is_finished
+from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, connect
+from trainer.training import (
+    BlowUp,
+    Reporter,
+    Run,
+    Trainer,
+    checkpoint_meta,
+    out_of_memory,
+    prepare,
+    recover_run,
+    resume_run,
+    run_lock,
+)
 
 
 def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int:
@@ -35,13 +48,13 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     Returns:
         The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when told to stop before.
     """
-    if finish.is_finished(config):
+    if is_finished(config):
         print(f"finished already, nothing to do: {config.run_dir}")
         return 0
     accelerator = connect(config)
     stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:
-        with run_lock.held(config.run_dir, accelerator.is_chief) as check_lock, stop:
+        with run_lock(config.run_dir, accelerator.is_chief) as check_lock, stop:
             return _train_to_the_end(prepare(config, accelerator), stop, check_lock)
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if accelerator.num_hosts == 1 and accelerator.kind != "tpu":
@@ -52,7 +65,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
 
 
 def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], None]) -> int:
-    resume.resume(run)
+    resume_run(run)
     with _reporter(run) as report:
         trainer = Trainer(run, stop, report)
         recoveries = 0
@@ -65,7 +78,7 @@ def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], Non
                     check_lock()
             except BlowUp as blow_up:
                 recoveries += 1
-                resume.recover(run, blow_up.step, str(blow_up), recoveries, report)
+                recover_run(run, blow_up.step, str(blow_up), recoveries, report)
                 trainer.restart()
                 continue
             _save(run, stop, report)
@@ -73,7 +86,7 @@ def _train_to_the_end(run: Run, stop: StopRequests, check_lock: Callable[[], Non
                 return _stop(run, stop, report)
     if run.accelerator.is_chief:
         check_lock()
-        finish.finish(run.config.run_dir)
+        finish_run(run.config.run_dir)
         print(f"run finished: {run.config.run_dir}")
     return 0
 
@@ -98,9 +111,7 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
         if best and run.accelerator.is_chief:
             arrays |= network_arrays(run.network)
             meta = {"scores": scores}
-            checkpoint.save_best(
-                run.config.run_dir, checkpoint.Checkpoint(progress.step, arrays, meta)
-            )
+            save_best_checkpoint(run.config.run_dir, Checkpoint(progress.step, arrays, meta))
     patience = run.config.early_stopping_evals
     progress.finished = progress.step == run.plan.total_steps or (
         0 < patience <= progress.evals_since_best
@@ -150,12 +161,12 @@ def _save(run: Run, stop: StopRequests, report: Reporter) -> None:
     began, config = time.monotonic(), run.config
     if run.accelerator.is_chief:
         report.flush()
-        kept = checkpoint.save(
-            config.run_dir, run.state.checkpoint(resume.meta(run)), config.keep_checkpoints
+        kept = save_checkpoint(
+            config.run_dir, run.state.checkpoint(checkpoint_meta(run)), config.keep_checkpoints
         )
         # Each of them may be what a damaged newer one is passed over for.
         best_steps = {run.state.progress.best_step_at(step, run.best_metric) for step in kept}
-        checkpoint.prune_best(config.run_dir, best_steps)
+        prune_best_checkpoints(config.run_dir, best_steps)
     stop.took(time.monotonic() - began)
 
 

@@ -4,7 +4,7 @@ import time
 
 from absl import flags, logging
 
-from data_prep import cli
+from orchard import cli
 from trainer import command_line
 
 _EXPORT_ONLY = flags.DEFINE_bool(
@@ -22,9 +22,9 @@ def main() -> int:
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
     started = time.monotonic()
     if _EXPORT_ONLY.value:
-        from trainer import finish
+        from trainer.results import export_only
 
-        return finish.export_only(flags.FLAGS.run_dir, _CHECKPOINT.value)
+        return export_only(flags.FLAGS.run_dir, _CHECKPOINT.value)
     config = command_line.config_from_flags(flags.FLAGS)
     if config.fold == "all":
         from trainer import folds

@@ -5,8 +5,8 @@ import sys
 
 from absl import flags
 
-from data_prep import cli
-from data_prep.errors import OrchardError
+from orchard import cli
+from orchard.errors import OrchardError
 from trainer import command_line
 from trainer.config import TrainConfig
 from trainer.tpu import chips, compiler, report

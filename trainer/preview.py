@@ -13,11 +13,11 @@ import io
 import numpy as np
 from absl import flags
 
-from data_prep import cli, storage
-from data_prep.errors import OrchardError
-from trainer.augment_options import AugmentOptions
+from orchard import cli, storage
+from orchard.errors import OrchardError
+from trainer.augment import AugmentOptions
 from trainer.config import TrainConfig, parse_image_size
-from trainer.records import load_records, split_names
+from trainer.data import load_records, split_names
 
 _DATASET = flags.DEFINE_string("dataset", "", "Dataset directory: DATA_DIR/NAME/VERSION.")
 _SPLIT = flags.DEFINE_string("split", "", "Splits such as train or fold0; default: the first.")

@@ -6,8 +6,8 @@ from typing import Any
 
 from absl import flags
 
-from data_prep import cli, storage
-from data_prep.errors import OrchardError
+from orchard import cli, storage
+from orchard.errors import OrchardError
 from trainer.config import TrainConfig
 
 _RUNS_DIR = flags.DEFINE_string("runs_dir", "", "Folder of run directories, at any depth.")

@@ -11,7 +11,7 @@ import simplejpeg
 from PIL import Image
 
 from data_prep.config import PrepConfig
-from data_prep.prepare import prepare
+from data_prep.pipeline import prepare
 
 CLASSES = ("bag", "coat", "shirt")
 

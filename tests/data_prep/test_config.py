@@ -1,7 +1,7 @@
 import pytest
 
 from data_prep.config import PrepConfig
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 
 GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "data_dir": "d"}
 

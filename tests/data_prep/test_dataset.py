@@ -6,7 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep.dataset import CsvImages
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from tests.data_prep.builders import digests, make_input, run
 
 

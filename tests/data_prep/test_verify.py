@@ -8,10 +8,10 @@ import google_crc32c
 import pyarrow.parquet
 import pytest
 
-from data_prep.audit import audit
-from data_prep.errors import OrchardError
-from data_prep.manifest import load_manifest, load_records
-from data_prep.trace import trace
+from data_prep.verification.audit import audit_dataset
+from data_prep.verification.trace import trace_image
+from orchard.errors import OrchardError
+from orchard.formats.manifest import load_manifest, load_records
 from tests.data_prep.builders import jpeg, make_input, run
 
 SHARD = "clothes-train.tfrecord-00000-of-00001"
@@ -23,7 +23,7 @@ def dataset(tmp_path):
 
 
 def check(dataset, **options):
-    return audit(str(dataset), workers=1, say=lambda line: None, **options)
+    return audit_dataset(str(dataset), workers=1, say=lambda line: None, **options)
 
 
 def test_an_undamaged_dataset_is_counted_split_by_split(dataset):
@@ -41,7 +41,7 @@ def change_bytes(dataset, position, value=b"x"):
 
 def forge(dataset, change):
     """Rewrite the first record, with all of its checksums right again."""
-    from data_prep import tfrecord
+    from orchard.formats import tfrecord
 
     data = (dataset / SHARD).read_bytes()
     length = int(load_records(str(dataset))["length"][0])
@@ -210,7 +210,7 @@ def test_a_changed_byte_beside_the_shards_is_found(tmp_path, file):
 def test_a_dataset_whose_manifest_is_of_shards_alone_is_verified_and_its_user_told(dataset):
     edit_json(dataset, "manifest.json", lambda manifest: manifest.pop("files"))
     said = []
-    assert len(audit(str(dataset), workers=1, say=said.append)) == 2
+    assert len(audit_dataset(str(dataset), workers=1, say=said.append)) == 2
     assert said[-1].startswith("written before manifests had checksums of the files beside")
     (dataset / "records.parquet").write_bytes(b"PAR1")
     with pytest.raises(OrchardError, match="records.parquet was damaged"):
@@ -218,7 +218,7 @@ def test_a_dataset_whose_manifest_is_of_shards_alone_is_verified_and_its_user_to
 
 
 def test_an_id_is_traced_to_its_shard_row_and_file(dataset):
-    found = trace(str(dataset), "a007")
+    found = trace_image(str(dataset), "a007")
     lines = dict(found.lines)
     assert lines["split"] == "train" and lines["shard"] == SHARD
     assert lines["CSV row"] == "9" and lines["source file"] == "a007.jpg"
@@ -228,7 +228,7 @@ def test_an_id_is_traced_to_its_shard_row_and_file(dataset):
     row = records.index[records["id"] == "a007"][0]
     assert lines["record"] == f"{row} of 12"
     assert lines["byte offset"] == str(records["offset"][row])
-    assert dict(trace(str(dataset), "t001").lines)["labels"] == "none (unlabelled)"
+    assert dict(trace_image(str(dataset), "t001").lines)["labels"] == "none (unlabelled)"
 
 
 def test_a_damaged_record_is_named_by_its_place_in_the_shard(dataset):
@@ -236,18 +236,18 @@ def test_a_damaged_record_is_named_by_its_place_in_the_shard(dataset):
     image_id = load_records(str(dataset))["id"][3]
     change_bytes(dataset, offset + 300)
     with pytest.raises(OrchardError, match=f"id '{image_id}', record 3 at byte {offset}: .*checks"):
-        trace(str(dataset), image_id)
+        trace_image(str(dataset), image_id)
 
 
 def test_an_index_that_names_another_split_than_the_manifest_is_no_traceback(dataset):
     edit_index(dataset, "split", 3, "fold7")
     with pytest.raises(OrchardError, match="split 'fold7'.* which the manifest does not know"):
-        trace(str(dataset), load_records(str(dataset))["id"][3])
+        trace_image(str(dataset), load_records(str(dataset))["id"][3])
 
 
 def test_an_unknown_id_is_refused(dataset):
     with pytest.raises(OrchardError, match="no id 'a07'"):
-        trace(str(dataset), "a07")
+        trace_image(str(dataset), "a07")
 
 
 def test_the_command_prints_a_table_a_trace_and_a_status(dataset, tmp_path):

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from data_prep import manifest, storage, tfrecord
-from data_prep.manifest import Manifest, ShardInfo, SplitInfo
-from ensemble.members import fingerprint
+from ensemble.members.runs import fingerprint
+from orchard import storage
+from orchard.formats import manifest, tfrecord
+from orchard.formats.manifest import Manifest, ShardInfo, SplitInfo
 
 CLASS_NAMES = ("rust", "scab", "healthy")
 _COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
@@ -128,7 +129,7 @@ def make_member(
     """A run directory as the trainer leaves it, with a colour-matching network as its model."""
     import tensorflow as tf
 
-    from trainer.decode import decode_image
+    from trainer.data.decode import decode_image
 
     generator = np.random.default_rng(seed)
     height, width = size
@@ -190,9 +191,9 @@ def make_member(
 
 
 def _write_eval_logits(path, dataset, eval_split, net, size, resize) -> None:
-    from trainer.decode import decode_image
-    from trainer.logits import save_logits
-    from trainer.records import load_records
+    from orchard.formats.logits import save_logits
+    from trainer.data.decode import decode_image
+    from trainer.data.records import load_records
 
     records = load_records(str(dataset), eval_split)
     images = np.stack(

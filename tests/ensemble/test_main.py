@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_prep.errors import OrchardError
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
+from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
 
 _ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.errors import OrchardError
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
+from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
-from trainer.metrics import probabilities
+from trainer.evaluation.metrics import probabilities
 
 
 @pytest.fixture(scope="module")

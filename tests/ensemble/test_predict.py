@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from data_prep.errors import OrchardError
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
-from ensemble.folder import list_photos, read_batches
-from ensemble.partial import PartialRows
-from ensemble.saved import SavedModel
+from ensemble.inference.folder import list_photos, read_batches
+from ensemble.inference.partial import PartialRows
+from ensemble.inference.predictor import SavedModel
+from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
-from trainer.metrics import probabilities
+from trainer.evaluation.metrics import probabilities
 
 _ROOT = Path(__file__).parents[2]
 

@@ -3,9 +3,10 @@ import concurrent.futures
 import google_crc32c
 import pytest
 
-from data_prep import gcs as client
-from data_prep import gcs_client, storage
-from data_prep.errors import OrchardError
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.storage import gcs as client
+from orchard.storage import gcs_client
 from tests.gcs_server.conditions import Conditions
 
 SMALL = b"some metadata"

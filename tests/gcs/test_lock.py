@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from data_prep import gcs as client
-from data_prep import gcs_lock
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
+from orchard.storage import gcs as client
+from orchard.storage import gcs_lock
 from tests.gcs_server.conditions import Conditions
 
 
@@ -24,7 +24,7 @@ def lock(gcs):
     held = []
 
     def lock(place):
-        one = gcs_lock.Lock(gcs.path("locks/a"), gcs.path("a"), place)
+        one = gcs_lock.GcsLock(gcs.path("locks/a"), gcs.path("a"), place)
         held.append(one)
         return one
 

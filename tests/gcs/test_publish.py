@@ -16,14 +16,15 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from data_prep import gcs as client
-from data_prep import gcs_staging, storage
-from data_prep.audit import audit
 from data_prep.config import PrepConfig
-from data_prep.errors import OrchardError
-from data_prep.gcs_staging import GcsStaging
-from data_prep.prepare import prepare
-from data_prep.trace import trace
+from data_prep.pipeline import prepare
+from data_prep.publish import gcs_staging
+from data_prep.publish.gcs_staging import GcsStaging
+from data_prep.verification.audit import audit_dataset
+from data_prep.verification.trace import trace_image
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.storage import gcs as client
 from tests.data_prep.builders import jpeg
 from tests.gcs_server.conditions import Conditions
 
@@ -493,9 +494,9 @@ def test_no_credential_is_written_anywhere(gcs, config, tmp_path, scratch):
 def test_verify_and_trace_find_nothing_wrong_where_only_the_way_is_bad(gcs, config):
     dataset = prepare(config(data_dir(gcs)))
     gcs.set_conditions(Conditions(fault_rate=0.3, fault_kinds=("corrupt", "truncate", "503")))
-    reports = audit(dataset, workers=1)
+    reports = audit_dataset(dataset, workers=1)
     assert sum(report.records for report in reports) == NUM_ROWS
-    assert "train_0007" in dict(trace(dataset, "train_0007").lines).values()
+    assert "train_0007" in dict(trace_image(dataset, "train_0007").lines).values()
     assert any(entry["fault"] == "corrupt" for entry in gcs.take_log())
 
 
@@ -506,7 +507,7 @@ def test_verify_finds_a_shard_that_was_changed_in_the_bucket(gcs, config):
     content[1000] ^= 1
     client.write_bytes(path, bytes(content))
     with pytest.raises(OrchardError, match="clothes-fold1.tfrecord-00000-of-00002"):
-        audit(dataset, workers=1)
+        audit_dataset(dataset, workers=1)
 
 
 def test_beam_workers_publish_the_same_objects(gcs, config, local_files):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from data_prep import gcs as client
-from data_prep import storage
-from data_prep.manifest import load_manifest, load_records
-from ensemble.members import fingerprint
+from ensemble.members.runs import fingerprint
+from orchard import storage
+from orchard.formats.manifest import load_manifest, load_records
+from orchard.storage import gcs as client
 from tests.gcs_server.conditions import Conditions
 from tests.trainer import runs
-from trainer import checkpoint
+from trainer.checkpoints import files
 
 DATASET = "tfds/tiny/1.0.0"
 RUN = "runs/whole"
@@ -73,7 +73,7 @@ def bucket(gcs, contents):
 
 
 def last_weights(run_dir):
-    arrays = checkpoint.load_latest(run_dir).arrays
+    arrays = files.load_latest_checkpoint(run_dir).arrays
     return {name: array.tobytes() for name, array in arrays.items()}
 
 

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from data_prep import storage
+from orchard import storage
 from tests.gcs_server.conditions import Conditions
 from tests.trainer import runs
-from trainer import checkpoint, run_lock
+from trainer.checkpoints import files
+from trainer.training import locking
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_shards_that_may_not_be_read_end_a_training_in_one_line(gcs, config):
 
 def test_a_second_training_of_a_run_on_gcs_is_refused_in_one_line(gcs, config):
     second = config("runs/held")
-    with run_lock.held(second.run_dir):
+    with locking.run_lock(second.run_dir):
         done = run(gcs, second)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert "is being written by another process" in done.stderr.splitlines()[-1]
@@ -89,7 +90,7 @@ def test_a_training_killed_on_gcs_ends_in_the_weights_of_one_that_was_not(gcs, c
         process.wait()
         gcs.set_conditions(Conditions())
     assert run(gcs, killed).returncode == 0
-    wanted, found = (checkpoint.load_latest(one.run_dir) for one in (quiet, killed))
+    wanted, found = (files.load_latest_checkpoint(one.run_dir) for one in (quiet, killed))
     assert found.step == wanted.step
     for name, array in wanted.arrays.items():
         assert array.tobytes() == found.arrays[name].tobytes(), name

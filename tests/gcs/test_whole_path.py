@@ -9,12 +9,12 @@ import pytest
 from tensorflow.python.framework import config as framework_config
 
 from data_prep.config import PrepConfig
-from data_prep.prepare import prepare
+from data_prep.pipeline import prepare
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from tests.gcs_server.conditions import Conditions
 from tests.trainer import runs
-from trainer import checkpoint
+from trainer.checkpoints import files
 from trainer.loop import train_and_evaluate
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fashion_mnist"
@@ -45,7 +45,7 @@ def backbone(tmp_path_factory):
 
 
 def last_weights(run_dir):
-    arrays = checkpoint.load_latest(run_dir).arrays
+    arrays = files.load_latest_checkpoint(run_dir).arrays
     return {name: array.tobytes() for name, array in arrays.items()}
 
 

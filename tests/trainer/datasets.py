@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from data_prep import manifest as manifests
-from data_prep import storage, tfrecord
+from orchard import storage
+from orchard.formats import manifest as manifests
+from orchard.formats import tfrecord
 
 
 def jpeg(pixels: np.ndarray, **options) -> bytes:

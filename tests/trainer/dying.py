@@ -7,19 +7,20 @@ import os
 import signal
 import sys
 
-from data_prep import cli
-from trainer import main, training
+from orchard import cli
+from trainer import main
+from trainer.training import steps
 
 
 def _die_after(step: int) -> None:
-    account = training.Trainer._account
+    account = steps.Trainer._account
 
     def account_or_die(self, losses):
         account(self, losses)
         if self._run.state.progress.step >= step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    training.Trainer._account = account_or_die
+    steps.Trainer._account = account_or_die
 
 
 if __name__ == "__main__":

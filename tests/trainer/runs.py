@@ -93,12 +93,12 @@ def start(
 
 def outcome(run_dir) -> dict[str, object]:
     """What must be the same, bit for bit, however often the run was killed."""
-    from trainer import checkpoint
-    from trainer.logits import load_logits
-    from trainer.progress import read_metrics
+    from orchard.formats.logits import load_logits
+    from trainer.checkpoints import files
+    from trainer.training.progress import read_metrics
 
-    last = checkpoint.load_latest(str(run_dir))
-    best = checkpoint.load_best(str(run_dir), last.meta["progress"]["best_step"])
+    last = files.load_latest_checkpoint(str(run_dir))
+    best = files.load_best_checkpoint(str(run_dir), last.meta["progress"]["best_step"])
     timings = {"images_per_second", "data_wait_share", "compile_seconds", "seconds"}
     lines = [
         {key: value for key, value in line.items() if key not in timings}

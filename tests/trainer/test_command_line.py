@@ -1,7 +1,7 @@
 import pytest
 from absl import flags
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer import command_line
 
 _NEEDED = ["--dataset=d", "--run_dir=r", "--architecture=mobilenet_v2"]

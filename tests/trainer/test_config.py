@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from data_prep.errors import OrchardError
-from trainer.augment_options import AugmentOptions
+from orchard.errors import OrchardError
+from trainer.augment.options import AugmentOptions
 from trainer.config import TrainConfig, changed_flags, flag_fields, parse_image_size
 
 _TURNS = AugmentOptions(quarter_turns=True)

@@ -7,11 +7,11 @@ import time
 
 import pandas as pd
 
-from data_prep import storage
+from orchard import storage
 from tests.trainer import runs
 from trainer import folds
 from trainer.loop import train_and_evaluate
-from trainer.progress import read_metrics
+from trainer.training.progress import read_metrics
 
 
 def _run(command):

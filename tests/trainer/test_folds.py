@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
-from data_prep import storage
-from data_prep.errors import OrchardError
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats.logits import load_logits, save_logits
 from tests.trainer import runs
 from trainer import folds, summary
-from trainer.logits import load_logits, save_logits
-from trainer.records import load_records
+from trainer.data.records import load_records
 
 _CLASSES = ("a", "b", "c")
 

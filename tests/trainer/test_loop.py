@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
+from orchard.formats import logits
 from tests.trainer import runs
-from trainer import finish, logits, metrics
+from trainer.data.records import load_records
+from trainer.evaluation import metrics
 from trainer.loop import train_and_evaluate
-from trainer.progress import read_metrics
-from trainer.records import load_records
+from trainer.results import finish
+from trainer.training.progress import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_a_finished_run_of_other_flags_is_refused(finished, name, value, message
         train_and_evaluate(dataclasses.replace(finished, **{name: value}))
 
 
-@pytest.mark.parametrize("command", [train_and_evaluate, lambda c: finish.finish(c.run_dir)])
+@pytest.mark.parametrize("command", [train_and_evaluate, lambda c: finish.finish_run(c.run_dir)])
 def test_a_finished_run_is_nothing_to_a_dataset_prepared_again(finished, command, monkeypatch):
     def prepared_again(*given):
         return dataclasses.replace(load_records(*given), fingerprint="beef")

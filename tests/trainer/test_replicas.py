@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trainer import runs
-from trainer.progress import read_metrics
+from trainer.training.progress import read_metrics
 
 
 @pytest.fixture(scope="module")

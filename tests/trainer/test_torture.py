@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from tests.trainer import runs
-from trainer import checkpoint
+from trainer.checkpoints import files
 
 _KILLS = int(os.environ.get("ORCHARD_TORTURE_KILLS", "20"))
 
@@ -59,7 +59,7 @@ def _moment(moments, run_dir, total_steps, seconds):
     By what has been done, not by the clock alone: on a busy machine every run would be killed
     before it did anything.
     """
-    newer = max(checkpoint.steps(run_dir), default=-1) + 1
+    newer = max(files.steps(run_dir), default=-1) + 1
     step = moments.choice([None, newer, newer, total_steps])
     return step, moments.uniform(0, seconds / 4)
 
@@ -70,7 +70,7 @@ def _enough(kills):
 
 
 def _where(run_dir, total_steps):
-    steps = checkpoint.steps(run_dir)
+    steps = files.steps(run_dir)
     if not steps:
         return "before the first checkpoint"
     return "after the last" if steps[-1] == total_steps else "in between"
@@ -81,7 +81,7 @@ def _run(config, moment=None):
     began = time.monotonic()
     process = runs.start(config)
     step, wait_seconds = moment or (None, None)
-    while step is not None and max(checkpoint.steps(config.run_dir), default=-1) < step:
+    while step is not None and max(files.steps(config.run_dir), default=-1) < step:
         if process.poll() is not None:
             break
         time.sleep(0.005)

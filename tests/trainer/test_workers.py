@@ -10,9 +10,9 @@ import pytest
 
 from tests.trainer import runs
 from tests.trainer.metadata_server import MetadataServer
-from trainer import checkpoint
-from trainer.interruption import EXIT_RUN_AGAIN
-from trainer.progress import read_metrics
+from trainer.checkpoints import files
+from trainer.runtime.interruption import EXIT_RUN_AGAIN
+from trainer.training.progress import read_metrics
 
 
 def _free_ports(count):
@@ -75,7 +75,7 @@ def test_two_workers_train_as_one_and_a_lost_one_can_be_restarted(setting):
     first, second = _start(two, second={"die_after_step": 8})
     second.communicate(timeout=500)
     _finish([first], EXIT_RUN_AGAIN)
-    assert checkpoint.steps(two.run_dir)[-1] >= 6
+    assert files.steps(two.run_dir)[-1] >= 6
     _finish(_start(two))
 
     np.testing.assert_allclose(_losses(two.run_dir), _losses(one.run_dir), rtol=5e-4)
@@ -94,4 +94,4 @@ def test_a_notice_to_one_worker_stops_all_at_the_same_step(setting):
         server.close()
     (event,) = [line for line in read_metrics(config.run_dir) if line["kind"] == "event"]
     assert event["reason"] == "another worker was told to stop"
-    assert checkpoint.steps(config.run_dir)[-1] == event["step"]
+    assert files.steps(config.run_dir)[-1] == event["step"]

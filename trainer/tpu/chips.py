@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 
 GIB = 2**30
 

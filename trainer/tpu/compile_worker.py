@@ -15,8 +15,8 @@ import re
 import sys
 import time
 
-from data_prep import storage
-from data_prep.processes import die_with_parent
+from orchard import storage
+from orchard.parallel import die_with_parent
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
 _ENVIRONMENT = {

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from data_prep import storage
-from data_prep.errors import OrchardError
+from orchard import storage
+from orchard.errors import OrchardError
 from trainer.tpu.chips import Topology
 
 FITS, TOO_LARGE, UNSUPPORTED = "fits", "too_large", "unsupported"

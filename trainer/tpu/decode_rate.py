@@ -2,9 +2,7 @@
 
 import time
 
-from trainer import input_pipeline
-from trainer.input_options import InputOptions
-from trainer.records import RecordTable
+from trainer.data import InputOptions, RecordTable, train_batches
 
 _BATCH_SIZE = 16
 _SECONDS = 5.0
@@ -17,7 +15,7 @@ def images_per_core_second(records: RecordTable, options: InputOptions) -> float
     By processor time, so that neither the number of threads nor a busy machine alters it.
     """
     batches = iter(
-        input_pipeline.train_batches(
+        train_batches(
             records,
             options,
             batch_size=_BATCH_SIZE,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer.tpu import compiler, search
 from trainer.tpu.chips import Topology
 from trainer.tpu.compiler import Compiled

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from trainer import assembly, augment
-from trainer import plan as plans
-from trainer.accelerator import Accelerator
+from trainer.augment import COLUMNS
 from trainer.config import TrainConfig
-from trainer.records import RecordTable
+from trainer.data import RecordTable
+from trainer.runtime import Accelerator
 from trainer.tpu import graph_check, pure_step
+from trainer.training import NO_SPLIT, Splits, assemble
 
 _BATCH_KEYS = ("image", "target", "weight", "augment")
 
@@ -69,8 +69,8 @@ class StepLowering:
         self._config = _without_data(config)
         accelerator = Accelerator("tpu", tf.distribute.get_strategy())
         records = _stand_in_records(labels)
-        splits = plans.Splits("train", plans.NO_SPLIT)
-        self._run = assembly.assemble(self._config, accelerator, splits, records, None)
+        splits = Splits("train", NO_SPLIT)
+        self._run = assemble(self._config, accelerator, splits, records, None)
         self._labels = labels
 
     @property
@@ -108,7 +108,7 @@ class StepLowering:
             tf.TensorSpec((batch_size, *size, 3), tf.uint8),
             tf.TensorSpec((batch_size, self._labels.num_classes), tf.float32),
             tf.TensorSpec((batch_size,), tf.float32),
-            tf.TensorSpec((batch_size, len(augment.COLUMNS)), tf.float32),
+            tf.TensorSpec((batch_size, len(COLUMNS)), tf.float32),
         ]
 
 

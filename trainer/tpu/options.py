@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer.tpu.chips import Topology
 
 NO_DATASET = "none"  # Stands for --dataset and --run_dir, which decide nothing of the step.

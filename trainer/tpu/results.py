@@ -6,11 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep.errors import OrchardError
-from trainer import accelerator, feed
+from orchard.errors import OrchardError
 from trainer.config import TrainConfig
-from trainer.plan import choose_splits
-from trainer.records import RecordTable, load_records, split_names
+from trainer.data import RecordTable, load_records, split_names
+from trainer.runtime import precision_policy
 from trainer.tpu import compiler, lowering
 from trainer.tpu.chips import GIB, Topology
 from trainer.tpu.cost_plan import Slice, Workload, cost_plan
@@ -18,6 +17,7 @@ from trainer.tpu.decode_rate import images_per_core_second
 from trainer.tpu.examine import Examiner
 from trainer.tpu.options import NO_DATASET, PreflightOptions
 from trainer.tpu.report import Result
+from trainer.training import choose_splits, input_options
 
 
 def results(config: TrainConfig, options: PreflightOptions) -> list[Result]:
@@ -90,7 +90,7 @@ def _workload(
         num_bytes = int(options.num_records * options.image_kb * 1000)
         return Workload(options.num_records, num_bytes, config.epochs, rate)
     if rate is None:
-        rate = images_per_core_second(records, feed.input_options(config))
+        rate = images_per_core_second(records, input_options(config))
     return Workload(len(records), records.num_bytes, config.epochs, rate)
 
 
@@ -120,7 +120,7 @@ def describe(config: TrainConfig) -> dict[str, Any]:
     return {
         "architecture": config.architecture,
         "image_size_px": [config.height_px, config.width_px],
-        "precision": accelerator.precision_policy(config, "tpu"),
+        "precision": precision_policy(config, "tpu"),
         "optimizer": config.optimizer,
         "accumulation_steps": config.accumulation_steps,
         "kernels": lowering.kernels(),

@@ -5,9 +5,9 @@ import importlib.util
 import pytest
 import tensorflow as tf
 
-from tests.trainer.test_augment import EVERYTHING
-from trainer import augment
-from trainer.augment_options import COLUMNS, AugmentOptions
+from tests.trainer.augment.test_apply import EVERYTHING
+from trainer.augment import apply
+from trainer.augment.options import COLUMNS, AugmentOptions
 from trainer.tpu import compiler, graph_check
 from trainer.tpu.chips import parse_topology
 from trainer.tpu.lowering import kernels
@@ -24,8 +24,8 @@ def _compiled(
     """What libtpu says to everything that a step does to its images before the network."""
 
     def augmented(images, targets, weights, parameters):
-        changed = augment.apply(images, parameters, options)
-        return augment.mix(changed, targets, parameters, options, weights)
+        changed = apply.augment_batch(images, parameters, options)
+        return apply.mix_batch(changed, targets, parameters, options, weights)
 
     specs = [
         tf.TensorSpec((batch_size, size_px, size_px, 3), tf.uint8),

@@ -1,6 +1,6 @@
 import pytest
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer.tpu.chips import CHIPS, parse_topology
 
 

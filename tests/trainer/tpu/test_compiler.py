@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from data_prep.errors import OrchardError
+from orchard.errors import OrchardError
 from trainer.tpu import compiler
 from trainer.tpu.chips import parse_topology
 

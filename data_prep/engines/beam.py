@@ -1,0 +1,120 @@
+"""Maps one function over many tasks with Apache Beam: DirectRunner, Dataflow, Flink, Spark.
+
+A pipeline cannot hand results back, so each is written to a folder that both sides reach.
+"""
+
+import contextlib
+import io
+import logging
+import pickle
+import shlex
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from data_prep.engines.base import Engine, Result, Task
+from orchard import storage
+from orchard.errors import OrchardError
+
+
+class BeamEngine(Engine):
+    """Runs each `map` as one pipeline; a context manager.
+
+    Args:
+      options: Beam's flags, as on a command line.
+      results_dir: where results are handed over; on gs:// when the workers are elsewhere.
+
+    Raises:
+      OrchardError: Apache Beam is not installed, or does not understand the options.
+    """
+
+    # The workers may be other machines: no file of ours is sure to be there.
+    shares_files = False
+
+    def __init__(self, options: str, results_dir: str) -> None:
+        try:
+            from apache_beam.options.pipeline_options import PipelineOptions
+        except ImportError as error:
+            raise OrchardError(
+                "--engine=beam needs Apache Beam: pip install -e '.[beam]'"
+            ) from error
+        with _told(options):
+            known = PipelineOptions(shlex.split(options))
+            num_workers = known.get_all_options()["direct_num_workers"]
+        # How many tasks to make: Beam deals them out, whatever its number of workers is.
+        self.workers = max(num_workers, 8)
+        self._options, self._flags = known, options
+        # Of this run alone: it is removed also where the lock is another run's.
+        self._results_dir = storage.join(results_dir, uuid.uuid4().hex)
+
+    def __enter__(self) -> "BeamEngine":
+        # At INFO, each worker tells of its start and end, between the lines that are for the user.
+        logging.getLogger("apache_beam").setLevel(logging.WARNING)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        storage.remove_tree(self._results_dir)
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], ahead: int | None = None
+    ) -> Iterator[tuple[int, Result]]:
+        """(position, result) of every task, once the whole pipeline has run.
+
+        Raises:
+          OrchardError: raised by a task, or the pipeline failed.
+        """
+        del ahead  # Workers publish by themselves: nothing piles up here.
+        import apache_beam as beam
+
+        storage.remove_tree(self._results_dir)
+        storage.make_directory(self._results_dir)
+        results_dir = self._results_dir
+        with _told(self._flags):
+            unbuilt = beam.Pipeline(options=self._options)
+        try:
+            with unbuilt as pipeline:
+                _ = (
+                    pipeline
+                    | "Tasks" >> beam.Create(list(enumerate(tasks)))
+                    | "Spread" >> beam.Reshuffle()
+                    | "Run" >> beam.Map(_run_task, function, results_dir)
+                )
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise OrchardError(f"the Beam pipeline failed: {reason[-500:]}") from error
+        return self._results(len(tasks))
+
+    def _results(self, count: int) -> Iterator[tuple[int, Any]]:
+        for position in range(count):
+            result = pickle.loads(storage.read_bytes(_result_path(self._results_dir, position)))
+            if isinstance(result, OrchardError):
+                raise result
+            yield position, result
+
+
+@contextlib.contextmanager
+def _told(options: str) -> Iterator[None]:
+    """Turn what Beam refuses of its flags into one line, where it prints pages and exits."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            yield
+    except (ValueError, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, SystemExit):
+            reason = printed.getvalue().rpartition("error: ")[2].strip() or "it asks for help only"
+        raise OrchardError(f"--beam_options={options}: {reason[:300]}") from error
+
+
+def _result_path(results_dir: str, position: int) -> str:
+    return storage.join(results_dir, f"{position:06d}.pickle")
+
+
+def _run_task(numbered: tuple[int, Any], function: Callable, results_dir: str) -> None:
+    position, task = numbered
+    try:
+        result = function(task)
+    except OrchardError as error:
+        # As a result it reaches the user in one line; raised, Beam would try again and again.
+        result = error
+    storage.write_bytes(_result_path(results_dir, position), pickle.dumps(result))

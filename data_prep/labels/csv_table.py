@@ -1,0 +1,103 @@
+"""A CSV with a header: its cells, its rows as a spreadsheet counts them, its odd rows."""
+
+import csv
+import hashlib
+import io
+from dataclasses import dataclass
+
+from data_prep.labels.problems import Problem
+from orchard import storage
+from orchard.errors import OrchardError
+
+IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """The content of a CSV.
+
+    file: its name without the folder; row_numbers: the header is row 1, empty lines count;
+    problems: rows with more or fewer cells than the header; sha256: of the file.
+    """
+
+    file: str
+    header: list[str]
+    rows: list[list[str]]
+    row_numbers: list[int]
+    problems: list[Problem]
+    sha256: str
+
+    def column(self, name: str) -> list[str]:
+        """The trimmed cells of a column."""
+        at = self.header.index(name)
+        return [row[at].strip() for row in self.rows]
+
+
+def read_csv(path: str) -> CsvTable:
+    """Read a CSV, local or gs://.
+
+    Raises:
+      OrchardError: no such file, no UTF-8 text, no header, a column twice, or no row.
+    """
+    if not storage.exists(path):
+        raise OrchardError(f"{path}: no such CSV file")
+    data = storage.read_bytes(path)
+    file = path.replace("\\", "/").rpartition("/")[2]
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start) + 1
+        raise OrchardError(f"{path}, row {row}: not UTF-8 text; save the CSV as UTF-8") from error
+    lines = []
+    try:
+        # Strict: a quote that is never closed would swallow the rows below it.
+        lines.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise OrchardError(
+            f"{path}, row {len(lines) + 1}: not a CSV row ({error}); close the quotes around a "
+            "cell, and double those inside it"
+        ) from error
+    if not lines or not any(cell.strip() for cell in lines[0]):
+        raise OrchardError(f"{path}: the first row must name the columns, but it is empty")
+    header = [cell.strip() for cell in lines[0]]
+    other = next((mark for mark in ";\t|" if mark in header[0]), None) if len(header) == 1 else None
+    if other:
+        raise OrchardError(
+            f"{path}, row 1: the columns are separated by {other!r}; save the CSV with commas"
+        )
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise OrchardError(f"{path}, row 1: the column {twice[0]!r} is there twice")
+    return _rows(file, header, lines[1:], hashlib.sha256(data).hexdigest(), path)
+
+
+def _rows(file: str, header: list[str], lines: list[list[str]], sha256: str, path: str) -> CsvTable:
+    rows, numbers, problems = [], [], []
+    for number, row in enumerate(lines, start=2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            detail = f"{len(row)} cells where the header has {len(header)}"
+            problems.append(Problem(file, number, row[0].strip(), "wrong number of cells", detail))
+            row = (row + [""] * len(header))[: len(header)]
+        rows.append(row)
+        numbers.append(number)
+    if not rows:
+        raise OrchardError(f"{path}: no rows below the header")
+    return CsvTable(file, header, rows, numbers, problems, sha256)
+
+
+def require_column(table: CsvTable, name: str, flag: str) -> None:
+    """Raise `OrchardError` when the column that `flag` names is not there."""
+    if name not in table.header:
+        raise OrchardError(
+            f"{table.file} has no column {name!r} ({flag}); it has {', '.join(table.header)}"
+        )
+
+
+def find_image_column(table: CsvTable, wanted: str | None) -> str:
+    """The column of the ids: the one that is wanted, a usual name, or the first."""
+    if wanted is not None:
+        require_column(table, wanted, "--image_column")
+        return wanted
+    return next((name for name in IMAGE_COLUMNS if name in table.header), table.header[0])

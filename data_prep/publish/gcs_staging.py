@@ -1,0 +1,289 @@
+"""How a dataset gets to gs://, where nothing can be renamed: shards when finished, all else last.
+
+`features.json`, without which TFDS sees no dataset, is the last object of all. Every object is
+written against the generation that was seen there, by the holder of the dataset's lock.
+"""
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from data_prep.plan import Plan
+from data_prep.publish.staging import Staging
+from data_prep.shard import Receipt, read_receipt
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import FEATURES_FILE
+from orchard.parallel import Background
+from orchard.storage import GcsLock, gcs
+
+# What files that are no shards bear where a shard bears its plan's fingerprint.
+_NO_SHARD = "metadata"
+# A receipt of few records is kept in its shard's metadata, of which an object may have 8 KiB.
+_RECEIPT_KEY = "orchard-receipt"
+_MAX_METADATA_BYTES = 6 << 10
+_MIN_WAITING_BYTES = 64 << 20
+# Who presses Ctrl-C does not wait for a network that may be why.
+_INTERRUPTED_SECONDS = 0.5
+
+
+class GcsStaging(Staging):
+    """The places of one dataset on gs://.
+
+    Workers write to `files_dir` and `receipts_dir`, in the local temporary folder; what is there at
+    one time is bounded by `publish`. A shard's receipt is kept as metadata of its object, or, where
+    it is too long, in `<data_dir>/.staging/<name>/<version>` until the dataset is whole: any
+    machine can go on.
+
+    With `direct`, the workers are on other machines: they upload shards and receipts themselves,
+    and `publish` only asks the bucket what came of it.
+    """
+
+    remote = True
+
+    def __init__(self, data_dir: str, name: str, version: str, direct: bool = False) -> None:
+        self.final_dir = self.shards_dir = storage.join(data_dir, name, version)
+        self.root = storage.join(data_dir, ".staging", name, version)
+        self._lock_path = storage.join(data_dir, ".staging", f"{name}-{version}.lock")
+        self._receipts = storage.join(self.root, "receipts")
+        self._scratch = _scratch_dir(self.final_dir)
+        self.files_dir = os.path.join(self._scratch, "files")
+        self.receipts_dir = os.path.join(self._scratch, "receipts")
+        self.spool_path = os.path.join(self._scratch, "spool")
+        self._direct = direct
+        if direct:
+            self.files_dir, self.receipts_dir = self.final_dir, self._receipts
+        self._lock: GcsLock | None = None
+        # What we know to be in the bucket, by file name: found there, then uploaded.
+        self._objects: dict[str, gcs.ObjectInfo] = {}
+
+    def prepare(self) -> None:
+        """Make the local folders, empty: what an earlier run left there was not uploaded."""
+        if self._direct:
+            return
+        for directory in (self.files_dir, self.receipts_dir):
+            shutil.rmtree(directory, ignore_errors=True)
+            os.makedirs(directory)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other writers of this dataset out while the block runs; elsewhere since `claim`.
+
+        Raises:
+          OrchardError: another writer is at work.
+        """
+        handle = self._lock_scratch()
+        try:
+            status = os.fstat(handle)
+            place = f"{os.uname().nodename} {_boot_id()} {status.st_dev}:{status.st_ino}"
+            self._lock = GcsLock(self._lock_path, self.final_dir, place)
+            try:
+                if self._direct:
+                    # Their workers are on other machines from the start.
+                    self._lock.acquire(print)
+                yield
+                self._lock.release()
+            except KeyboardInterrupt:
+                self._lock.release(_INTERRUPTED_SECONDS)
+                raise
+            except BaseException:
+                self._lock.release()
+                raise
+            finally:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+        finally:
+            os.close(handle)
+
+    def claim(self, overwrite: bool) -> None:
+        """Take the lock that other machines see, and list what is there.
+
+        Raises:
+          OrchardError: another writer is at work, or something is there that we did not write.
+        """
+        if not self._direct:
+            self._lock.acquire(print)
+        self._objects = gcs.list_objects(self.final_dir + "/")
+        if overwrite or not self.is_finished():
+            for found in self._objects.values():
+                _refuse_stranger(found)
+
+    def is_finished(self) -> bool:
+        """Whether a dataset of this name and version was published when `claim` looked."""
+        return FEATURES_FILE in self._objects
+
+    def _lock_scratch(self) -> int:
+        try:
+            os.makedirs(os.path.dirname(self._scratch), mode=0o700, exist_ok=True)
+            handle = os.open(f"{self._scratch}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OrchardError(
+                f"{error.filename}: {error.strerror}; set TMPDIR to a folder on a disk with room"
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise OrchardError(
+                f"{self.final_dir} is being written by another process on this machine; wait for "
+                "it or stop it"
+            ) from None
+        return handle
+
+    def written(self, plan: Plan) -> dict[int, Receipt]:
+        """The receipts of the shards that are in the bucket, by the bucket's own checksums."""
+        candidates = [shard for shard in plan.shards if self._has_shard(plan, shard)]
+        receipts = gcs.in_parallel(lambda shard: self._read_receipt(plan, shard), candidates)
+        found = zip(candidates, receipts, strict=True)
+        return {shard: receipt for shard, receipt in found if receipt is not None}
+
+    def _has_shard(self, plan: Plan, shard: int) -> bool:
+        found = self._objects.get(plan.file_name(shard))
+        return (
+            found is not None
+            and found.metadata.get(storage.FINGERPRINT_KEY) == plan.fingerprints[shard]
+        )
+
+    def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
+        found = self._objects[plan.file_name(shard)]
+        if _RECEIPT_KEY in found.metadata:
+            receipt = _parse_receipt(found.metadata[_RECEIPT_KEY])
+        else:
+            receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
+        if receipt is None or receipt.fingerprint != plan.fingerprints[shard]:
+            return None
+        agrees = (receipt.num_bytes, receipt.crc32c) == (found.num_bytes, found.crc32c)
+        return receipt if agrees else None
+
+    def max_ahead(self, workers: int) -> int:
+        """One a worker, and one more so that none has to wait for us."""
+        return workers + 1
+
+    def publish(self, receipts: Iterator[Receipt], workers: int) -> Iterator[Receipt]:
+        """Upload shards as their receipts come in, and hand the receipts of uploaded ones on.
+
+        What waits on the local disk stays below `workers` shards (or a few small ones): only then
+        the next one is asked for.
+        """
+        if self._direct:
+            yield from map(self._check_uploaded, receipts)
+            return
+        largest = 0
+        with Background(self._upload_shard, _MIN_WAITING_BYTES, gcs.THREADS) as uploads:
+            for receipt in receipts:
+                largest = max(largest, receipt.num_bytes)
+                uploads.max_waiting_bytes = max(_MIN_WAITING_BYTES, workers * largest)
+                yield from uploads.add(receipt, receipt.num_bytes)
+            yield from uploads.drain()
+
+    def _upload_shard(self, receipt: Receipt) -> Receipt:
+        self._lock.raise_if_lost()
+        metadata = {storage.FINGERPRINT_KEY: receipt.fingerprint}
+        text = json.dumps(vars(receipt))
+        if len(text) <= _MAX_METADATA_BYTES:
+            metadata[_RECEIPT_KEY] = text
+        else:
+            # Before its shard, which must not be written again for want of it.
+            path = storage.join(self._receipts, receipt.file + ".json")
+            storage.write_bytes(path, text.encode())
+        local = os.path.join(self.files_dir, receipt.file)
+        self._objects[receipt.file] = gcs.upload_file(
+            local,
+            self._path(receipt.file),
+            receipt.crc32c,
+            self._generation(receipt.file),
+            metadata,
+        )
+        os.remove(local)
+        return receipt
+
+    def _check_uploaded(self, receipt: Receipt) -> Receipt:
+        found = gcs.stat(self._path(receipt.file))
+        if found is None or (found.num_bytes, found.crc32c) != (receipt.num_bytes, receipt.crc32c):
+            raise OrchardError(
+                f"{self._path(receipt.file)} is not what the worker wrote; run the command again"
+            )
+        self._objects[receipt.file] = found
+        return receipt
+
+    def remove_finished(self) -> None:
+        """Take a published dataset back: without `features.json` it is not there."""
+        features = self._objects.pop(FEATURES_FILE)
+        gcs.delete(features.path, features.generation)
+
+    def commit(self, files: dict[str, bytes], shards: Sequence[str], overwrite: bool) -> None:
+        """Upload the metadata `files`, check that all is there and nothing else, and publish.
+
+        Raises:
+          OrchardError: another writer was here; the dataset is not published by us.
+        """
+        del overwrite  # What was there is gone since `remove_finished`.
+        rest = {name: data for name, data in files.items() if name != FEATURES_FILE}
+        gcs.in_parallel(lambda item: self._upload_metadata(*item), list(rest.items()))
+        # Two requests at a time, where the second does not depend on the first.
+        steps = (self._lock.check, lambda: self._check_all_is_ours({*shards, *rest}))
+        gcs.in_parallel(lambda step: step(), steps)
+        publish = functools.partial(self._upload_metadata, FEATURES_FILE, files[FEATURES_FILE])
+        list_notes = functools.partial(gcs.list_objects, self.root + "/")
+        _, notes = gcs.in_parallel(lambda step: step(), (publish, list_notes))
+        gcs.in_parallel(lambda note: gcs.delete(note.path), list(notes.values()))
+
+    def _upload_metadata(self, name: str, data: bytes) -> None:
+        self._objects[name] = gcs.write_bytes(
+            self._path(name), data, self._generation(name), {storage.FINGERPRINT_KEY: _NO_SHARD}
+        )
+
+    def _check_all_is_ours(self, wanted: set[str]) -> None:
+        """Compare what is there with what we put there; remove what earlier plans left."""
+        found = gcs.list_objects(self.final_dir + "/")
+        for name in wanted:
+            if found.get(name) != self._objects[name]:
+                raise OrchardError(
+                    f"{self._path(name)} was replaced or removed by another process while the "
+                    "dataset was written; run the same command again"
+                )
+        for name in found.keys() - wanted:
+            _refuse_stranger(found[name])
+            gcs.delete(found[name].path, found[name].generation)
+
+    def _generation(self, name: str) -> int:
+        found = self._objects.get(name)
+        return found.generation if found else gcs.ABSENT
+
+    def _path(self, name: str) -> str:
+        return storage.join(self.final_dir, name)
+
+
+def _parse_receipt(text: str) -> Receipt | None:
+    try:
+        return Receipt.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError):
+        return None  # Edited by hand: its shard is written again.
+
+
+def _refuse_stranger(found: gcs.ObjectInfo) -> None:
+    if storage.FINGERPRINT_KEY not in found.metadata:
+        raise OrchardError(
+            f"{found.path} is in the way and was not written by data_prep; remove it, or choose "
+            "another --version"
+        )
+
+
+def _scratch_dir(final_dir: str) -> str:
+    """The local folder of a dataset on gs://; the same for every run, so that none piles up."""
+    name = hashlib.sha256(final_dir.encode()).hexdigest()[:16]
+    return os.path.join(tempfile.gettempdir(), f"orchard-{os.getuid()}", name)
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

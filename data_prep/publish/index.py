@@ -1,0 +1,75 @@
+"""`records.parquet`: one row per record, in the order of the shards."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data_prep.checks import hex_digests
+from data_prep.plan import Plan, ShardRows
+from data_prep.shard import Receipt
+from orchard.formats import tfrecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROW_GROUP = 100_000
+
+
+def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
+    """The index; columns as in `manifest.load_records`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # By shards, which keeps the offsets of strings and lists within their 32 bits.
+    tables = [_table(plan.shards[index], receipt) for index, receipt in enumerate(receipts)]
+    buffer = io.BytesIO()
+    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd", row_group_size=_ROW_GROUP)
+    return buffer.getvalue()
+
+
+def _table(rows: ShardRows, receipt: Receipt) -> "pa.Table":
+    import pyarrow as pa
+
+    count, num_classes = rows.targets.shape
+    lengths = np.asarray(receipt.lengths, np.int64)
+    frames = lengths + tfrecord.FRAME_OVERHEAD_BYTES
+    columns = {
+        "id": _strings(rows.ids),
+        "split": _strings([rows.split] * count),
+        "shard": _numbers(np.full(count, rows.index), np.int32),
+        "offset": _numbers(np.cumsum(frames) - frames, np.int64),
+        "length": _numbers(lengths, np.int32),
+        "csv_row": _numbers(rows.csv_rows, np.int64),
+        "image_crc32c": _numbers(np.asarray(receipt.image_crc32c), np.uint32),
+        "target": pa.ListArray.from_arrays(
+            _numbers(np.arange(count + 1) * num_classes, np.int32),
+            _numbers(rows.targets.ravel(), np.float32),
+        ),
+        "source_file": _strings(rows.files),
+        "source_sha256": _texts(hex_digests(rows.sha256).tolist()),
+    }
+    return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+# Arrow's own conversions import pandas or its compute functions, which takes longer than to write a
+# small dataset.
+def _numbers(values: np.ndarray, dtype: type) -> "pa.Array":
+    import pyarrow as pa
+
+    values = np.ascontiguousarray(values, dtype)
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(values: Sequence[str]) -> "pa.Array":
+    return _texts([value.encode() for value in values])
+
+
+def _texts(encoded: Sequence[bytes]) -> "pa.Array":
+    import pyarrow as pa
+
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)

@@ -1,0 +1,100 @@
+"""One image of a dataset, traced to its shard, position, CSV row and source file."""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import google_crc32c
+import numpy as np
+
+from data_prep.images import ImageOptions, inspect_image
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import load_manifest, load_records, tfrecord
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Where an image is and came from, as (what, value), and its JPEG."""
+
+    lines: tuple[tuple[str, str], ...]
+    jpeg: bytes
+
+
+def trace_image(dataset_dir: str, image_id: str) -> Trace:
+    """Find a record by its id and read it.
+
+    Raises:
+      OrchardError: there is no such id, or its record is damaged.
+    """
+    manifest = load_manifest(dataset_dir)
+    records = load_records(dataset_dir)
+    row = _find(records, image_id, dataset_dir)
+    try:
+        info = manifest.splits[row["split"]].shards[row["shard"]]
+    except (KeyError, IndexError) as error:
+        raise OrchardError(
+            f"{dataset_dir}: the index has {image_id!r} in split {row['split']!r}, shard "
+            f"{row['shard']}, which the manifest does not know; run data_prep.verify without --id"
+        ) from error
+    position = int(
+        ((records["split"] == row["split"]) & (records["shard"] == row["shard"]))[: row.name].sum()
+    )
+    frame = storage.read_range(
+        storage.join(dataset_dir, info.file),
+        int(row["offset"]),
+        int(row["length"]) + tfrecord.FRAME_OVERHEAD_BYTES,
+        lambda frame: tfrecord.is_intact(frame[tfrecord.HEADER_BYTES :]),
+    )
+    jpeg = _image(frame, f"{info.file}, id {image_id!r}", position, int(row["offset"]))
+    checksum = google_crc32c.value(jpeg)
+    if checksum != row["image_crc32c"]:
+        raise OrchardError(f"{info.file}, id {image_id!r}: the image does not match its checksum")
+    facts = inspect_image(jpeg, ImageOptions())
+    lines = (
+        ("id", image_id),
+        ("split", row["split"]),
+        ("shard", info.file),
+        ("record", f"{position} of {info.num_records}"),
+        ("byte offset", str(row["offset"])),
+        ("record bytes", str(row["length"])),
+        ("CSV row", str(row["csv_row"])),
+        ("labels", _labels(np.asarray(row["target"]), manifest.class_names)),
+        ("image", f"{facts.width_px}x{facts.height_px} JPEG, {len(jpeg)} bytes"),
+        ("image crc32c", f"{checksum:08x}"),
+        ("source file", row["source_file"]),
+        ("source sha256", row["source_sha256"]),
+    )
+    return Trace(lines, jpeg)
+
+
+def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pandas.Series":
+    found = records[records["id"] == image_id]
+    if found.empty:
+        near = records["id"][records["id"].str.startswith(image_id[:4])].head(3).tolist()
+        hint = f"; there are {', '.join(map(repr, near))}" if near else ""
+        raise OrchardError(f"{dataset_dir} has no id {image_id!r}{hint}")
+    return found.iloc[0]
+
+
+def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
+    try:
+        (record,) = tfrecord.read_frames(io.BytesIO(frame), where, position, offset_bytes)
+        (jpeg,) = tfrecord.decode_example(record.payload)["image"]
+    except (ValueError, KeyError, IndexError) as error:
+        raise OrchardError(f"{where}: the record is damaged ({error!r})") from error
+    return jpeg
+
+
+def _labels(target: np.ndarray, class_names: tuple[str, ...]) -> str:
+    if target[0] < 0:
+        return "none (unlabelled)"
+    present = [
+        name if value == 1 else f"{name} {value:g}"
+        for name, value in zip(class_names, target, strict=True)
+        if value > 0
+    ]
+    return ", ".join(present) or "no class"

@@ -1,0 +1,35 @@
+"""Weights and temperatures, fitted on logits of images that no member trained on."""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from ensemble.fitting.fitter import Fit, fit_combination, parse_weights
+    from ensemble.fitting.held_out import (
+        OUT_OF_FOLD,
+        HeldOut,
+        assemble_held_out,
+        check_every_member,
+        held_out_split_names,
+        out_of_fold,
+        refuse_leakage,
+    )
+    from ensemble.fitting.weights import greedy_selection, guard
+
+__all__ = [
+    "Fit",
+    "HeldOut",
+    "OUT_OF_FOLD",
+    "assemble_held_out",
+    "check_every_member",
+    "fit_combination",
+    "greedy_selection",
+    "guard",
+    "held_out_split_names",
+    "out_of_fold",
+    "parse_weights",
+    "refuse_leakage",
+]
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,0 +1,105 @@
+"""A folder of photographs as upright JPEGs, without any dataset."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import google_crc32c
+
+from data_prep.images import ImageOptions, inspect_image, record_jpeg
+from orchard import storage
+from orchard.errors import MissingObject, OrchardError
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+_READ_AHEAD_BATCHES = 2
+_OPTIONS = ImageOptions()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file: its id, and its content as a JPEG, or what is wrong with it.
+
+    crc32c: of the file's own bytes.
+    """
+
+    image_id: str
+    path: str
+    jpeg: bytes
+    crc32c: int = 0
+    problem: str = ""
+
+
+def list_photos(images_dir: str) -> list[tuple[str, str]]:
+    """(id, path) of every image file in a folder and below, sorted by id.
+
+    The id is the path within the folder without its extension, as in a label CSV.
+
+    Raises:
+        OrchardError: no such folder, no image in it, or two files with one id.
+    """
+    if not storage.exists(images_dir):
+        raise OrchardError(f"--images_dir={images_dir}: no such folder")
+    found: dict[str, str] = {}
+    for relative in _walk(images_dir):
+        image_id, extension = os.path.splitext(relative)
+        if extension.lower() not in _EXTENSIONS:
+            continue
+        if image_id in found:
+            raise OrchardError(
+                f"--images_dir={images_dir}: {found[image_id]} and {relative} would both have the "
+                f"id {image_id!r}; rename one of them"
+            )
+        found[image_id] = relative
+    if not found:
+        raise OrchardError(
+            f"--images_dir={images_dir} holds no file that ends in {', '.join(_EXTENSIONS)}"
+        )
+    return [(image_id, storage.join(images_dir, found[image_id])) for image_id in sorted(found)]
+
+
+def read_batches(
+    photos: Sequence[tuple[str, str]], batch_size: int, threads: int = 4
+) -> Iterator[list[Photo]]:
+    """Photos in order, `batch_size` at a time, read ahead by `threads`.
+
+    Each is prepared as a dataset's records are: files that turn by EXIF are turned upright, PNG and
+    WebP become JPEG, everything else keeps its bytes.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: list[list[Future[Photo]]] = []
+        for start in range(0, len(photos), batch_size):
+            ahead.append([pool.submit(_read, *one) for one in photos[start : start + batch_size]])
+            if len(ahead) > _READ_AHEAD_BATCHES:
+                yield [future.result() for future in ahead.pop(0)]
+        for batch in ahead:
+            yield [future.result() for future in batch]
+
+
+def _read(image_id: str, path: str) -> Photo:
+    try:
+        data = storage.read_bytes(path)
+    except OrchardError as error:
+        # A file that cannot be read is a bad one; a bucket that does not answer is not.
+        if storage.is_gcs(path) and not isinstance(error, MissingObject):
+            raise
+        return Photo(image_id, path, b"", problem=str(error).removeprefix(f"{path}: "))
+    facts = inspect_image(data, _OPTIONS)
+    if facts.problem:
+        return Photo(image_id, path, b"", problem=": ".join(facts.problem))
+    try:
+        return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
+    except ValueError as error:
+        return Photo(image_id, path, b"", problem=str(error))
+
+
+def _walk(folder: str, prefix: str = "") -> Iterator[str]:
+    for name in storage.list_names(storage.join(folder, prefix) if prefix else folder):
+        relative = f"{prefix}/{name}" if prefix else name
+        path = storage.join(folder, relative)
+        # On gs:// an image is told by its name alone: a request for each would take minutes.
+        is_image = os.path.splitext(name)[1].lower() in _EXTENSIONS
+        if is_image and (storage.is_gcs(path) or not os.path.isdir(path)):
+            yield relative
+        elif storage.list_names(path):
+            yield from _walk(folder, relative)

@@ -1,0 +1,254 @@
+"""Trained runs as members of an ensemble: found, read and checked before anything is computed.
+
+A member is one run directory of the trainer. A network is one entry of `--members`: a run on its
+own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which share its weight.
+"""
+
+import hashlib
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.training import NO_SPLIT
+
+_FOLD_NAME = re.compile(r"fold(\d+)")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a member wants done with an image file, as `trainer.data.decode` takes it."""
+
+    height_px: int
+    width_px: int
+    resize: str
+    exact_decode: bool
+
+
+@dataclass(frozen=True)
+class Member:
+    """One finished run of the trainer.
+
+    path: its run directory. name: short and unique within the ensemble, for tables.
+    train_split, eval_split: names of dataset splits joined by '+'.
+    fingerprint: hash of the contents of its saved_model. dataset_fingerprint: of what it saw.
+    """
+
+    path: str
+    name: str
+    class_names: tuple[str, ...]
+    task: str
+    architecture: str
+    input: InputSpec
+    train_split: str
+    eval_split: str | None
+    fingerprint: str
+    dataset_fingerprint: str
+
+    @property
+    def saved_model_dir(self) -> str:
+        """Where its SavedModel lies."""
+        return storage.join(self.path, "saved_model")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One entry of `--members`: its name and the indices of its members (several: its folds)."""
+
+    name: str
+    members: tuple[int, ...]
+
+
+def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[Network, ...]]:
+    """Read the runs named by `--members`, and group the folds of one network.
+
+    Raises:
+        OrchardError: a path that is no finished run, has the network of another one, or whose
+            classes, task or dataset differ from the first member's.
+    """
+    runs = [run for path in paths for run in _expand(_plain(path))]
+    members = tuple(_read(run, name) for run, name in zip(runs, _short_names(runs), strict=True))
+    first_of: dict[str, Member] = {}
+    for member in members:
+        _check_same(members[0], member)
+        # By content: a link, a copy or another spelling of one run would count twice.
+        other = first_of.setdefault(member.fingerprint, member)
+        if other is not member:
+            also = "" if other.path == member.path else f", also as {member.path}"
+            raise OrchardError(
+                f"member {other.path} is listed twice{also}; give it a greater --weights instead"
+            )
+    return members, _group(members)
+
+
+def check_dataset(
+    members: Sequence[Member],
+    class_names: Sequence[str],
+    task: str,
+    fingerprint: str,
+    allow_other_dataset: bool = False,
+) -> None:
+    """Refuse a dataset whose classes, task or contents are not the members'.
+
+    allow_other_dataset: the dataset may be another one (new images of the same classes).
+    """
+    for member in members:
+        _check_classes(member, class_names, "the dataset")
+        _check_task(member, task, "the dataset")
+        if member.dataset_fingerprint != fingerprint and not allow_other_dataset:
+            raise OrchardError(
+                f"member {member.path} was trained on the dataset with fingerprint "
+                f"{member.dataset_fingerprint[:12]}, but --dataset has {fingerprint[:12]}; give "
+                "the dataset it was trained on, or --allow_other_dataset to predict new images"
+            )
+
+
+def check_contents(member: Member, saved_model_dir: str) -> None:
+    """Refuse a SavedModel, or a copy of it, whose files are not those that its run exported."""
+    found = fingerprint(saved_model_dir)
+    if found != member.fingerprint:
+        raise OrchardError(
+            f"member {member.path}: the files of its saved_model are not those that run.json "
+            f"describes (fingerprint {found[:12]}, not {member.fingerprint[:12]}): damaged or "
+            "replaced; export it again"
+        )
+
+
+def fingerprint(saved_model_dir: str) -> str:
+    """SHA-256, in hex, over the names and contents of a SavedModel's files, as the trainer's."""
+    digest = hashlib.sha256()
+    for name in sorted(_files(saved_model_dir)):
+        content = storage.read_bytes(storage.join(saved_model_dir, name))
+        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _files(folder: str, prefix: str = "") -> Iterator[str]:
+    for name in storage.list_names(storage.join(folder, prefix)):
+        below = list(_files(folder, f"{prefix}{name}/"))
+        # An empty folder has neither children nor content, as object stores know none.
+        yield from below or ([] if _is_folder(folder, prefix + name) else [prefix + name])
+
+
+def _is_folder(folder: str, name: str) -> bool:
+    return not storage.is_gcs(folder) and os.path.isdir(storage.join(folder, name))
+
+
+def _plain(path: str) -> str:
+    return path.rstrip("/") if storage.is_gcs(path) else os.path.normpath(path)
+
+
+def _expand(path: str) -> list[str]:
+    if storage.exists(storage.join(path, "run.json")):
+        return [path]
+    names = storage.list_names(path) if storage.exists(path) else []
+    folds = sorted((n for n in names if _FOLD_NAME.fullmatch(n)), key=lambda n: int(n[4:]))
+    if not folds:
+        raise OrchardError(
+            f"member {path}: no run.json there; give a run directory of the trainer whose training "
+            "has finished"
+        )
+    for fold in folds:
+        if not storage.exists(storage.join(path, fold, "run.json")):
+            raise OrchardError(
+                f"member {path}: {fold} has no run.json, so its training has not finished; finish "
+                "it or list the finished folds one by one"
+            )
+    return [storage.join(path, fold) for fold in folds]
+
+
+def _short_names(runs: Sequence[str]) -> list[str]:
+    def tail(run: str, parts: int) -> str:
+        return "/".join(run.split("/")[-parts:])
+
+    def base_parts(run: str) -> int:
+        return 2 if _FOLD_NAME.fullmatch(posixpath.basename(run)) else 1
+
+    names = [tail(run, base_parts(run)) for run in runs]
+    return [run if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
+
+
+def _read(run: str, name: str) -> Member:
+    record = storage.read_json(storage.join(run, "run.json"))
+    try:
+        height_px, width_px = record["image_size_px"]
+        return Member(
+            path=run,
+            name=name,
+            class_names=tuple(record["class_names"]),
+            task=record["task"],
+            architecture=record["architecture"],
+            input=InputSpec(
+                int(height_px), int(width_px), record["resize"], bool(record["exact_decode"])
+            ),
+            train_split=record["train_split"],
+            eval_split=None if record["eval_split"] == NO_SPLIT else record["eval_split"],
+            fingerprint=record["member_fingerprint"],
+            dataset_fingerprint=record["dataset"]["fingerprint"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise OrchardError(
+            f"member {run}: run.json is not one of the trainer's ({type(error).__name__}: {error})"
+            "; train it again"
+        ) from error
+
+
+def _check_same(first: Member, member: Member) -> None:
+    _check_classes(member, first.class_names, f"member {first.path}")
+    _check_task(member, first.task, f"member {first.path}")
+    if member.dataset_fingerprint != first.dataset_fingerprint:
+        raise OrchardError(
+            f"member {member.path} was trained on the dataset with fingerprint "
+            f"{member.dataset_fingerprint[:12]}, member {first.path} on "
+            f"{first.dataset_fingerprint[:12]}; members of one ensemble share one dataset"
+        )
+
+
+def _check_classes(member: Member, class_names: Sequence[str], owner: str) -> None:
+    expected = tuple(class_names)
+    if member.class_names == expected:
+        return
+    if sorted(member.class_names) == sorted(expected):
+        at = next(i for i, name in enumerate(expected) if member.class_names[i] != name)
+        raise OrchardError(
+            f"member {member.path} has the classes of {owner} in another order (class {at} is "
+            f"{member.class_names[at]!r}, not {expected[at]!r}); train it on the same dataset"
+        )
+    raise OrchardError(
+        f"member {member.path} has other classes than {owner}: {_listing(member.class_names)} "
+        f"against {_listing(expected)}; members of one ensemble share their classes"
+    )
+
+
+def _check_task(member: Member, task: str, owner: str) -> None:
+    if member.task != task:
+        raise OrchardError(
+            f"member {member.path} was trained for a {member.task} task, {owner} is {task}; "
+            "members of one ensemble share their task"
+        )
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{shown}, ... ({len(names)})" if len(names) > 5 else f"{shown} ({len(names)})"
+
+
+def _group(members: Sequence[Member]) -> tuple[Network, ...]:
+    groups: dict[str, list[int]] = {}
+    for index, member in enumerate(members):
+        is_fold = _FOLD_NAME.fullmatch(posixpath.basename(member.path))
+        groups.setdefault(posixpath.dirname(member.path) if is_fold else member.path, []).append(
+            index
+        )
+    return tuple(
+        Network(
+            members[indices[0]].name.rsplit("/fold", 1)[0]
+            if len(indices) > 1
+            else members[indices[0]].name,
+            tuple(indices),
+        )
+        for indices in groups.values()
+    )

@@ -1,0 +1,31 @@
+"""What an ensemble leaves: predictions, weights.json, report, one SavedModel."""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from ensemble.output.export import EnsembleModel, save_ensemble
+    from ensemble.output.predictions import (
+        Submission,
+        match_ids,
+        read_submission,
+        write_predictions,
+        write_soft_labels,
+    )
+    from ensemble.output.report import write_report
+    from ensemble.output.weights_file import weights_record
+
+__all__ = [
+    "EnsembleModel",
+    "Submission",
+    "match_ids",
+    "read_submission",
+    "save_ensemble",
+    "weights_record",
+    "write_predictions",
+    "write_report",
+    "write_soft_labels",
+]
+
+__getattr__, __dir__ = attach(__name__)

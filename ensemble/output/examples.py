@@ -1,0 +1,101 @@
+"""Single images for the report: where members disagree, and the ensemble's worst mistakes."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ensemble.scoring import row_losses
+from orchard.formats import tfrecord
+from orchard.html import image_to_uri
+from trainer.data import RecordTable, read_few
+
+_THUMBNAIL_PX = 160
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image of the report: picture as a data URI, where its record lies, and lines about it."""
+
+    image_id: str
+    picture: str
+    place: str
+    true: str
+    lines: tuple[str, ...]
+
+
+def disagreement(member_probabilities: np.ndarray, task: str) -> np.ndarray:
+    """How much members differ on each row: generalised Jensen-Shannon divergence in nats.
+
+    The mean over members of KL(p_m || mean p) (Lin 1991, "Divergence measures based on the Shannon
+    entropy"); many-label tasks take the mean over classes of the two-outcome divergence.
+
+    member_probabilities: float [members, rows, classes]. Returns float64 [rows], 0: all agree.
+    """
+    p = np.clip(member_probabilities, _TINY, 1.0)
+    mean = p.mean(axis=0)
+    divergence = (p * np.log(p / mean)).sum(axis=2)
+    if task == "multi_label":
+        q = np.clip(1.0 - member_probabilities, _TINY, 1.0)
+        divergence = (p * np.log(p / mean) + q * np.log(q / q.mean(axis=0))).mean(axis=2)
+    return divergence.mean(axis=0)
+
+
+def most_disputed(member_probabilities: np.ndarray, task: str, count: int) -> np.ndarray:
+    """Rows where members differ most, the greatest difference first."""
+    values = disagreement(member_probabilities, task)
+    order = np.argsort(-values, kind="stable")[:count]
+    return order[values[order] > 0]
+
+
+def worst_rows(
+    probabilities: np.ndarray, targets: np.ndarray, wrong: np.ndarray, task: str, count: int
+) -> np.ndarray:
+    """Wrong rows with the greatest loss first; wrong: bool [rows]."""
+    losses = np.where(wrong, row_losses(probabilities, targets, task), -np.inf)
+    return np.argsort(-losses, kind="stable")[: min(count, int(wrong.sum()))]
+
+
+def make_examples(
+    rows: Sequence[int],
+    records: RecordTable,
+    csv_rows: dict[str, int],
+    true_labels: Sequence[str],
+    lines: Sequence[tuple[str, ...]],
+) -> list[Example]:
+    """Pictures and places of some rows of the record table.
+
+    csv_rows: id -> row of the label CSV. true_labels, lines: one entry a row of `rows`.
+    """
+    return [
+        Example(
+            image_id=str(records.ids[row]),
+            picture=_thumbnail(records, row),
+            place=_place(records, row, csv_rows),
+            true=true,
+            lines=texts,
+        )
+        for row, true, texts in zip(rows, true_labels, lines, strict=True)
+    ]
+
+
+def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
+    file = records.files[records.file_index[row]].rsplit("/", 1)[-1]
+    position = int(np.sum(records.file_index[:row] == records.file_index[row]))
+    csv_row = csv_rows.get(str(records.ids[row]))
+    source = "" if csv_row is None else f", CSV row {csv_row}"
+    return f"{file}, record {position} at byte {records.offsets[row]}{source}"
+
+
+def _thumbnail(records: RecordTable, row: int) -> str:
+    (payload,) = read_few(records, [row])
+    encoded = tfrecord.decode_example(payload)[records.image_key][0]
+    with Image.open(io.BytesIO(encoded)) as image:
+        image = image.convert("RGB")
+        image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=85)
+    return image_to_uri(buffer.getvalue())

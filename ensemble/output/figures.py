@@ -1,0 +1,117 @@
+"""The report's figures: Matplotlib without a display, legible on a phone, on white always."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from ensemble.combine import Reliability
+
+# More curves than these cannot be told apart, more cells cannot be read.
+MAX_CURVES = 10
+MAX_CONFUSION_CLASSES = 30
+_COLOURS = (
+    "#1b6ca8",
+    "#c8553d",
+    "#2f7d4f",
+    "#8d5fb0",
+    "#b8860b",
+    "#4a9a9a",
+    "#a33b6b",
+    "#5b6b3a",
+    "#6f5a4c",
+    "#3d4f8a",
+)
+
+
+def reliability_figure(before: Reliability, after: Reliability | None) -> Figure:
+    """Accuracy against confidence, and how many predictions each bin holds.
+
+    before, after: uncalibrated and calibrated; one alone when nothing was calibrated.
+    """
+    figure = Figure(figsize=(5, 5.2), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    top.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--", label="perfect")
+    series = [("ensemble" if after is None else "before", before, _COLOURS[1])]
+    if after is not None:
+        series.append(("after", after, _COLOURS[0]))
+    for name, one, colour in series:
+        filled = one.count > 0
+        label = f"{name} (ECE {one.expected_error:.3f})"
+        top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=colour, label=label)
+        edges = np.linspace(0, 1, len(one.count) + 1)
+        bottom.stairs(one.count, edges, color=colour, fill=one is before, alpha=0.6)
+    top.set(ylabel="share that is right", ylim=(-0.02, 1.02))
+    bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
+    top.legend(loc="upper left", frameon=False)
+    return _plain(figure)
+
+
+def roc_figure(
+    probabilities: np.ndarray, hard: np.ndarray, class_names: Sequence[str], columns: Sequence[int]
+) -> Figure:
+    """ROC curves of some classes.
+
+    probabilities: float [rows, classes]. hard: bool [rows, classes]. columns: the classes to draw,
+    each with both outcomes among the rows.
+    """
+    figure, axes = _curves("false positive rate", "true positive rate", "ROC")
+    for at, column in enumerate(columns):
+        false, true, _ = roc_curve(hard[:, column], probabilities[:, column])
+        axes.plot(false, true, color=_COLOURS[at % len(_COLOURS)], label=class_names[column])
+    axes.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
+    return _with_legend(figure, len(columns))
+
+
+def precision_recall_figure(
+    probabilities: np.ndarray, hard: np.ndarray, class_names: Sequence[str], columns: Sequence[int]
+) -> Figure:
+    """Precision-recall curves of some classes; arguments as for `roc_figure`."""
+    figure, axes = _curves("recall", "precision", "Precision and recall")
+    for at, column in enumerate(columns):
+        precision, recall, _ = precision_recall_curve(hard[:, column], probabilities[:, column])
+        colour = _COLOURS[at % len(_COLOURS)]
+        axes.step(recall, precision, color=colour, where="post", label=class_names[column])
+    return _with_legend(figure, len(columns))
+
+
+def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Confusion matrix: rows are the true classes, shaded by their share; cells hold counts.
+
+    counts: int [classes, classes].
+    """
+    size = max(3.5, 0.55 * len(class_names) + 1.5)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for true, row in enumerate(counts):
+        for predicted, count in enumerate(row):
+            if count:
+                colour = "white" if shares[true, predicted] > 0.6 else "#222"
+                axes.text(predicted, true, int(count), ha="center", va="center", color=colour)
+    ticks = range(len(class_names))
+    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, class_names)
+    axes.set(xlabel="predicted", ylabel="true")
+    return figure
+
+
+def _curves(x: str, y: str, title: str):
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return figure, axes
+
+
+def _with_legend(figure: Figure, num_curves: int) -> Figure:
+    figure.legend(loc="outside lower center", ncols=min(3, num_curves), frameon=False)
+    return _plain(figure)
+
+
+def _plain(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure

@@ -1,0 +1,212 @@
+"""`report.html`: whether the ensemble is worth it, why it is weighed so, and where it is wrong."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ensemble.combine import Reliability, activate, finish, reliability, to_logits
+from ensemble.config import NUM_VIEWS, EnsembleConfig
+from ensemble.output import figures, predictions
+from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
+from ensemble.result import Result
+from ensemble.scoring import SHOWN_METRICS, Scoreboard
+from orchard import html, storage
+from trainer.evaluation import metrics
+
+_NUM_EXAMPLES = 12
+_NUM_CONFUSIONS = 15
+_MAX_LISTED = 10
+
+
+def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
+    """Write the report of a finished ensemble, atomically."""
+    board = result.split_board or result.held_out_board
+    page = html.render(
+        "ensemble/report.html",
+        config=config,
+        result=result,
+        records=result.inputs.records,
+        boards=[_table(b) for b in (result.split_board, result.held_out_board) if b is not None],
+        board=board,
+        num_views=NUM_VIEWS[config.tta],
+        left_out=result.left_out,
+        weights=_weights(result),
+        calibration=_calibration(config, result),
+        per_class=_per_class(board, result) if board else None,
+        confusion=_confusion(board, result) if board else None,
+        disputed=_disputed(result),
+        mistakes=_mistakes(result),
+        predicted_counts=_predicted_counts(result),
+    )
+    storage.write_bytes(path, page.encode())
+
+
+def _table(board: Scoreboard) -> dict[str, Any]:
+    """Rows of text: metric columns in a fixed order, intervals where there are some."""
+    shown = list(SHOWN_METRICS)
+    if board.metric not in shown:
+        shown.insert(0, board.metric)
+    rows = []
+    for entry in board.entries:
+        cells = []
+        for name in shown:
+            value, interval = entry.scores.get(name, float("nan")), entry.intervals.get(name)
+            text = "" if np.isnan(value) else f"{value:.4f}"
+            known = text and interval is not None
+            cells.append((text, f"{interval[0]:.3f} to {interval[1]:.3f}" if known else ""))
+        is_best = entry is board.best and not np.isnan(board.best.scores[board.metric])
+        rows.append((entry.candidate, is_best, cells))
+    return {"board": board, "metrics": shown, "rows": rows}
+
+
+def _weights(result: Result) -> dict[str, Any]:
+    networks = result.inputs.networks
+    named = dict(zip([n.name for n in networks], result.fit.network_weights.tolist(), strict=True))
+    selection = result.fit.selection
+    return {
+        "bars": html.bars(named),
+        "verdict": result.fit.verdict,
+        "learned": None
+        if selection is None
+        else list(zip([n.name for n in networks], selection.weights.tolist(), strict=True)),
+        "picks": 0 if selection is None else len(selection.order),
+    }
+
+
+def _calibration(config: EnsembleConfig, result: Result) -> dict[str, Any] | None:
+    """Reliability on rows that fitted nothing where there are some, else on the held-out rows."""
+    if config.combine == "rank":
+        return None
+    before, after, where = _reliabilities(config, result)
+    if before is None:
+        return None
+    return {
+        "figure": html.figure_to_uri(figures.reliability_figure(before, after)),
+        "before": before.expected_error,
+        "after": None if after is None else after.expected_error,
+        "where": where,
+        "temperatures": [
+            (member.name, _numbers(temperature))
+            for member, temperature in zip(
+                result.inputs.members, result.fit.combination.member_temperatures, strict=True
+            )
+        ],
+        "last": _numbers(result.fit.combination.temperature),
+    }
+
+
+def _reliabilities(
+    config: EnsembleConfig, result: Result
+) -> tuple[Reliability | None, Reliability | None, str]:
+    """Before and after calibration of the same weights, and the rows they were measured on."""
+    inputs, task = result.inputs, result.inputs.records.task
+    board = result.split_board or result.held_out_board
+    if board is None:
+        return None, None, ""
+    calibrated = reliability(board.ensemble.candidate.probabilities, board.targets, task)
+    if not config.calibrate:
+        return calibrated, None, board.where
+    if board is result.split_board:
+        labelled = (inputs.targets >= 0).all(axis=1)
+        raw = result.fit.uncalibrated(result.logits[:, labelled])
+    else:
+        plain = np.ones((len(inputs.members), 1))
+        networks = inputs.held_out.representations(plain, config.combine, task)
+        mean = np.tensordot(result.fit.network_weights, networks, axes=1)
+        raw = finish(mean, config.combine, task)
+    return reliability(raw, board.targets, task), calibrated, board.where
+
+
+def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
+    names, task = result.inputs.records.class_names, board.task
+    p, targets = board.ensemble.candidate.probabilities, board.targets
+    rows = metrics.per_class_table(to_logits(p, task), targets, task, tuple(names))
+    hard = metrics.hard_targets(targets, task)
+    mixed = np.flatnonzero(hard.any(axis=0) & ~hard.all(axis=0))
+    # Of the columns as they are, as `scores.score` takes them: mean ranks don't sum to 1.
+    columns = to_logits(p, "multi_label"), hard, "multi_label"
+    areas = metrics.roc_auc_per_class(*columns)
+    precisions = metrics.average_precision_per_class(*columns)
+    for row, area, precision in zip(rows, areas, precisions, strict=True):
+        row |= {"roc_auc": float(area), "average_precision": float(precision)}
+    # With many classes the weakest are the ones to look at.
+    shown = sorted(mixed, key=lambda c: areas[c])[: figures.MAX_CURVES]
+    drawn = (figures.roc_figure, figures.precision_recall_figure) if shown else ()
+    return {
+        "rows": rows,
+        "figures": [html.figure_to_uri(draw(p, hard, names, sorted(shown))) for draw in drawn],
+        "hidden": len(mixed) - len(shown),
+    }
+
+
+def _confusion(board: Scoreboard, result: Result) -> dict[str, Any] | None:
+    """The matrix of a one-label task, and the pairs confused most."""
+    if board.task != "single_label":
+        return None
+    names = result.inputs.records.class_names
+    true = board.targets.argmax(axis=1)
+    predicted = board.ensemble.candidate.probabilities.argmax(axis=1)
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (true, predicted), 1)
+    off = counts - np.diag(np.diag(counts))
+    order = np.argsort(-off, axis=None, kind="stable")[:_NUM_CONFUSIONS]
+    pairs = [divmod(int(at), len(names)) for at in order if off.flat[at]]
+    small = len(names) <= figures.MAX_CONFUSION_CLASSES
+    figure = figures.confusion_figure(counts, names) if small else None
+    return {
+        "figure": figure and html.figure_to_uri(figure),
+        "pairs": [(names[t], names[p], int(counts[t, p]), int(counts[t].sum())) for t, p in pairs],
+    }
+
+
+def _disputed(result: Result) -> list[Example]:
+    if len(result.inputs.members) < 2:
+        return []
+    p = np.stack([activate(one, result.inputs.records.task) for one in result.logits])
+    rows = most_disputed(p, result.inputs.records.task, _NUM_EXAMPLES)
+    return _examples(result, rows, p, [f"{member.name}: " for member in result.inputs.members])
+
+
+def _mistakes(result: Result) -> list[Example]:
+    inputs, task = result.inputs, result.inputs.records.task
+    labelled = np.flatnonzero((inputs.targets >= 0).all(axis=1))
+    if not len(labelled):
+        return []
+    p, targets = result.probabilities[labelled], inputs.targets[labelled]
+    named = predictions.named_classes(p, task, result.thresholds)
+    wrong = (named != metrics.hard_targets(targets, task)).any(axis=1)
+    rows = labelled[worst_rows(p, targets, wrong, task, _NUM_EXAMPLES)]
+    return _examples(result, rows, result.probabilities[np.newaxis], [""])
+
+
+def _examples(
+    result: Result, rows: np.ndarray, p: np.ndarray, speakers: Sequence[str]
+) -> list[Example]:
+    """Rows of the record table; p: float [speakers, rows, classes], one line of text a speaker."""
+    inputs, names = result.inputs, result.inputs.records.class_names
+    task = inputs.records.task
+    said = []
+    for speaker, one in zip(speakers, p[:, rows], strict=True):
+        named = predictions.named_classes(one, task, result.thresholds)
+        labels = zip(predictions.class_labels(named, names), one.max(axis=1), strict=True)
+        said.append([f"{speaker}{label} {chance:.2f}" for label, chance in labels])
+    targets = inputs.targets[rows]
+    labels = predictions.class_labels(metrics.hard_targets(targets, task), names)
+    true = [
+        (label or "none of the classes") if known else ""
+        for label, known in zip(labels, (targets >= 0).all(axis=1), strict=True)
+    ]
+    return make_examples(rows, inputs.records, inputs.csv_rows, true, list(zip(*said, strict=True)))
+
+
+def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:
+    records = result.inputs.records
+    named = predictions.named_classes(result.probabilities, records.task, result.thresholds)
+    return html.bars(dict(zip(records.class_names, named.sum(axis=0).tolist(), strict=True)))
+
+
+def _numbers(values: np.ndarray) -> str:
+    if values.size > _MAX_LISTED:
+        return f"{values.min():.3g} to {values.max():.3g} ({values.size} classes)"
+    return ", ".join(f"{value:.3g}" for value in np.ravel(values))

@@ -1,0 +1,131 @@
+"""Percentile bootstrap over rows: how far a score, or the gap between two, is from chance.
+
+Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. Rows are drawn with
+replacement; a draw is kept as how often each row came, so that means over rows are one matrix
+product and a column's AUC needs one sort for all draws.
+"""
+
+import functools
+
+import numpy as np
+
+from ensemble.scoring.scores import is_higher_better, per_row_scores, score
+from trainer.evaluation import hard_targets
+
+NUM_DRAWS = 400
+CONFIDENCE = 0.95
+# Above this many elements (draws x rows x classes) fewer draws are taken, but never under 100.
+_MAX_ELEMENTS = 2_000_000_000
+_MIN_DRAWS = 100
+# Draws are worked on a few at a time: 128 MB of float64.
+_ELEMENTS_AT_ONCE = 1 << 24
+
+
+@functools.lru_cache(maxsize=2)
+def draw_counts(num_rows: int, seed: int, num_draws: int = NUM_DRAWS) -> np.ndarray:
+    """How often each row comes in each draw: uint16 [draws, rows], each draw summing to rows."""
+    generator = np.random.default_rng(seed)
+    counts = np.empty((num_draws, num_rows), np.uint16)
+    for draw in counts:
+        draw[:] = np.bincount(generator.integers(num_rows, size=num_rows), minlength=num_rows)
+    counts.flags.writeable = False  # shared by all callers
+    return counts
+
+
+def resampled_scores(
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str, counts: np.ndarray
+) -> np.ndarray:
+    """The metric on each draw, float64 [draws]; NaN where a draw leaves it undefined.
+
+    probabilities, targets: float [rows, classes]. counts: as `draw_counts` gives them.
+    """
+    at_once = max(1, _ELEMENTS_AT_ONCE // counts.shape[1])
+    parts = np.split(counts, range(at_once, len(counts), at_once))
+    values = [_resampled(metric, probabilities, targets, task, part) for part in parts]
+    return np.concatenate(values)
+
+
+def _resampled(
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str, counts: np.ndarray
+) -> np.ndarray:
+    counts = counts.astype(np.float64)
+    if metric == "roc_auc":
+        return _resampled_auc(probabilities, hard_targets(targets, task), counts)
+    per_row = per_row_scores(metric, probabilities, targets, task)
+    if per_row is not None:
+        return counts @ per_row / counts.sum(axis=1)
+    rows = [np.repeat(np.arange(len(targets)), count.astype(int)) for count in counts]
+    return np.array([score(metric, probabilities[r], targets[r], task) for r in rows])
+
+
+def interval(
+    metric: str,
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    task: str,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, float]:
+    """Bootstrap interval (low, high) of a score at `confidence`."""
+    counts = draw_counts(len(targets), seed, _num_draws(targets))
+    return _percentiles(resampled_scores(metric, probabilities, targets, task, counts), confidence)
+
+
+def difference_interval(
+    metric: str,
+    first: np.ndarray,
+    second: np.ndarray,
+    targets: np.ndarray,
+    task: str,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, float, float]:
+    """How much better `first` is than `second` on the same rows: (gain, low, high).
+
+    first, second: probabilities float [rows, classes]. The gain is signed so that > 0 means that
+    `first` is better, whichever way the metric points; both see the same draws (paired).
+    """
+    sign = 1.0 if is_higher_better(metric) else -1.0
+    counts = draw_counts(len(targets), seed, _num_draws(targets))
+    draws = resampled_scores(metric, first, targets, task, counts)
+    draws = sign * (draws - resampled_scores(metric, second, targets, task, counts))
+    gain = sign * (score(metric, first, targets, task) - score(metric, second, targets, task))
+    return float(gain), *_percentiles(draws, confidence)
+
+
+def _num_draws(targets: np.ndarray) -> int:
+    return int(np.clip(_MAX_ELEMENTS // max(1, targets.size), _MIN_DRAWS, NUM_DRAWS))
+
+
+def _percentiles(draws: np.ndarray, confidence: float) -> tuple[float, float]:
+    if np.all(np.isnan(draws)):
+        return float("nan"), float("nan")
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.nanpercentile(draws, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def _resampled_auc(probabilities: np.ndarray, hard: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    columns = np.empty((hard.shape[1], len(counts)))
+    for column in range(hard.shape[1]):
+        columns[column] = _column_auc(probabilities[:, column], hard[:, column], counts)
+    defined = ~np.isnan(columns)
+    sums = np.where(defined, columns, 0.0).sum(axis=0)
+    return np.divide(
+        sums, defined.sum(axis=0), out=np.full(len(counts), np.nan), where=defined.any(axis=0)
+    )
+
+
+def _column_auc(scores: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    # Mann-Whitney: the share of (positive, negative) pairs in order, ties counting half.
+    _, group = np.unique(scores, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    positives = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
+    negatives = np.add.reduceat((counts * ~positive)[:, order], starts, axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives / 2.0
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    ordered = np.sum(positives * below, axis=1)
+    return np.divide(ordered, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)

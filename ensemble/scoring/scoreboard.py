@@ -1,0 +1,141 @@
+"""Members and ensemble side by side on the same labelled rows: scores, intervals, a verdict."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.scoring import bootstrap, scores
+from trainer.evaluation import is_better
+
+# One sort or one product gives all their draws; the others are shown without interval.
+_INTERVAL_METRICS = ("accuracy", "log_loss", "roc_auc")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something to score: kind is "member", "network" (the mean of its folds) or "ensemble".
+
+    probabilities: float [rows, classes]. weight: its share of the ensemble; None for the ensemble.
+    """
+
+    name: str
+    kind: str
+    weight: float | None
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scored candidate: metric -> value, and metric -> (low, high) where there is an interval."""
+
+    candidate: Candidate
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Entries in the order given, the ensemble last.
+
+    where: the rows in words. gain, low, high: how much better the ensemble is than `best`, its
+    best member or network by `metric` on these rows (> 0: better), with a paired interval.
+    """
+
+    where: str
+    task: str
+    metric: str
+    targets: np.ndarray
+    entries: tuple[Entry, ...]
+    best: Entry
+    gain: float
+    low: float
+    high: float
+
+    @property
+    def ensemble(self) -> Entry:
+        """The ensemble's entry."""
+        return self.entries[-1]
+
+    @property
+    def verdict(self) -> str:
+        """One or two honest sentences: is the ensemble above its best member?"""
+        if np.isnan(self.gain):
+            return (
+                f"There is no verdict: {self.metric} has no value on these {len(self.targets)} "
+                "images, because no class is there in some of them and absent in others."
+            )
+        ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
+        name = self.best.candidate.name
+        scored = f"{self.metric} {ours:.4f} against {theirs:.4f} of its best member ({name})"
+        if self.gain <= 0:
+            how = "equals" if self.gain == 0 else "does not beat"
+            return f"The ensemble {how} its best member: {scored}."
+        spread = f"95% interval of the gain {self.low:+.4f} to {self.high:+.4f}"
+        if self.low > 0:
+            return f"The ensemble beats its best member: {scored}; {spread}."
+        return (
+            f"The ensemble is above its best member, but not beyond chance: {scored}; {spread}, on "
+            f"{len(self.targets)} images."
+        )
+
+
+def build_scoreboard(
+    where: str,
+    candidates: Sequence[Candidate],
+    targets: np.ndarray,
+    task: str,
+    metric: str,
+    *,
+    ensemble_ranks_only: bool = False,
+    seed: int = 0,
+) -> Scoreboard:
+    """Score candidates on labelled rows.
+
+    Args:
+        where: the rows in words, such as "split test, 500 images".
+        candidates: members and networks, then the ensemble.
+        targets: float [rows, classes], all labelled.
+        task: "single_label" or "multi_label".
+        metric: what the verdict is about.
+        ensemble_ranks_only: the ensemble's rows are mean ranks, not probabilities.
+        seed: of the bootstrap.
+    """
+    entries = []
+    for candidate in candidates:
+        ranks_only = ensemble_ranks_only and candidate.kind == "ensemble"
+        values = scores.scores(candidate.probabilities, targets, task, ranks_only)
+        intervals = {
+            name: bootstrap.interval(name, candidate.probabilities, targets, task, seed=seed)
+            for name in values
+            if name in _INTERVAL_METRICS
+        }
+        if metric not in values:
+            values[metric] = scores.score(metric, candidate.probabilities, targets, task)
+        entries.append(Entry(candidate, values, intervals))
+    best = entries[0]
+    for entry in entries[1:-1]:
+        if is_better(metric, entry.scores[metric], best.scores[metric]):
+            best = entry
+    gain, low, high = bootstrap.difference_interval(
+        metric,
+        entries[-1].candidate.probabilities,
+        best.candidate.probabilities,
+        targets,
+        task,
+        seed=seed,
+    )
+    return Scoreboard(where, task, metric, targets, tuple(entries), best, gain, low, high)
+
+
+def scoreboard_text(board: Scoreboard) -> str:
+    """A table for the terminal: one line an entry, the main metrics in columns."""
+    shown = [m for m in ("accuracy", "log_loss", "roc_auc") if m != board.metric]
+    shown = [board.metric, *shown]
+    width = max(len(entry.candidate.name) for entry in board.entries)
+    lines = [f"Scores on {board.where}:", "  ".join([" " * width, *(f"{m:>10}" for m in shown)])]
+    for entry in board.entries:
+        values = [entry.scores.get(name, float("nan")) for name in shown]
+        cells = [f"{'-' if np.isnan(value) else format(value, '.4f'):>10}" for value in values]
+        lines.append("  ".join([f"{entry.candidate.name:<{width}}", *cells]))
+    return "\n".join([*lines, board.verdict])

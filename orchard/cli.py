@@ -1,0 +1,112 @@
+"""How every command starts: absl flags in, one line of error and an exit status out."""
+
+import functools
+import os
+import select
+import sys
+from collections.abc import Callable
+from types import TracebackType
+
+from absl import app, flags
+
+from orchard.errors import OrchardError
+from orchard.storage import explain_tensorflow
+
+EXIT_BAD_INPUT = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, what they report for `command | head -1`.
+_INTERRUPTED = "interrupted: run the same command again to go on"
+_NO_TENSORFLOW = (
+    "TensorFlow is not installed here; run, where Orchard's setup.py is: "
+    "pip install -e '.[tensorflow]' (with a GPU '.[gpu]', on a TPU VM '.[tpu]')"
+)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parse the flags and run `main()`, turning user errors into one line on stderr.
+
+    `~/` at the start of a flag's value, or of a list's item, is the home folder: no shell and no
+    flagfile makes it that.
+
+    Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C, 141
+    when nobody reads its output any more. Anything else keeps its traceback: it is a defect of ours
+    and wants reporting.
+    """
+    # TensorFlow's start-up chatter would bury the one line that matters; errors still show.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What the terminal's encoding lacks is shown escaped, as on stderr: ids come from anywhere.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    app.run(functools.partial(_guarded, main))
+
+
+def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
+    try:
+        if len(argv) > 1:
+            raise OrchardError(f"{argv[1]!r} is no flag; every flag is --name=value")
+        _expand_home(flags.FLAGS)
+        status = main()
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        print(_INTERRUPTED, file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        line = _explained(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def _expand_home(values: flags.FlagValues) -> None:
+    def expanded(value: object) -> object:
+        if isinstance(value, list):
+            return [expanded(item) for item in value]
+        if isinstance(value, str) and value.startswith("~/"):
+            return os.path.expanduser(value)
+        return value
+
+    for name in values:
+        values[name].value = expanded(values[name].value)
+
+
+def _explained(error: Exception) -> str | None:
+    """The one line for what a user can mend; None for a defect of ours."""
+    if isinstance(error, OrchardError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
+        return _NO_TENSORFLOW
+    if isinstance(error, UnicodeEncodeError):
+        near = error.object[max(0, error.start - 30) : error.end + 30]
+        return (
+            f"{near!r} cannot be written in {error.encoding} ({error.reason}); name files, ids and "
+            "flags in UTF-8, and run in a locale of UTF-8, such as LC_ALL=C.UTF-8"
+        )
+    return explain_tensorflow(error)
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout or stderr is a pipe without a reader; what is left for it goes nowhere."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream.fileno(), 0)
+    gone = [handle for handle, _ in poll.poll(0)]
+    for handle in gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
+    return bool(gone)
+
+
+def _end_quietly(kind: type, error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(_INTERRUPTED, file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
+
+
+# Before and after `run`, while a command's modules are imported or its threads end.
+sys.excepthook = _end_quietly

@@ -1,0 +1,13 @@
+"""The one exception that stands for "the user can fix this"."""
+
+
+class OrchardError(Exception):
+    """A mistake in the input, the flags or the environment, told in one line.
+
+    The message says what was wrong, what was received (file, row, value) and what to do.
+    Commands print it without a traceback; see `orchard.cli.run`.
+    """
+
+
+class MissingObject(OrchardError):
+    """The bucket is there and answers, but has no such object."""

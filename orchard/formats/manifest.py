@@ -1,0 +1,175 @@
+"""What a prepared dataset says about itself; for training and ensembling, without TensorFlow."""
+
+import dataclasses
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orchard import storage
+from orchard.errors import OrchardError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+RECORDS_FILE = "records.parquet"
+FEATURES_FILE = "features.json"
+DATASET_INFO_FILE = "dataset_info.json"
+REPORT_FILE = "report.html"
+RUN_LOG_FILE = "run_log.json"
+QUARANTINE_FILE = "quarantine.csv"
+RECORDS_COLUMNS = (
+    "id split shard offset length csv_row image_crc32c target source_file source_sha256".split()
+)
+
+_AGAIN = "run its data_prep.main command again, with --overwrite"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """One shard: file name within the dataset, records, bytes and crc32c of the whole file."""
+
+    file: str
+    num_records: int
+    num_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file beside the shards: bytes and crc32c of all of it."""
+
+    num_bytes: int
+    crc32c: int
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split: its shards in order, and the sum of its targets per class (0: unlabelled)."""
+
+    shards: tuple[ShardInfo, ...]
+    labelled: bool
+    class_counts: tuple[float, ...]
+
+    @property
+    def num_records(self) -> int:
+        """Records in all shards of the split."""
+        return sum(shard.num_records for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `manifest.json`.
+
+    `fingerprint` is the SHA-256 (hex) of all that decides the data: the content of CSV and images,
+    the settings, and the versions of the libraries that split and encode. `files` has, by name, all
+    that lies beside the shards but the manifest and `run_log.json`; it is empty in datasets that
+    were written before there was such a list.
+    """
+
+    schema_version: int
+    name: str
+    version: str
+    fingerprint: str
+    task: str
+    class_names: tuple[str, ...]
+    splits: dict[str, SplitInfo]
+    settings: dict[str, Any]
+    inputs: dict[str, Any]
+    library_versions: dict[str, str]
+    files: dict[str, FileInfo] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `storage.write_json`; `from_json` is the way back."""
+        value = dataclasses.asdict(self)
+        # JSON objects have no order of their own once keys are sorted.
+        value["split_order"] = list(self.splits)
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Manifest":
+        """The manifest that `to_json` wrote.
+
+        Raises:
+          KeyError, TypeError, ValueError or AttributeError: it is something else.
+        """
+        value = dict(value)
+        order = value.pop("split_order")
+        splits = {}
+        for split in order:
+            entry = value["splits"][split]
+            shards = tuple(_typed(ShardInfo, shard) for shard in entry["shards"])
+            counts = tuple(map(float, entry["class_counts"]))
+            splits[split] = SplitInfo(shards, entry["labelled"], counts)
+        value["splits"] = splits
+        value["class_names"] = tuple(value["class_names"])
+        files = value.get("files", {}).items()
+        value["files"] = {name: _typed(FileInfo, info) for name, info in files}
+        return _typed(cls, value)
+
+
+def _typed(kind: type, values: dict[str, Any]) -> Any:
+    """The dataclass of such values; TypeError where a number or text is something else."""
+    for one in dataclasses.fields(kind):
+        if one.type in (int, str) and type(values[one.name]) is not one.type:
+            raise TypeError(f"{one.name} is {values[one.name]!r}")
+    return kind(**values)
+
+
+def load_manifest(dataset_dir: str) -> Manifest:
+    """The manifest of a finished dataset.
+
+    Raises:
+      OrchardError: no such directory, not ours, unfinished, or of another schema.
+    """
+    path = storage.join(dataset_dir, MANIFEST_FILE)
+    if not storage.exists(path):
+        what = "holds no manifest.json" if storage.exists(dataset_dir) else "does not exist"
+        advice = "pass the directory that data_prep.main printed, DATA_DIR/NAME/VERSION"
+        if storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
+            advice += f"; if it is this one, {_AGAIN}"
+        raise OrchardError(f"{dataset_dir} {what}; {advice}")
+    if not storage.exists(storage.join(dataset_dir, FEATURES_FILE)):
+        raise OrchardError(
+            f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; {_AGAIN}"
+        )
+    value = storage.read_json(path)
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA_VERSION:
+        raise OrchardError(
+            f"{path}: schema_version is {version!r}, this Orchard reads {SCHEMA_VERSION}; {_AGAIN}"
+        )
+    try:
+        return Manifest.from_json(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise OrchardError(f"{path} was damaged or edited: {error!r}; {_AGAIN}") from error
+
+
+def load_records(dataset_dir: str) -> "pandas.DataFrame":
+    """The index of all records, in shard and offset order, splits in the manifest's order.
+
+    Columns: `id`, `split` (string), `shard` (int32, index within the split), `offset` (int64, of
+    the record's frame in the shard file), `length` (int32, bytes of the serialized
+    tf.train.Example; the frame is 16 bytes longer), `csv_row` (int64, the header is row 1),
+    `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
+    everywhere: unlabelled), `source_file` (string, within the images folder) and `source_sha256`
+    (hex, of that file's content).
+
+    Raises:
+      OrchardError: there is no index, or it was damaged.
+    """
+    import pyarrow.parquet
+
+    path = storage.join(dataset_dir, RECORDS_FILE)
+    if not storage.exists(path):
+        raise OrchardError(f"{dataset_dir} holds no {RECORDS_FILE}; {_AGAIN}")
+    content = io.BytesIO(storage.read_bytes(path))
+    try:
+        records = pyarrow.parquet.read_table(content).to_pandas()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OrchardError(f"{path} was damaged ({reason}); {_AGAIN}") from error
+    if missing := [name for name in RECORDS_COLUMNS if name not in records.columns]:
+        raise OrchardError(f"{path} has no column {missing[0]!r}; {_AGAIN}")
+    return records

@@ -1,0 +1,202 @@
+"""TFRecord frames and `tf.train.Example` messages without TensorFlow.
+
+Frames are those of `tf.io.TFRecordWriter` to the byte; messages parse as `tf.train.Example` and
+have their features in the order of their names, which protobuf itself leaves open.
+Formats: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details and
+tensorflow/core/example/example.proto.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import google_crc32c
+import numpy as np
+
+from orchard.errors import OrchardError
+
+FRAME_OVERHEAD_BYTES = 16  # length (8), crc of the length (4), crc of the payload (4)
+HEADER_BYTES = 12
+FOOTER_BYTES = 4
+_HEADER = struct.Struct("<QI")
+_CRC = struct.Struct("<I")
+
+
+def mask(crc: int) -> int:
+    """The masked form in which TFRecord stores a crc32c (so that a crc of crcs stays useful)."""
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame_header(payload_bytes: int) -> bytes:
+    """The 12 bytes before a payload."""
+    length = struct.pack("<Q", payload_bytes)
+    return length + _CRC.pack(mask(google_crc32c.value(length)))
+
+
+def frame_footer(payload_crc32c: int) -> bytes:
+    """The 4 bytes after a payload."""
+    return _CRC.pack(mask(payload_crc32c))
+
+
+def is_intact(payload_and_footer: bytes) -> bool:
+    """Whether a payload read together with its footer is what was written."""
+    payload, footer = payload_and_footer[:-FOOTER_BYTES], payload_and_footer[-FOOTER_BYTES:]
+    return frame_footer(google_crc32c.value(payload)) == footer
+
+
+def _varint(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return bytes((value,))
+    if value < 0:
+        value += 1 << 64
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited protobuf field."""
+    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
+
+
+def _entry(name: str, feature: bytes) -> bytes:
+    """One item of `Features.feature`, a map<string, Feature>."""
+    return _field(1, _field(1, name.encode()) + _field(2, feature))
+
+
+def bytes_entry(name: str, value: bytes) -> bytes:
+    """The map entry of a feature of one byte string."""
+    return _entry(name, _field(1, _field(1, value)))
+
+
+def float_entry(name: str, values: np.ndarray) -> bytes:
+    """The map entry of a float32 feature."""
+    packed = np.asarray(values, "<f4").tobytes()
+    return _entry(name, _field(2, _field(1, packed) if packed else b""))
+
+
+def int64_entry(name: str, values: list[int]) -> bytes:
+    """The map entry of an int64 feature."""
+    packed = b"".join(map(_varint, values))
+    return _entry(name, _field(3, _field(1, packed) if packed else b""))
+
+
+_BYTES_KEYS: dict[str, bytes] = {}
+
+
+def example_head(name: str, value_bytes: int, rest_bytes: int) -> bytes:
+    """What stands before the value of an Example's first feature, a byte string of `value_bytes`.
+
+    The Example is this head, the value itself, then `rest_bytes` of further map entries: a large
+    value is never copied to build the message around it.
+    """
+    key = _BYTES_KEYS.get(name) or _BYTES_KEYS.setdefault(name, _field(1, name.encode()))
+    value = b"\n" + _varint(value_bytes)
+    inside = len(value) + value_bytes
+    value = b"\n" + _varint(inside) + value
+    inside = len(value) + value_bytes
+    value = key + b"\x12" + _varint(inside) + value
+    inside = len(value) + value_bytes
+    value = b"\n" + _varint(inside) + value
+    return b"\n" + _varint(len(value) + value_bytes + rest_bytes) + value
+
+
+class Frame(NamedTuple):
+    """One record of a shard: where its frame starts, and its payload."""
+
+    offset: int
+    payload: bytes
+
+
+def read_frames(
+    file: BinaryIO, name: str, index: int = 0, offset_bytes: int = 0
+) -> Iterator[Frame]:
+    """Every record of an open shard, each length and payload checked against its crc32c.
+
+    Args:
+      file: the shard, positioned at a record.
+      name: what to call the shard in errors.
+      index: which record of the shard it is.
+      offset_bytes: where in the shard it starts.
+
+    Raises:
+      OrchardError: a frame is damaged or the file is cut; names shard, record and offset.
+    """
+    offset = offset_bytes
+    while header := file.read(_HEADER.size):
+        where = f"{name}, record {index} at byte {offset}"
+        if len(header) < _HEADER.size:
+            raise OrchardError(f"{where}: the file ends inside the record's header")
+        length, crc = _HEADER.unpack(header)
+        if crc != mask(google_crc32c.value(header[:8])):
+            raise OrchardError(f"{where}: the record's length does not match its checksum")
+        payload, footer = file.read(length), file.read(_CRC.size)
+        if len(payload) < length or len(footer) < _CRC.size:
+            raise OrchardError(f"{where}: the file ends inside the record")
+        if _CRC.unpack(footer)[0] != mask(google_crc32c.value(payload)):
+            raise OrchardError(f"{where}: the record does not match its checksum")
+        yield Frame(offset, payload)
+        offset += length + FRAME_OVERHEAD_BYTES
+        index += 1
+
+
+class _Fields:
+    """A cursor over protobuf wire format: enough of it for `tf.train.Example`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._data[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        while self._at < len(self._data):
+            key = self._varint()
+            if key & 7 != 2:
+                raise ValueError(f"wire type {key & 7} in an Example")
+            length = self._varint()
+            content = self._data[self._at : self._at + length]
+            if len(content) < length:
+                raise ValueError("an Example's field runs past its end")
+            self._at += length
+            yield key >> 3, content
+
+    def varints(self) -> list[int]:
+        """All the data as packed int64 values."""
+        values = []
+        while self._at < len(self._data):
+            value = self._varint()
+            values.append(value - (1 << 64) if value >> 63 else value)
+        return values
+
+
+def decode_example(payload: bytes) -> dict[str, list[bytes] | list[int] | np.ndarray]:
+    """The features of a serialized `tf.train.Example`, as this module and TensorFlow write it.
+
+    Raises:
+      ValueError or IndexError: `payload` is no such message.
+    """
+    features: dict[str, list[bytes] | list[int] | np.ndarray] = {}
+    for _, feature_map in _Fields(payload):
+        for _, entry in _Fields(feature_map):
+            parts = dict(_Fields(entry))
+            ((kind, content),) = _Fields(parts[2])
+            values = [value for _, value in _Fields(content)]
+            name = parts[1].decode()
+            if kind == 1:
+                features[name] = values
+            elif kind == 2:
+                features[name] = np.frombuffer(b"".join(values), "<f4")
+            else:
+                features[name] = _Fields(b"".join(values)).varints()
+    return features

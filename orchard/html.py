@@ -1,0 +1,82 @@
+"""Self-contained HTML pages: one stylesheet, Jinja with autoescape, pictures inside the file.
+
+A page extends `orchard/templates/base.html` (`{% extends "orchard/base.html" %}`) and fills its
+blocks `title`, `summary` and `content`.
+"""
+
+import base64
+import importlib.resources
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import jinja2
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def render(template: str, **context: object) -> str:
+    """Fill a template of a package.
+
+    Args:
+      template: `PACKAGE/FILE`, such as `data_prep/report.html`, from its `templates`.
+      **context: the template's variables; every string is escaped.
+    """
+    return _environment().get_template(template).render(**context)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda number: f"{number:,.10g}"
+    environment.filters["bytes"] = format_bytes
+    return environment
+
+
+def _template_source(template: str) -> str:
+    """The text of `PACKAGE/FILE`, which lies in that package's folder `templates`."""
+    package, _, file = template.partition("/")
+    return (importlib.resources.files(package) / "templates" / file).read_text("utf-8")
+
+
+def format_bytes(number: float) -> str:
+    """Bytes for people: `1.5 MB`, powers of 1000."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.4g} {unit}"
+        number /= 1000
+    return f"{number:.4g} TB"
+
+
+def figure_to_uri(figure: "Figure") -> str:
+    """A Matplotlib figure as an SVG data URI; equal figures give equal bytes.
+
+    Make the figure with `matplotlib.figure.Figure()`: pyplot would keep it and look for a display.
+    """
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "orchard", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    return _uri("image/svg+xml", buffer.getvalue())
+
+
+def image_to_uri(jpeg: bytes) -> str:
+    """A JPEG as a data URI."""
+    return _uri("image/jpeg", jpeg)
+
+
+def _uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def bars(values: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """(name, value, percent of the largest) of each: what the page's `.bar` cells need."""
+    largest = max(values.values(), default=0) or 1
+    return [(name, value, 100 * value / largest) for name, value in values.items()]

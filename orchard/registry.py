@@ -1,0 +1,92 @@
+"""Registries: how a new file becomes a choice of a flag.
+
+    CHECKS: Registry[Check] = Registry("check", package="my_package.checks")
+
+    @CHECKS.register("sharpness")
+    class Sharpness: ...
+
+A registry's own members are the modules of one folder, imported when it is first asked; a user's
+own come from the modules that `--plugins` names.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from orchard.errors import OrchardError
+
+Member = TypeVar("Member")
+
+
+class Registry(Generic[Member]):
+    """Members by name, in the order of their registration.
+
+    Args:
+        kind: what a member is called in messages, such as "metric".
+        package: dotted name of the folder whose modules register the members that come with us.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self._kind = kind
+        self._package = package
+        self._members: dict[str, Member] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[Member], Member]:
+        """A decorator that makes its class or function the member `name`.
+
+        Raises:
+            OrchardError: there is another member of that name.
+        """
+
+        def add(member: Member) -> Member:
+            if name in self._members:
+                raise OrchardError(
+                    f"the {self._kind} {name!r} is registered twice; give yours another name"
+                )
+            self._members[name] = member
+            return member
+
+        return add
+
+    def names(self) -> tuple[str, ...]:
+        """All names, those that come with us first."""
+        self._load()
+        return tuple(self._members)
+
+    def __getitem__(self, name: str) -> Member:
+        """The member of that name.
+
+        Raises:
+            OrchardError: there is none.
+        """
+        self._load()
+        if name not in self._members:
+            raise OrchardError(
+                f"{name!r} is no {self._kind}; choose one of {', '.join(self._members)}, or name "
+                "the module that registers it in --plugins"
+            )
+        return self._members[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def items(self) -> tuple[tuple[str, Member], ...]:
+        """(name, member) of all."""
+        self._load()
+        return tuple(self._members.items())
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        plugins, self._members = self._members, {}
+        folder = importlib.import_module(self._package)
+        for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda found: found.name):
+            importlib.import_module(f"{self._package}.{module.name}")
+        for name, member in plugins.items():
+            self.register(name)(member)

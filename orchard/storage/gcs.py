@@ -1,0 +1,298 @@
+"""Google Cloud Storage: whole objects, checksummed both ways, retried, refusals explained.
+
+`storage.py` is what the other modules use; this one is for what only objects have: generations (the
+service's version numbers, the one way to keep two writers apart) and metadata.
+"""
+
+import base64
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import google_crc32c
+
+from orchard.errors import OrchardError
+from orchard.parallel import background
+from orchard.storage.gcs_client import TRANSFERS, bucket, explained, patience, until_intact
+
+PREFIX = "gs://"
+# Below the client's pool of 10 connections.
+THREADS = 8
+# https://cloud.google.com/storage/docs/buckets#naming
+_BUCKET = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+ABSENT = 0  # As a generation to match: "there must be no such object".
+# A chunk is held in memory by the client and sent again as a whole after a fault.
+_CHUNK_BYTES = 32 << 20
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """An object as the service describes it; `crc32c` is of its whole content."""
+
+    path: str
+    num_bytes: int
+    crc32c: int
+    generation: int
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class GenerationConflict(OrchardError):
+    """Not the object (or the absence) that the caller had seen: another writer was here."""
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Bucket and object name of a `gs://` path."""
+    bucket, _, name = path[len(PREFIX) :].partition("/")
+    if not bucket:
+        raise OrchardError(f"{path} names no bucket; write gs://BUCKET/PATH")
+    if not _BUCKET.fullmatch(bucket):
+        raise OrchardError(
+            f"{path}: {bucket!r} cannot be a bucket's name, which has lower-case letters, digits, "
+            "-, _ and ., the first and last a letter or digit; write gs://BUCKET/PATH"
+        )
+    return bucket, name
+
+
+def stat(path: str) -> ObjectInfo | None:
+    """The live object at `path`, None if there is none."""
+    with explained(path, "storage.objects.get"):
+        bucket_name, name = split_path(path)
+        blob = bucket(bucket_name).get_blob(name, **patience()) if name else None
+        return blob and _info(blob)
+
+
+def list_objects(prefix: str) -> dict[str, ObjectInfo]:
+    """Every object whose path starts with `prefix`, by what follows it; in order of their names."""
+    with explained(prefix, "storage.objects.list"):
+        bucket_name, start = split_path(prefix)
+        blobs = bucket(bucket_name).list_blobs(prefix=start, **patience())
+        return {blob.name[len(start) :]: _info(blob) for blob in blobs}
+
+
+def list_names(directory: str) -> list[str]:
+    """The direct children of a `gs://` directory: objects and prefixes, sorted."""
+    with explained(directory, "storage.objects.list"):
+        bucket_name, name = split_path(directory)
+        start = name.rstrip("/") + "/" if name else ""
+        pages = bucket(bucket_name).list_blobs(prefix=start, delimiter="/", **patience())
+        names = [blob.name[len(start) :] for blob in pages]
+        return sorted(
+            [name for name in names if name] + [p[len(start) : -1] for p in pages.prefixes]
+        )
+
+
+def exists(path: str) -> bool:
+    """Whether there is such an object, or any below it."""
+    with explained(path, "storage.objects.list"):
+        bucket_name, name = split_path(path)
+        name = name.rstrip("/")
+        # One request for both questions: an object sorts before the objects below it.
+        start = {"prefix": name, "start_offset": name} if name else {}
+        blobs = bucket(bucket_name).list_blobs(max_results=1, **start, **patience())
+        found = next(iter(blobs), None)
+        if found is None or not name or found.name == name or found.name.startswith(name + "/"):
+            return found is not None
+        below = bucket(bucket_name).list_blobs(max_results=1, prefix=name + "/", **patience())
+        return next(iter(below), None) is not None
+
+
+def read_bytes(path: str) -> bytes:
+    """An object's content, checked against its crc32c."""
+    bucket_name, name = split_path(path)
+
+    def download() -> bytes:
+        return bucket(bucket_name).blob(name).download_as_bytes(checksum="crc32c", **patience())
+
+    with explained(path, "storage.objects.get"):
+        return until_intact(download)
+
+
+def read_range(
+    path: str, start: int, num_bytes: int, is_intact: Callable[[bytes], bool] | None = None
+) -> bytes:
+    """`num_bytes` of an object from byte `start` on; fewer where it ends before.
+
+    The service has no checksum for a part: `is_intact` says whether what arrived is what was
+    written, and it is read again (a few times) while it is not.
+    """
+    bucket_name, name = split_path(path)
+    span = {"start": start, "end": start + num_bytes - 1}
+    with explained(path, "storage.objects.get"):
+        for _ in range(TRANSFERS):
+            data = bucket(bucket_name).blob(name).download_as_bytes(**span, **patience())
+            if is_intact is None or is_intact(data):
+                break
+        return data
+
+
+def write_bytes(
+    path: str,
+    data: bytes,
+    generation: int | None = None,
+    metadata: dict[str, str] | None = None,
+) -> ObjectInfo:
+    """Create or replace an object with `data`; see `upload_file` for the rest."""
+    expected = ObjectInfo(path, len(data), google_crc32c.value(data), 0, metadata or {})
+    return _upload(expected, generation, lambda blob, how: blob.upload_from_string(data, **how))
+
+
+def upload_file(
+    local_path: str,
+    path: str,
+    crc32c: int,
+    generation: int | None = None,
+    metadata: dict[str, str] | None = None,
+) -> ObjectInfo:
+    """Create or replace an object with a local file's content; above 8 MiB by a resumable upload.
+
+    Args:
+      local_path: the file.
+      path: the object.
+      crc32c: the content's, as whoever made the file computed it: what ends up in the bucket has
+        this checksum, or the upload fails.
+      generation: the generation to replace, `ABSENT` for a new object, None for whatever is there.
+      metadata: the object's metadata.
+
+    Raises:
+      GenerationConflict: another object is there than the caller said.
+      OrchardError: the service refuses, does not answer in time, or the file changed.
+    """
+    expected = ObjectInfo(path, os.path.getsize(local_path), crc32c, 0, metadata or {})
+    return _upload(
+        expected, generation, lambda blob, how: blob.upload_from_filename(local_path, **how)
+    )
+
+
+def delete(path: str, generation: int | None = None) -> None:
+    """Delete an object; one that is gone already is fine.
+
+    Raises:
+      GenerationConflict: it is of another generation.
+    """
+    from google.api_core import exceptions
+
+    bucket_name, name = split_path(path)
+    with explained(path, "storage.objects.delete"):
+        try:
+            bucket(bucket_name).blob(name).delete(if_generation_match=generation, **patience())
+        except exceptions.NotFound:
+            pass
+        except exceptions.PreconditionFailed as error:
+            raise GenerationConflict(f"{path} was replaced by another writer") from error
+
+
+def remove_tree(path: str) -> None:
+    """Delete an object and everything below it; absent is fine."""
+    path = path.rstrip("/")
+    names = [name for name in list_objects(path) if not name or name.startswith("/")]
+    in_parallel(lambda name: delete(path + name), names)
+
+
+def upload_tree(source_dir: str, path: str, last: str) -> None:
+    """Put a local directory's files below `path`, in place of what is there; `last` is the last.
+
+    Whoever looks for `last` never finds half a tree: of an old one it is deleted first.
+    """
+    delete(f"{path}/{last}")
+    remove_tree(path)
+    names = [
+        os.path.relpath(os.path.join(root, file), source_dir)
+        for root, _, files in os.walk(source_dir)
+        for file in files
+    ]
+
+    def upload(name: str) -> None:
+        local = os.path.join(source_dir, name)
+        upload_file(local, f"{path}/{name.replace(os.sep, '/')}", _crc32c(local))
+
+    in_parallel(upload, [name for name in names if name != last])
+    upload(last)
+
+
+def download_tree(path: str, target_dir: str) -> None:
+    """Put all objects below `path` into a local directory, each checked against its crc32c."""
+    path = path.rstrip("/")
+
+    def download(name: str) -> None:
+        local = os.path.join(target_dir, *name.split("/"))
+        os.makedirs(os.path.dirname(local), exist_ok=True)
+        with open(local, "wb") as file:
+            file.write(read_bytes(f"{path}/{name}"))
+
+    # Some programs make objects like `assets/` in place of folders.
+    in_parallel(download, [name for name in list_objects(path + "/") if not name.endswith("/")])
+
+
+def _crc32c(local_path: str) -> int:
+    crc = 0
+    with open(local_path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            crc = google_crc32c.extend(crc, chunk)
+    return crc
+
+
+def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of each item, in order, by threads: most of a request's time is spent waiting."""
+    return background.in_parallel(function, items, THREADS)
+
+
+def _upload(expected: ObjectInfo, generation: int | None, send: Callable) -> ObjectInfo:
+    from google.api_core import exceptions
+
+    bucket_name, name = split_path(expected.path)
+    how = {"if_generation_match": generation, "checksum": "crc32c", **patience()}
+
+    def upload() -> ObjectInfo:
+        blob = bucket(bucket_name).blob(name, chunk_size=_CHUNK_BYTES)
+        blob.metadata = expected.metadata
+        try:
+            send(blob, how)
+        except exceptions.PreconditionFailed as error:
+            return _already_there(expected, error)
+        return _checked(blob, expected)
+
+    with explained(expected.path, "storage.objects.create"):
+        return until_intact(upload)
+
+
+def _already_there(expected: ObjectInfo, error: Exception) -> ObjectInfo:
+    """What a precondition failed against, if it is what we were sending.
+
+    An upload whose response was lost is sent again, and then finds itself.
+    """
+    found = stat(expected.path)
+    if found is not None and _content(found) == _content(expected):
+        return found
+    raise GenerationConflict(f"{expected.path} was written by another writer meanwhile") from error
+
+
+def _checked(blob: Any, expected: ObjectInfo) -> ObjectInfo:
+    info = _info(blob)
+    if _content(info) != _content(expected):
+        # The client compared what it read with what arrived: the file is not what was written.
+        blob.delete(if_generation_match=info.generation, **patience())
+        raise OrchardError(
+            f"{expected.path}: the local file changed between its writing and its upload (crc32c "
+            f"{info.crc32c:08x}, written with {expected.crc32c:08x}); check the local disk and run "
+            "the command again"
+        )
+    return info
+
+
+def _content(info: ObjectInfo) -> tuple:
+    return info.num_bytes, info.crc32c, info.metadata
+
+
+def _info(blob: Any) -> ObjectInfo:
+    return ObjectInfo(
+        path=f"{PREFIX}{blob.bucket.name}/{blob.name}",
+        num_bytes=int(blob.size),
+        crc32c=int.from_bytes(base64.b64decode(blob.crc32c), "big"),
+        generation=int(blob.generation),
+        metadata=dict(blob.metadata or {}),
+    )

@@ -1,0 +1,154 @@
+"""A lock on gs:// that outlives neither its holder's machine nor its network.
+
+The lock is an object that its holder replaces every few seconds. Whoever finds it unchanged for
+the length of a lease takes it over: by then the old holder has stopped, because it could not
+replace it. No clock is compared with another machine's.
+"""
+
+import contextlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+from orchard.errors import OrchardError
+from orchard.storage import gcs
+
+_BEAT_SECONDS = 5.0
+_LEASE_SECONDS = 30.0
+# A holder gives up this long before others may take over.
+_MARGIN_SECONDS = 10.0
+
+
+class GcsLock:
+    """The lock object at `path`, held from `acquire` to `release`.
+
+    Args:
+      path: of the lock object.
+      what: what is locked, for messages.
+      place: names this machine's local lock file; the caller holds that one, so an object left by
+        a holder in the same place is a dead one's.
+    """
+
+    def __init__(self, path: str, what: str, place: str) -> None:
+        self._path, self._what = path, what
+        self._content = json.dumps(
+            {
+                "place": place,
+                "host": os.uname().nodename,
+                "pid": os.getpid(),
+                "holder": uuid.uuid4().hex,
+            }
+        ).encode()
+        self._place = place
+        self._generation = 0
+        self._renewed = 0.0
+        self._lost = ""
+        self._stop = threading.Event()
+        self._mutex = threading.Lock()
+        self._thread = threading.Thread(target=self._beat, daemon=True, name="gcs-lock")
+
+    def acquire(self, say: Callable[[str], None]) -> None:
+        """Take the lock; waits for the end of a lease when its holder may be dead.
+
+        Raises:
+          OrchardError: another writer is alive.
+        """
+        try:
+            self._write(gcs.ABSENT)
+        except gcs.GenerationConflict:
+            self._take_over(say)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Renew the lock now.
+
+        Raises:
+          OrchardError: it was lost; nothing may be published any more.
+        """
+        self._renew()
+        self.raise_if_lost()
+
+    def raise_if_lost(self) -> None:
+        """Raise if the lock is lost; makes a request only when it has not been renewed for long."""
+        if time.monotonic() - self._renewed > _LEASE_SECONDS - _MARGIN_SECONDS:
+            self._renew()
+        if self._lost:
+            raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
+
+    def release(self, seconds: float | None = None) -> None:
+        """Give the lock back, unless it was lost or never taken.
+
+        Args:
+          seconds: try no longer than this. Whoever wants a lock that was not given back takes it
+            over: at once in the same place, elsewhere after a lease.
+        """
+        if self._generation:
+            self._stop.set()
+            last = threading.Thread(target=self._give_back, daemon=True, name="gcs-lock-release")
+            last.start()
+            last.join(seconds)
+
+    def _give_back(self) -> None:
+        self._thread.join()
+        if not self._lost:
+            with contextlib.suppress(OrchardError):
+                gcs.delete(self._path, self._generation)
+
+    def _write(self, generation: int) -> None:
+        started = time.monotonic()
+        self._generation = gcs.write_bytes(self._path, self._content, generation).generation
+        # The lease runs from before the request: others may have seen the object earlier than we.
+        self._renewed = started
+
+    def _take_over(self, say: Callable[[str], None]) -> None:
+        found = gcs.stat(self._path)
+        holder = self._holder(found)
+        if found is not None and holder.get("place") != self._place:
+            who = f"process {holder.get('pid')} on {holder.get('host')}"
+            say(
+                f"{self._what} has a writer, {who}: waiting up to {_LEASE_SECONDS:.0f} s to see "
+                "whether it is alive"
+            )
+            deadline = time.monotonic() + _LEASE_SECONDS
+            while found is not None and time.monotonic() < deadline:
+                time.sleep(min(1.0, _BEAT_SECONDS))
+                seen, found = found, gcs.stat(self._path)
+                if found is not None and found.generation != seen.generation:
+                    raise OrchardError(
+                        f"{self._what} is being written by another process ({who}); wait for it or "
+                        "stop it"
+                    )
+        try:
+            self._write(gcs.ABSENT if found is None else found.generation)
+        except gcs.GenerationConflict as error:
+            raise OrchardError(
+                f"{self._what} is being written by another process, which was faster"
+            ) from error
+
+    def _holder(self, found: gcs.ObjectInfo | None) -> dict:
+        if found is None:
+            return {}
+        try:
+            holder = json.loads(gcs.read_bytes(self._path))
+        except (OrchardError, ValueError):
+            return {}  # Released, or replaced, between the two requests.
+        return holder if isinstance(holder, dict) else {}
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_BEAT_SECONDS):
+            self._renew()
+
+    def _renew(self) -> None:
+        with self._mutex:
+            if self._lost or self._stop.is_set():
+                return
+            try:
+                self._write(self._generation)
+            except gcs.GenerationConflict:
+                self._lost = "another process has taken over the writing"
+            except OrchardError as error:
+                if time.monotonic() - self._renewed > _LEASE_SECONDS - _MARGIN_SECONDS:
+                    self._lost = f"the lock could not be renewed ({error})"

@@ -1,0 +1,89 @@
+import os
+
+import pytest
+
+from data_prep.images.source import ImageSource, SourceProblem, file_name
+from orchard.errors import OrchardError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "images"
+    (root / "sub").mkdir(parents=True)
+    (root / "a.jpg").write_bytes(b"a")
+    (root / "sub" / "b.jpg").write_bytes(b"b" * 100_000)
+    (tmp_path / "secret.jpg").write_bytes(b"s")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("image_id", "extension", "wanted"),
+    [
+        ("Train_1", ".jpg", "Train_1.jpg"),
+        ("Train_1.jpg", ".jpg", "Train_1.jpg"),
+        ("Train_1.JPEG", ".jpg", "Train_1.JPEG"),
+        ("img.v2", ".jpg", "img.v2.jpg"),
+        ("img.v2", ".tile", "img.v2.tile"),
+        ("x.tile", ".tile", "x.tile"),
+        ("x", "", "x"),
+    ],
+)
+def test_ids_come_with_and_without_extension(image_id, extension, wanted):
+    assert file_name(image_id, extension) == wanted
+
+
+def test_files_are_read_whole_with_their_time(folder):
+    source = ImageSource(str(folder))
+    assert source.read("sub/b.jpg")[0] == b"b" * 100_000
+    assert source.read("a.jpg")[1] == (folder / "a.jpg").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    "file", ["../secret.jpg", "sub/../../secret.jpg", "/etc/passwd", "a\0.jpg"]
+)
+def test_paths_out_of_the_folder_are_refused(folder, file):
+    with pytest.raises(SourceProblem) as caught:
+        ImageSource(str(folder)).read(file)
+    assert caught.value.kind == "outside the images folder"
+
+
+def test_links_are_followed_inside_the_folder_only(folder):
+    os.symlink("a.jpg", folder / "inside.jpg")
+    os.symlink("../secret.jpg", folder / "outside.jpg")
+    os.symlink("..", folder / "up")
+    source = ImageSource(str(folder))
+    assert source.read("inside.jpg")[0] == b"a"
+    for file in ("outside.jpg", "up/secret.jpg"):
+        with pytest.raises(SourceProblem, match="link that leads out"):
+            source.read(file)
+
+
+def test_the_folder_itself_may_be_a_link(folder, tmp_path):
+    os.symlink(folder, tmp_path / "link")
+    assert ImageSource(str(tmp_path / "link")).read("a.jpg")[0] == b"a"
+
+
+def test_the_root_folder_is_a_folder_like_any_other(folder):
+    file = str(folder / "a.jpg").lstrip("/")
+    assert ImageSource("/").read(file)[0] == b"a"
+
+
+def test_a_missing_file_hints_at_one_with_another_ending(folder):
+    (folder / "c.JPG").write_bytes(b"c")
+    with pytest.raises(
+        SourceProblem, match=r"there is 'c.JPG': mend the id, or pass --extension=.JPG"
+    ):
+        ImageSource(str(folder)).read("c.jpg")
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_refused_and_not_waited_for(folder, make):
+    make(folder / "odd.jpg")
+    with pytest.raises(SourceProblem) as caught:
+        ImageSource(str(folder)).read("odd.jpg")
+    assert caught.value.kind == "unreadable image"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(OrchardError, match="nowhere: no such folder of images; mend --images_dir"):
+        ImageSource(str(tmp_path / "nowhere"))

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from data_prep.plan.splits import assign_folds, holdout
+
+
+def one_hot(classes, count):
+    return np.eye(count, dtype=np.float32)[classes]
+
+
+def alone(rows):
+    return np.arange(rows, dtype=np.int64)
+
+
+def test_each_fold_has_its_share_of_each_class():
+    classes = np.array([0] * 50 + [1] * 25 + [2] * 10)
+    folds = assign_folds(one_hot(classes, 3), "single_label", alone(85), alone(85), 5, 0)
+    for fold in range(5):
+        np.testing.assert_array_equal(np.bincount(classes[folds == fold]), [10, 5, 2])
+
+
+def test_many_labels_are_balanced_each():
+    rng = np.random.default_rng(0)
+    targets = (rng.random((400, 4)) < [0.5, 0.3, 0.1, 0.05]).astype(np.float32)
+    folds = assign_folds(targets, "multi_label", alone(400), alone(400), 4, 0)
+    for label in range(4):
+        counts = np.bincount(folds[targets[:, label] == 1], minlength=4)
+        assert counts.max() - counts.min() <= 2
+
+
+def test_a_single_label_that_many_rows_lack_is_balanced():
+    targets = np.float32([[1], [0], [0], [0]] * 10)
+    folds = assign_folds(targets, "multi_label", alone(40), alone(40), 5, 0)
+    np.testing.assert_array_equal(np.bincount(folds), [8] * 5)
+    np.testing.assert_array_equal(np.bincount(folds[targets[:, 0] == 1]), [2] * 5)
+
+
+def test_soft_labels_are_balanced_by_their_largest():
+    targets = np.tile(np.float32([[0.6, 0.4], [0.2, 0.8]]), (20, 1))
+    folds = assign_folds(targets, "single_label", alone(40), alone(40), 4, 0)
+    for fold in range(4):
+        assert targets[folds == fold].argmax(1).sum() == 5
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_a_group_stays_in_one_fold(task):
+    rng = np.random.default_rng(1)
+    groups = rng.integers(0, 60, 200)
+    targets = one_hot(rng.integers(0, 3, 200), 3)
+    folds = assign_folds(targets, task, groups, alone(200), 5, 0)
+    assert set(folds) == set(range(5))
+    for group in np.unique(groups):
+        assert len(set(folds[groups == group])) == 1
+
+
+def test_folds_depend_on_the_order_given_and_not_on_the_csvs():
+    classes = np.arange(60) % 3
+    targets, rows = one_hot(classes, 3), alone(60)
+    folds = assign_folds(targets, "single_label", rows, rows, 5, 0)
+    shuffled = np.random.default_rng(0).permutation(60)
+    # The same rows, written in another order; `order` names them in the old one.
+    again = assign_folds(
+        targets[shuffled], "single_label", rows[shuffled], np.argsort(shuffled), 5, 0
+    )
+    np.testing.assert_array_equal(again, folds[shuffled])
+
+
+def test_the_seed_changes_the_folds():
+    targets, rows = one_hot(np.arange(60) % 3, 3), alone(60)
+    one = assign_folds(targets, "single_label", rows, rows, 5, 0)
+    assert (one != assign_folds(targets, "single_label", rows, rows, 5, 1)).any()
+
+
+def test_fewer_rows_than_folds_of_every_class_still_fill_the_folds():
+    targets = one_hot(np.arange(6) % 3, 3)
+    folds = assign_folds(targets, "single_label", alone(6), alone(6), 3, 0)
+    assert sorted(np.bincount(folds)) == [2, 2, 2]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.25, 0.33, 0.05])
+def test_the_holdout_has_the_fraction_of_each_class(fraction):
+    classes = np.array([0] * 600 + [1] * 400)
+    held = holdout(one_hot(classes, 2), "single_label", alone(1000), alone(1000), fraction, 0)
+    for label, count in ((0, 600), (1, 400)):
+        assert abs(held[classes == label].sum() - fraction * count) <= 0.02 * count
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.005, 0.0125, 0.99, 0.998])
+def test_small_and_large_holdouts_have_their_fraction_too(fraction):
+    targets, rows = one_hot(np.arange(8000) % 2, 2), alone(8000)
+    held = holdout(targets, "single_label", rows, rows, fraction, 0)
+    assert abs(held.sum() - fraction * 8000) <= 0.01 * min(fraction, 1 - fraction) * 8000 + 1
+    assert abs(held[::2].sum() - held[1::2].sum()) <= 2

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from ensemble.fitting.fitter import fit_combination, member_weights, parse_weights
+from ensemble.fitting.held_out import HeldOut
+from ensemble.members.runs import Network
+from orchard.errors import OrchardError
+from trainer.evaluation import metrics
+
+TASK = "single_label"
+NETWORKS = (Network("a", (0, 1)), Network("b", (2,)))
+
+
+def _targets(rows, generator, classes=3):
+    return np.eye(classes, dtype=np.float32)[generator.integers(classes, size=rows)]
+
+
+def _held_out(noises, rows=240, scale=1.0, task=TASK):
+    """One member a network, all on the same rows."""
+    generator = np.random.default_rng(0)
+    targets = _targets(rows, generator)
+    if task == "multi_label":
+        targets = (generator.random(targets.shape) < 0.4).astype(np.float32)
+    logits = [
+        scale * (3 * targets - 1.5 + generator.normal(size=targets.shape) * noise)
+        for noise in noises
+    ]
+    networks = tuple(Network(f"n{at}", (at,)) for at in range(len(noises)))
+    everything = np.arange(rows)
+    held_out = HeldOut(
+        everything.astype(str), targets, (everything,) * len(noises), tuple(logits), networks
+    )
+    return np.stack(logits).astype(np.float32), networks, held_out
+
+
+def _fit(logits, networks, held_out, **overrides):
+    values = {
+        "method": "logits",
+        "task": TASK,
+        "weights": None,
+        "calibrate": False,
+        "metric": "log_loss",
+    }
+    return fit_combination(logits, networks, held_out, **{**values, **overrides})
+
+
+def test_folds_share_their_networks_weight():
+    weights = member_weights(np.array([0.6, 0.4]), NETWORKS, 3)
+    np.testing.assert_allclose(weights, [0.3, 0.3, 0.4])
+
+
+def test_weights_are_read_as_multipliers_of_networks():
+    np.testing.assert_allclose(parse_weights("2,1", NETWORKS), [2 / 3, 1 / 3])
+    np.testing.assert_allclose(parse_weights("uniform", NETWORKS), [0.5, 0.5])
+    assert parse_weights("greedy", NETWORKS) is None
+    for text in ("1", "1,1,1", "0,0", "1,nan", "1,inf", "-1,2", "a,b", ""):
+        with pytest.raises(OrchardError, match="--weights="):
+            parse_weights(text, NETWORKS)
+
+
+def test_learned_weights_are_used_where_they_beat_uniform():
+    fitted = _fit(*_held_out([0.5, 20.0, 20.0]))
+    assert fitted.verdict.trusted
+    np.testing.assert_allclose(fitted.network_weights, fitted.selection.weights)
+    assert fitted.network_weights[0] > 0.9
+
+
+def test_uniform_weights_are_used_where_the_gain_is_chance():
+    fitted = _fit(*_held_out([1.5, 1.5, 1.5], rows=60), metric="accuracy")
+    assert not fitted.verdict.trusted
+    np.testing.assert_allclose(fitted.network_weights, 1 / 3)
+
+
+def test_too_few_rows_to_learn_from_are_refused():
+    with pytest.raises(OrchardError, match="12 held-out images, fewer than 20"):
+        _fit(*_held_out([1.0, 2.0], rows=12))
+
+
+@pytest.mark.parametrize("positives", [0, 1])
+def test_greedy_weights_for_a_metric_without_a_value_are_one_line(positives):
+    logits, networks, held_out = _held_out([1.0, 2.0], rows=40)
+    held_out.targets[:] = np.eye(3)[0]
+    held_out.targets[:positives] = np.eye(3)[1]  # one: the guard leaves it out once
+    rows = "40" if positives == 0 else "32"
+    with pytest.raises(OrchardError, match=f"roc_auc has no value on {rows} of the 40") as caught:
+        _fit(logits, networks, held_out, metric="roc_auc")
+    assert "use --weights=uniform or another --metric" in str(caught.value)
+
+
+@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("method", ["logits", "probabilities", "geometric"])
+def test_calibration_improves_the_held_out_log_loss(method, task):
+    logits, networks, held_out = _held_out([2.0, 2.5], scale=3.0, task=task)
+    settings = {"weights": np.array([0.5, 0.5]), "method": method, "task": task}
+    plain = _fit(logits, networks, held_out, **settings)
+    calibrated = _fit(logits, networks, held_out, **settings, calibrate=True)
+    temperatures = calibrated.combination.member_temperatures
+    assert temperatures.shape == (2, 1 if task == TASK else 3)
+    assert (temperatures > 1.5).all()
+
+    def loss(fitted):
+        p = fitted.combination(logits)
+        np.testing.assert_allclose(p, fitted.out_of_fold, atol=1e-6)
+        np.testing.assert_allclose(fitted.uncalibrated(logits), plain.combination(logits))
+        odds = np.log(p) if task == TASK else np.log(p / (1 - p))
+        return metrics.log_loss(odds, held_out.targets, task)
+
+    assert loss(calibrated) < loss(plain) - 0.01
+
+
+def test_rank_refers_to_the_rows_to_predict():
+    logits, networks, held_out = _held_out([1.0, 1.0])
+    shifted = logits[:, :50] + np.float32(7.0)
+    fitted = _fit(shifted, networks, held_out, weights=np.array([1.0, 0.0]), method="rank")
+    ranks = fitted.combination(shifted)
+    assert ranks.min() == 0.0 and ranks.max() == 1.0
+    assert fitted.combination.reference.values.shape == (2, 50, 3)
+
+
+def test_nothing_held_out_is_needed_for_given_weights():
+    logits, networks, _ = _held_out([1.0, 1.0])
+    fitted = _fit(logits, networks, None, weights=np.array([0.5, 0.5]))
+    assert fitted.out_of_fold is None
+    np.testing.assert_allclose(
+        fitted.combination(logits), metrics.probabilities(logits.mean(axis=0), TASK), atol=1e-6
+    )

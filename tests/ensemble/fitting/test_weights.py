@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from ensemble.combine.methods import finish
+from ensemble.fitting.weights import greedy_selection, guard
+from ensemble.scoring import scores
+from trainer.evaluation import metrics
+
+TASK = "single_label"
+
+
+def _networks(noises, rows=300, classes=4, seed=0):
+    """Probabilities [networks, rows, classes] of networks with independent errors, and targets."""
+    generator = np.random.default_rng(seed)
+    targets = np.eye(classes)[generator.integers(classes, size=rows)]
+    logits = [targets * 2 + generator.normal(size=targets.shape) * noise for noise in noises]
+    return np.stack([metrics.probabilities(one, TASK) for one in logits]), targets
+
+
+def _regret(metric, targets):
+    return lambda p: scores.regret(metric, p, targets, TASK)
+
+
+def test_one_network_is_picked_once():
+    p, targets = _networks([1.0])
+    selection = greedy_selection(p, _regret("log_loss", targets))
+    assert selection.order == (0,)
+    assert selection.weights.tolist() == [1.0]
+
+
+def test_each_pick_is_the_best_of_all_and_the_prefix_the_best_of_the_path():
+    p, targets = _networks([1.0, 1.2, 2.5])
+    regret = _regret("log_loss", targets)
+    selection = greedy_selection(p, regret, rounds=12)
+    total = np.zeros_like(p[0])
+    for size, (picked, value) in enumerate(
+        zip(selection.order, selection.trajectory, strict=True), start=1
+    ):
+        options = [regret((total + one) / size) for one in p]
+        assert value == pytest.approx(min(options), abs=1e-6)
+        total += p[picked]
+    assert selection.trajectory[-1] == min(selection.trajectory)
+    assert selection.trajectory.index(min(selection.trajectory)) == len(selection.order) - 1
+    counts = np.bincount(selection.order, minlength=3)
+    np.testing.assert_allclose(selection.weights, counts / len(selection.order))
+
+
+def test_a_useless_network_gets_no_weight():
+    p, targets = _networks([0.8, 0.8, 30.0])
+    assert greedy_selection(p, _regret("log_loss", targets)).weights[2] == 0.0
+
+
+def test_a_copy_of_a_chosen_network_is_never_added():
+    p, targets = _networks([1.0, 1.2])
+    doubled = np.stack([p[0], p[0] * (1 + 1e-13), p[1]])
+    selection = greedy_selection(doubled, _regret("log_loss", targets))
+    assert selection.weights[1] == 0.0
+    np.testing.assert_allclose(
+        selection.weights[[0, 2]], greedy_selection(p, _regret("log_loss", targets)).weights
+    )
+
+
+def test_ties_go_to_the_second_metric_then_to_the_first_in_order():
+    targets = np.eye(2)[[0, 0, 1, 1]]
+    vague = np.where(targets == 1, 0.6, 0.4)
+    sure = np.where(targets == 1, 0.9, 0.1)
+    both = np.stack([vague, sure])
+    accuracy, log_loss = _regret("accuracy", targets), _regret("log_loss", targets)
+    assert greedy_selection(both, accuracy, log_loss).order == (1,)
+    assert greedy_selection(both, accuracy).order == (0,)
+
+
+def test_selection_works_where_the_method_averages():
+    p, targets = _networks([1.0, 1.0])
+    z = np.log(p)
+    regret = _regret("log_loss", targets)
+    selection = greedy_selection(z, lambda mean: regret(finish(mean, "logits", TASK)))
+    assert selection.trajectory[0] == pytest.approx(min(regret(one) for one in p), abs=1e-6)
+
+
+def _judge(p, targets, metric="log_loss"):
+    def fit(rows):
+        return greedy_selection(p[:, rows], _regret(metric, targets[rows])).weights
+
+    def combine(weights, rows):
+        return np.tensordot(weights, p[:, rows], axes=1)
+
+    return guard(fit, combine, metric, targets, TASK, len(p))
+
+
+def test_weights_are_trusted_where_one_network_spoils_the_mean():
+    verdict = _judge(*_networks([0.8, 30.0, 30.0]))
+    assert verdict.trusted
+    assert 0 < verdict.low <= verdict.gain <= verdict.high
+
+
+@pytest.mark.parametrize("noises", [[1.4, 1.5, 1.6], [1.0, 1.3, 1.6]])
+def test_a_gain_that_may_be_chance_is_not_trusted(noises):
+    verdict = _judge(*_networks(noises, rows=80), metric="accuracy")
+    assert verdict.low < 0 < verdict.gain
+    assert not verdict.trusted
+
+
+def test_the_guard_never_scores_rows_that_the_fit_saw():
+    p, targets = _networks([1.0, 1.0], rows=53)
+    seen = []
+
+    def fit(rows):
+        seen.append(set(rows))
+        return np.array([0.5, 0.5])
+
+    def combine(weights, rows):
+        if len(rows) < len(targets):
+            assert not seen[-1] & set(rows)
+            assert len(seen[-1]) + len(rows) == len(targets)
+        return np.tensordot(weights, p[:, rows], axes=1)
+
+    verdict = guard(fit, combine, "accuracy", targets, TASK, 2)
+    assert verdict.gain == 0.0
+    assert not verdict.trusted
+    assert len(seen) == 5
+
+
+def test_a_class_rarer_than_the_parts_does_no_harm():
+    p, targets = _networks([1.0, 2.0], rows=60)
+    targets[:] = np.eye(4)[[0] * 30 + [1] * 28 + [2] * 2]
+    verdict = _judge(p, targets, metric="roc_auc")
+    assert np.isfinite([verdict.gain, verdict.low, verdict.high]).all()

@@ -1,0 +1,126 @@
+import json
+
+import pytest
+
+from ensemble.members.runs import check_dataset, load_members
+from orchard.errors import OrchardError
+
+_RUN = {
+    "schema_version": 1,
+    "class_names": ["rust", "scab", "healthy"],
+    "task": "single_label",
+    "architecture": "efficientnet_b7",
+    "image_size_px": [480, 768],
+    "resize": "crop",
+    "exact_decode": True,
+    "train_split": "fold1+fold2",
+    "eval_split": "fold0",
+    "dataset": {"fingerprint": "abc123", "path": "somewhere"},
+}
+
+
+def _run(path, **changes):
+    path.mkdir(parents=True, exist_ok=True)
+    record = {**_RUN, "member_fingerprint": str(path), **changes}
+    (path / "run.json").write_text(json.dumps(record))
+    return str(path)
+
+
+def test_a_run_is_read(tmp_path):
+    members, networks = load_members([_run(tmp_path / "b7") + "/"])
+    member = members[0]
+    assert member.name == "b7"
+    assert (member.input.height_px, member.input.width_px) == (480, 768)
+    assert (member.input.resize, member.input.exact_decode) == ("crop", True)
+    assert member.saved_model_dir == str(tmp_path / "b7" / "saved_model")
+    assert networks[0].members == (0,)
+
+
+def test_a_run_without_evaluation_has_no_eval_split(tmp_path):
+    assert load_members([_run(tmp_path / "b7", eval_split="none")])[0][0].eval_split is None
+
+
+def test_folds_of_one_directory_are_one_network(tmp_path):
+    for fold in (0, 1, 2, 10):
+        _run(tmp_path / "b7" / f"fold{fold}")
+    _run(tmp_path / "b6")
+    members, networks = load_members([str(tmp_path / "b7"), str(tmp_path / "b6")])
+    assert [m.name for m in members] == ["b7/fold0", "b7/fold1", "b7/fold2", "b7/fold10", "b6"]
+    assert [(n.name, n.members) for n in networks] == [("b7", (0, 1, 2, 3)), ("b6", (4,))]
+
+
+def test_folds_listed_one_by_one_are_one_network_too(tmp_path):
+    paths = [_run(tmp_path / name) for name in ("b7/fold0", "b6", "b7/fold1")]
+    networks = load_members(paths)[1]
+    assert [(n.name, n.members) for n in networks] == [("b7", (0, 2)), ("b6", (1,))]
+
+
+def test_equal_names_are_told_apart_by_their_paths(tmp_path):
+    paths = [_run(tmp_path / name) for name in ("x/b7", "y/b7", "z/b6")]
+    assert [m.name for m in load_members(paths)[0]] == [paths[0], paths[1], "b6"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"class_names": ["scab", "rust", "healthy"]}, "in another order .class 0 is 'scab'"),
+        ({"class_names": ["rust", "scab", "rot"]}, r"other classes than member .*rot \(3\)"),
+        ({"class_names": ["rust", "scab"]}, "other classes"),
+        ({"task": "multi_label"}, "trained for a multi_label task"),
+        ({"dataset": {"fingerprint": "other"}}, "members of one ensemble share one dataset"),
+        ({"image_size_px": 5}, "run.json is not one of the trainer's"),
+        ({"dataset": {}}, "run.json is not one of the trainer's"),
+    ],
+)
+def test_a_member_that_does_not_fit_is_one_line(changes, words, tmp_path):
+    first, second = _run(tmp_path / "a"), _run(tmp_path / "b", **changes)
+    with pytest.raises(OrchardError, match=words) as caught:
+        load_members([first, second])
+    assert "\n" not in str(caught.value)
+    assert second in str(caught.value)
+
+
+def test_unfinished_missing_and_repeated_runs_are_one_line(tmp_path):
+    run = _run(tmp_path / "a")
+    with pytest.raises(OrchardError, match="nowhere: no run.json"):
+        load_members([run, str(tmp_path / "nowhere")])
+    with pytest.raises(OrchardError, match="listed twice"):
+        load_members([run, run + "/"])
+    _run(tmp_path / "b" / "fold0")
+    (tmp_path / "b" / "fold1").mkdir()
+    with pytest.raises(OrchardError, match="fold1 has no run.json, so its training has not"):
+        load_members([str(tmp_path / "b")])
+    (tmp_path / "a" / "run.json").write_text("{")
+    with pytest.raises(OrchardError, match="not valid JSON"):
+        load_members([run])
+
+
+def test_one_run_under_two_paths_is_refused(tmp_path, monkeypatch):
+    run = _run(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    for other in (str(tmp_path / "link"), "a", "./a/", "../" + tmp_path.name + "/a"):
+        with pytest.raises(OrchardError, match="listed twice") as caught:
+            load_members([run, other])
+        assert "\n" not in str(caught.value)
+
+
+def test_folds_under_two_spellings_of_their_folder_are_one_network(tmp_path, monkeypatch):
+    for fold in (0, 1):
+        _run(tmp_path / "b7" / f"fold{fold}")
+    monkeypatch.chdir(tmp_path)
+    networks = load_members(["b7/fold0", "./b7//fold1/"])[1]
+    assert [(n.name, n.members) for n in networks] == [("b7", (0, 1))]
+
+
+def test_another_dataset_is_refused_unless_allowed(tmp_path):
+    members = load_members([_run(tmp_path / "a")])[0]
+    names = _RUN["class_names"]
+    check_dataset(members, names, "single_label", "abc123")
+    with pytest.raises(OrchardError, match="--allow_other_dataset"):
+        check_dataset(members, names, "single_label", "zzz")
+    check_dataset(members, names, "single_label", "zzz", allow_other_dataset=True)
+    with pytest.raises(OrchardError, match="in another order"):
+        check_dataset(members, names[::-1], "single_label", "zzz", allow_other_dataset=True)
+    with pytest.raises(OrchardError, match="task"):
+        check_dataset(members, names, "multi_label", "abc123")

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from ensemble.scoring.scoreboard import Candidate, build_scoreboard, scoreboard_text
+
+TASK = "single_label"
+
+
+def _board(accuracies, metric="accuracy", rows=100, **kwargs):
+    """Candidates that are right on the first share of the rows, the last being the ensemble."""
+    targets = np.eye(2)[np.arange(rows) % 2]
+    candidates = []
+    for at, accuracy in enumerate(accuracies):
+        right = np.arange(rows) < accuracy * rows
+        p = np.where(right[:, None], 0.1 + 0.8 * targets, 0.9 - 0.8 * targets)
+        last = at == len(accuracies) - 1
+        kind = "ensemble" if last else "member"
+        candidates.append(Candidate("ensemble" if last else f"m{at}", kind, 0.5, p))
+    return build_scoreboard("somewhere", candidates, targets, TASK, metric, **kwargs)
+
+
+def test_the_best_member_is_the_best_by_the_metric():
+    board = _board([0.6, 0.8, 0.7, 0.9])
+    assert board.best.candidate.name == "m1"
+    assert _board([0.6, 0.8, 0.7, 0.9], metric="log_loss").best.candidate.name == "m1"
+    assert board.gain == pytest.approx(0.1)
+
+
+def test_the_ensemble_is_never_its_own_best_member():
+    assert _board([0.6, 0.9]).best.candidate.name == "m0"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ([0.5, 0.9], "beats its best member"),
+        ([0.79, 0.8], "above its best member, but not beyond chance"),
+        ([0.8, 0.8], "equals its best member"),
+        ([0.8, 0.7], "does not beat its best member"),
+    ],
+)
+def test_the_verdict_is_plain(accuracies, words):
+    assert words in _board(accuracies).verdict
+
+
+def test_the_table_shows_every_entry_and_the_verdict():
+    lines = scoreboard_text(_board([0.5, 0.75, 0.8])).splitlines()
+    assert lines[1].split() == ["accuracy", "log_loss", "roc_auc"]
+    assert [line.split()[0] for line in lines[2:5]] == ["m0", "m1", "ensemble"]
+    assert lines[3].split()[1] == "0.7500"
+    assert lines[5].startswith("The ensemble")
+
+
+def test_mean_ranks_are_not_shown_as_probabilities():
+    board = _board([0.5, 0.8], metric="roc_auc", ensemble_ranks_only=True)
+    assert set(board.ensemble.scores) == {"roc_auc", "average_precision"}
+    assert "-" in scoreboard_text(board).splitlines()[3].split()
+
+
+def test_a_metric_without_a_value_has_no_verdict():
+    targets = np.eye(2)[np.zeros(30, int)]
+    p = np.full((30, 2), 0.5)
+    candidates = [Candidate("a", "member", 1.0, p), Candidate("ensemble", "ensemble", None, p)]
+    board = build_scoreboard("somewhere", candidates, targets, TASK, "roc_auc")
+    assert board.verdict.startswith("There is no verdict: roc_auc has no value on these 30 images")
+    assert "nan" not in scoreboard_text(board)

@@ -1,0 +1,33 @@
+import os
+import subprocess
+import sys
+
+_CHILD = """
+import sys, time
+from orchard.parallel.processes import die_with_parent
+die_with_parent(int(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(600)
+"""
+_PARENT = """
+import os, subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1], str(os.getpid())])
+"""
+
+
+def test_a_killed_parent_takes_its_worker_along():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _CHILD], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    # The worker holds the pipe open for as long as it lives.
+    parent.communicate(timeout=60)
+
+
+def test_a_worker_whose_parent_is_dead_already_ends_at_once():
+    not_the_parent = os.getppid()
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD, str(not_the_parent)], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")

@@ -1,0 +1,99 @@
+import os
+
+import numpy as np
+import pytest
+
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.checkpoints import files
+from trainer.checkpoints.files import Checkpoint
+
+
+def _state(step, value=0.0):
+    return Checkpoint(step, {"a/0": np.full((2, 3), value, np.float32)}, {"seen": [1, None]})
+
+
+def _path(run_dir, step):
+    return os.path.join(run_dir, "checkpoints", f"step-{step:09d}.npz")
+
+
+def test_a_checkpoint_comes_back_as_it_went(tmp_path):
+    files.save_checkpoint(str(tmp_path), _state(7, 1.5), keep=2)
+    loaded = files.load_latest_checkpoint(str(tmp_path))
+    assert loaded.step == 7 and loaded.meta["seen"] == [1, None]
+    np.testing.assert_array_equal(loaded.arrays["a/0"], np.full((2, 3), 1.5, np.float32))
+
+
+def test_only_the_last_ones_stay(tmp_path):
+    for step in (0, 5, 10, 100):
+        left = files.save_checkpoint(str(tmp_path), _state(step), keep=2)
+    assert left == [10, 100]
+    assert files.steps(str(tmp_path)) == [10, 100]
+
+
+def test_there_is_none_before_the_first(tmp_path):
+    assert files.load_latest_checkpoint(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
+    run_dir = str(tmp_path)
+    for step in (1, 2):
+        files.save_checkpoint(run_dir, _state(step, step), keep=3)
+    path = _path(run_dir, 2)
+    data = bytearray(storage.read_bytes(path))
+    if damage == "flip":
+        data[data.index(np.float32(2).tobytes() * 2)] ^= 1
+    length = {"truncate": len(data) // 2, "flip": len(data), "empty": 0}[damage]
+    with open(path, "wb") as file:
+        file.write(data[:length])
+    with pytest.raises(OrchardError, match="damaged"):
+        files.load_checkpoint(path)
+    assert files.load_latest_checkpoint(run_dir).step == 1
+
+
+def test_where_all_are_damaged_the_run_is_refused(tmp_path):
+    files.save_checkpoint(str(tmp_path), _state(3), keep=1)
+    with open(_path(str(tmp_path), 3), "wb") as file:
+        file.write(b"PK not a zip")
+    with pytest.raises(OrchardError, match="no other is left"):
+        files.load_latest_checkpoint(str(tmp_path))
+
+
+def test_a_file_of_another_program_is_refused(tmp_path):
+    path = str(tmp_path / "foreign.npz")
+    np.savez(path, weights=np.zeros(3))
+    with pytest.raises(OrchardError, match="not one of ours"):
+        files.load_checkpoint(path)
+
+
+def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "FORMAT", "orchard-checkpoint-0")
+        files.save_checkpoint(str(tmp_path), _state(3), keep=1)
+    with pytest.raises(OrchardError, match="has format 'orchard-checkpoint-0', not 'orchard-"):
+        files.load_checkpoint(_path(str(tmp_path), 3))
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, monkeypatch):
+    files.save_checkpoint(str(tmp_path), _state(1), keep=2)
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OrchardError, match="checkpoint not written.*No space left") as caught:
+        files.save_checkpoint(str(tmp_path), _state(2), keep=2)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / "checkpoints") == [os.path.basename(_path("", 1))]
+
+
+def test_the_previous_best_stays_until_it_is_pruned(tmp_path):
+    run_dir = str(tmp_path)
+    files.save_best_checkpoint(run_dir, _state(10, 1))
+    files.save_best_checkpoint(run_dir, _state(20, 2))
+    assert files.load_best_checkpoint(run_dir, 10).step == 10
+    files.save_best_checkpoint(run_dir, _state(30, 3))
+    files.prune_best_checkpoints(run_dir, {10, 30})
+    names = {"best-000000010.npz", "best-000000030.npz"}
+    assert set(os.listdir(tmp_path / "checkpoints")) == names

@@ -1,0 +1,183 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.trainer.datasets import jpeg, smooth_image
+from trainer.data import decode, decode_small
+
+
+def decoded(encoded: bytes, *args, **kwargs) -> np.ndarray:
+    return decode.decode_image(tf.constant(encoded), *args, **kwargs).numpy()
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.mean((a.astype(float) - b.astype(float)) ** 2)
+    return 10 * np.log10(255**2 / error) if error else np.inf
+
+
+def pillow(encoded: bytes, width: int, height: int, box=None) -> np.ndarray:
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+@pytest.mark.parametrize(
+    "size, target, scale",
+    [
+        ((1365, 2048), (512, 512), 2),
+        ((1365, 2048), (341, 512), 4),
+        ((1365, 2048), (171, 256), 8),
+        ((1365, 2048), (1000, 1000), 1),
+        ((100, 100), (200, 200), 1),
+        ((1023, 1023), (512, 512), 2),
+    ],
+)
+def test_scale_is_the_smallest_that_covers_the_target(size, target, scale):
+    position = decode.smallest_scale(tf.constant(size), tf.constant(target))
+    assert decode.SCALES[int(position)] == scale
+
+
+@pytest.mark.parametrize("resize", decode.RESIZES)
+@pytest.mark.parametrize("size", [(300, 400), (640, 360), (50, 40)])
+def test_results_are_close_to_full_decode_and_antialiased_resize(size, resize):
+    encoded = jpeg(smooth_image(0, *size))
+    fast = decoded(encoded, 96, 128, resize)
+    exact = decoded(encoded, 96, 128, resize, exact=True)
+    assert fast.shape == exact.shape == (96, 128, 3)
+    assert fast.dtype == exact.dtype == np.uint8
+    assert psnr(fast, exact) > 36
+
+
+def test_scaled_decode_is_close_to_full_decode_and_area_resize():
+    detailed = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    detailed = np.asarray(Image.fromarray(detailed).resize((1024, 768), Image.Resampling.BICUBIC))
+    encoded = jpeg(detailed)
+    full = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    area = tf.image.resize(full, [192, 256], method="area").numpy()
+    assert psnr(decoded(encoded, 192, 256), area) > 34
+
+
+def test_an_image_of_the_targets_size_is_not_resampled():
+    encoded = jpeg(smooth_image(7, 33, 47))
+    full = np.asarray(Image.open(io.BytesIO(encoded)))
+    for resize in decode.RESIZES:
+        assert (decoded(encoded, 33, 47, resize) == full).all()
+
+
+def test_exact_decode_is_pillows_within_rounding():
+    encoded = jpeg(smooth_image(1, 230, 310))
+    difference = decoded(encoded, 96, 128, exact=True).astype(int) - pillow(encoded, 128, 96)
+    assert abs(difference).max() <= 2
+
+
+def test_resized_values_are_rounded_to_the_nearest():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    size = tf.constant([31, 37])
+    plain = tf.image.resize(pixels, size).numpy()
+    assert (decode.resize_plainly(tf.constant(pixels), size).numpy() == np.rint(plain)).all()
+    averaged = tf.image.resize(pixels, size, antialias=True).numpy()
+    result = decode.resize_image(tf.constant(pixels), size, exact=True).numpy()
+    assert (result == np.rint(averaged)).all()
+
+
+def test_white_and_black_stay_white_and_black():
+    for value in (0, 255):
+        encoded = jpeg(np.full((50, 70, 3), value, np.uint8))
+        for exact in (False, True):
+            assert (decoded(encoded, 29, 31, exact=exact) == value).all()
+
+
+def test_crop_takes_the_largest_central_window():
+    encoded = jpeg(smooth_image(2, 100, 300))
+    cropped = decoded(encoded, 50, 50, "crop", exact=True)
+    expected = pillow(encoded, 50, 50, box=(100, 0, 200, 100))
+    assert abs(cropped.astype(int) - expected).max() <= 2
+
+
+def test_pad_keeps_the_aspect_and_fills_with_grey():
+    padded = decoded(jpeg(np.full((60, 120, 3), 255, np.uint8)), 100, 100, "pad")
+    assert (padded[25:75] == 255).all()
+    assert (padded[:25] == decode.PAD_VALUE).all() and (padded[75:] == decode.PAD_VALUE).all()
+
+
+def test_grey_images_become_three_equal_channels():
+    image = decoded(jpeg(smooth_image(3, 40, 40)[:, :, 0]), 20, 20)
+    assert (image == image[:, :, :1]).all()
+
+
+def test_other_formats_decode_too():
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_image(4, 300, 300)).save(buffer, "PNG")
+    image = decoded(buffer.getvalue(), 50, 50)
+    expected = pillow(buffer.getvalue(), 50, 50)
+    assert abs(image.astype(int) - expected).max() <= 1
+
+
+def test_a_strong_reduction_averages_and_does_not_skip():
+    stripes = np.zeros((64, 640, 3), np.uint8)
+    stripes[:, ::2] = 255
+    buffer = io.BytesIO()
+    Image.fromarray(stripes).save(buffer, "PNG")
+    assert abs(decoded(buffer.getvalue(), 32, 32).astype(int) - 127).max() <= 20
+
+
+def test_what_is_no_image_is_refused():
+    for wrong in (b"", b"nonsense", b"\xff\xd8\xff nonsense"):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decoded(wrong, 8, 8)
+
+
+def window_of(source, draws, crop_range) -> tuple[int, ...]:
+    window = decode.random_window(tf.constant(source), tf.constant(draws), crop_range)
+    return (*window.corner.numpy().tolist(), *window.size.numpy().tolist())
+
+
+def test_random_windows_lie_inside_and_follow_their_ranges():
+    draws = np.random.default_rng(0).random((300, 4), np.float32)
+    crop_range = decode.CropRange(0.25, 4 / 3)
+    areas = []
+    for draw in draws:
+        top, left, height, width = window_of([300, 400], draw, crop_range)
+        assert 0 <= top and top + height <= 300 and 0 <= left and left + width <= 400
+        areas.append(height * width / 120_000)
+    assert 0.24 < min(areas) < 0.3 and 0.9 < max(areas) <= 1
+    assert abs(np.mean(areas) - 0.61) < 0.05
+
+
+def test_random_crop_is_the_window_of_the_image():
+    encoded = jpeg(smooth_image(5, 400, 600))
+    draws, crop_range = [0.1, 0.6, 0.3, 0.8], decode.CropRange(0.08, 4 / 3)
+    top, left, height, width = window_of([400, 600], draws, crop_range)
+    crop = decoded(encoded, 64, 64, crop_draws=tf.constant(draws), crop_range=crop_range)
+    expected = pillow(encoded, 64, 64, box=(left, top, left + width, top + height))
+    assert psnr(crop, expected) > 36
+
+
+def test_shape_is_static_and_graph_is_eager():
+    function = tf.function(lambda encoded: decode.decode_image(encoded, 48, 64))
+    concrete = function.get_concrete_function(tf.TensorSpec([], tf.string))
+    assert concrete.output_shapes == [48, 64, 3]
+    encoded = jpeg(smooth_image(6, 200, 200))
+    assert (concrete(tf.constant(encoded)).numpy() == decoded(encoded, 48, 64)).all()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[(20, 24)] * 3, [(20, 24), (33, 29), (9, 9)], [(20, 24), (100, 90), (39, 47)], [(40, 48)] * 2],
+    ids=["as it is", "plain", "one large", "halved"],
+)
+def test_many_at_a_time_are_the_same_as_one_by_one(sizes):
+    encoded = [jpeg(smooth_image(i, *size)) for i, size in enumerate(sizes)]
+    encoded[0] = jpeg(smooth_image(0, *sizes[0])[:, :, 0])
+    several = decode_small.decode_images(tf.constant(encoded), 20, 24).numpy()
+    assert (several == [decoded(one, 20, 24) for one in encoded]).all()
+
+
+def test_other_formats_may_be_among_many():
+    buffer = io.BytesIO()
+    Image.fromarray(smooth_image(4, 30, 30)).save(buffer, "PNG")
+    encoded = [jpeg(smooth_image(0, 20, 24)), buffer.getvalue()]
+    several = decode_small.decode_images(tf.constant(encoded), 20, 24).numpy()
+    assert (several == [decoded(one, 20, 24) for one in encoded]).all()

@@ -1,0 +1,89 @@
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from orchard.errors import OrchardError
+from tests.trainer.datasets import jpeg, numbered_dataset, smooth_image, write_dataset
+from trainer.data import readers
+from trainer.data.records import load_records
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    images = [jpeg(smooth_image(i, 8, 8)) for i in range(20)]
+    splits = {"fold0": range(0, 9), "fold1": range(9, 15), "test": range(15, 20)}
+    labels = [i % 3 for i in range(15)] + [-1] * 5
+    return write_dataset(
+        tmp_path_factory.mktemp("data"), images, labels, splits=splits, num_classes=3
+    )
+
+
+def test_rows_follow_the_dataset_whatever_the_order_of_the_splits(directory):
+    table = load_records(directory, "fold1+fold0")
+    assert table.ids.tolist() == [f"r{i}" for i in range(15)]
+    assert table.splits == ("fold0", "fold1")
+    assert [os.path.basename(path)[5:10] for path in table.files] == ["fold0", "fold0", "fold1"]
+    assert table.file_index.tolist() == [0] * 7 + [1] * 2 + [2] * 6
+    assert table.targets.argmax(axis=1).tolist() == [i % 3 for i in range(15)]
+    assert table.class_names == ("class0", "class1", "class2")
+    assert table.task == "single_label" and table.fingerprint == "f00d"
+
+
+def test_unlabelled_splits_load_with_targets_of_minus_1(directory):
+    table = load_records(directory, "test")
+    assert table.ids.tolist() == [f"r{i}" for i in range(15, 20)]
+    assert (table.targets == -1).all()
+
+
+@pytest.mark.parametrize(
+    "splits, message",
+    [
+        ("fold2", "no split 'fold2'.*there are fold0, fold1, test"),
+        ("fold0+", "no split ''"),
+        ("fold0+fold0", "split 'fold0' is named twice"),
+    ],
+)
+def test_wrong_splits_are_named(directory, splits, message):
+    with pytest.raises(OrchardError, match=message):
+        load_records(directory, splits)
+
+
+def test_an_empty_split_and_no_dataset_are_one_line(tmp_path):
+    empty = write_dataset(tmp_path / "a", [], [], splits={"train": []})
+    with pytest.raises(OrchardError, match="split 'train' holds no records"):
+        load_records(empty, "train")
+    with pytest.raises(OrchardError, match="does not exist"):
+        load_records(str(tmp_path / "b"), "train")
+
+
+def test_a_dataset_prepared_again_is_read_again(tmp_path):
+    assert len(load_records(numbered_dataset(tmp_path, 5), "train")) == 5
+    again = numbered_dataset(tmp_path, 6)
+    manifest = os.path.join(again, "manifest.json")
+    text = open(manifest).read().replace("f00d", "beef")
+    open(manifest, "w").write(text)
+    assert len(load_records(again, "train")) == 6
+
+
+def test_records_are_read_and_checked(directory):
+    table = load_records(directory, "fold0+fold1")
+    gids = np.array([14, 0, 8])
+    examples = readers.read_records(readers.FileSource(table.files), table, gids)
+    assert [b"r14" in examples[0], b"r0" in examples[1], b"r8" in examples[2]] == [True] * 3
+    contents = [open(path, "rb").read() for path in table.files]
+    assert readers.read_records(readers.MemorySource(contents), table, gids) == examples
+    damaged = [contents[0], contents[1], bytearray(contents[2])]
+    damaged[2][table.offsets[14] + 40] ^= 1
+    source = readers.MemorySource([bytes(content) for content in damaged])
+    assert readers.read_records(source, table, gids) == [readers.DAMAGED, *examples[1:]]
+    cut = readers.MemorySource([contents[0], contents[1], contents[2][:-3]])
+    assert readers.read_records(cut, table, gids)[0] == readers.DAMAGED
+
+
+def test_a_missing_shard_is_named(directory):
+    table = load_records(directory, "fold0")
+    gone = dataclasses.replace(table, files=("/nowhere/shard", *table.files[1:]))
+    with pytest.raises(OrchardError, match="/nowhere/shard can't be read"):
+        readers.FileSource(gone.files)

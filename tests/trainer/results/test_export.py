@@ -1,0 +1,136 @@
+"""The SavedModel of a run, where others will run it."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from orchard import storage
+from orchard.errors import OrchardError
+from tests.trainer import runs
+from trainer.checkpoints import files as checkpoint
+from trainer.loop import train_and_evaluate
+from trainer.models.build import BACKBONE_LAYER
+from trainer.results import finish
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path_factory.mktemp("run"),
+        precision="mixed_bfloat16",
+        epochs=2,
+    )
+    assert train_and_evaluate(config) == 0
+    return config
+
+
+def _images(count=4):
+    return np.random.default_rng(0).integers(0, 256, (count, 16, 16, 3)).astype(np.uint8)
+
+
+def _load(run_dir):
+    return tf.saved_model.load(os.path.join(run_dir, "saved_model"))
+
+
+def test_both_files_hold_the_same_network_in_float32(config):
+    import keras
+
+    network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    dtypes = {layer.compute_dtype for layer in network.get_layer(BACKBONE_LAYER).layers}
+    assert dtypes == {"float32"}
+    logits = _load(config.run_dir).signatures["images"](images=tf.constant(_images()))["logits"]
+    np.testing.assert_allclose(logits, network(_images().astype(np.float32)), atol=1e-5)
+
+
+def test_the_image_signature_runs_in_a_strategy_and_under_xla(config):
+    loaded = _load(config.run_dir)
+    signature = loaded.signatures["images"]
+    images = tf.constant(_images())
+    expected = signature(images=images)["logits"].numpy()
+    compiled = tf.function(lambda x: signature(images=x)["logits"], jit_compile=True)
+    np.testing.assert_allclose(compiled(images), expected, atol=1e-5)
+    strategy = tf.distribute.OneDeviceStrategy("cpu:0")
+    replicated = tf.function(
+        lambda x: strategy.run(lambda y: signature(images=y)["logits"], args=(x,))
+    )
+    np.testing.assert_allclose(replicated(images), expected, atol=1e-6)
+    both = tf.function(lambda x: strategy.run(compiled, args=(x,)))
+    np.testing.assert_allclose(both(images), expected, atol=1e-5)
+
+
+def test_grey_and_odd_sized_files_are_classified(config):
+    from tests.trainer.datasets import jpeg
+
+    files = [jpeg(np.full((9, 31), 77, np.uint8)), jpeg(_images(1)[0])]
+    signature = _load(config.run_dir).signatures["serving_default"]
+    logits = signature(image_bytes=tf.constant(files))["logits"]
+    assert logits.shape == (2, runs.NUM_CLASSES) and np.isfinite(logits).all()
+
+
+def test_export_only_writes_the_same_again_and_any_checkpoint(config):
+    images = tf.constant(_images())
+    before = _load(config.run_dir).signatures["images"](images=images)["logits"].numpy()
+    os.remove(os.path.join(config.run_dir, "run.json"))
+    assert finish.export_only(config.run_dir, "best") == 0
+    after = _load(config.run_dir).signatures["images"](images=images)["logits"].numpy()
+    np.testing.assert_array_equal(after, before)
+    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["class_names"]
+
+    step = checkpoint.steps(config.run_dir)[0]
+    path = os.path.join(config.run_dir, "checkpoints", f"step-{step:09d}.npz")
+    assert finish.export_only(config.run_dir, path) == 0
+    other = _load(os.path.join(config.run_dir, f"export-{step:09d}"))
+    assert not np.allclose(other.signatures["images"](images=images)["logits"], before)
+
+
+def test_the_last_weights_are_exported_as_they_were_evaluated(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    import keras
+
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        epochs=2,
+        ema_momentum=0.5,
+        keep_checkpoints=9,
+        batch_size=0,
+        batch_size_per_replica=8,
+    )
+    assert train_and_evaluate(config) == 0
+    last = checkpoint.load_latest_checkpoint(config.run_dir)
+    assert last.meta["progress"]["best_step"] == last.step
+    assert finish.export_only(config.run_dir, "last") == 0
+    exported = keras.models.load_model(tmp_path / f"export-{last.step:09d}" / "model.keras")
+    scored = keras.models.load_model(tmp_path / "model.keras")
+    for ours, theirs in zip(exported.get_weights(), scored.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    # Before the first step there is no average, only what training began with.
+    start = os.path.join(config.run_dir, "checkpoints", "step-000000000.npz")
+    assert finish.export_only(config.run_dir, start) == 0
+    exported = keras.models.load_model(tmp_path / "export-000000000" / "model.keras")
+    assert all(kernel.any() for kernel in exported.get_weights() if kernel.ndim > 1)
+
+
+def test_a_run_counts_as_unfinished_while_its_model_is_replaced(config, monkeypatch):
+    def torn(*_, **__):
+        raise OrchardError("no room")
+
+    path = os.path.join(config.run_dir, "run.json")
+    assert finish.export_only(config.run_dir, "best") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "replace_tree", torn)
+        with pytest.raises(OrchardError, match="no room"):
+            finish.export_only(config.run_dir, "best")
+    assert not os.path.exists(path)
+    assert finish.export_only(config.run_dir, "best") == 0 and os.path.exists(path)
+
+
+def test_there_must_be_something_to_export(tmp_path):
+    with pytest.raises(OrchardError, match="no run directory"):
+        finish.export_only(str(tmp_path), "best")

@@ -1,0 +1,84 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from orchard import storage
+from orchard.formats.logits import Logits
+from tests.trainer import runs
+from trainer.data.records import load_records
+from trainer.results import report
+
+
+@pytest.fixture
+def scored(tiny_dataset):
+    records = load_records(tiny_dataset, "fold0")
+    logits = 3 * records.targets + np.array([0.1, 0.0, -0.1], np.float32)
+    logits[2] = np.roll(logits[2], 1)
+    logits[5] = 2 * np.roll(logits[5], 1)
+    return records, Logits(records.ids, logits, records.targets, records.class_names)
+
+
+def _run(config, task="single_label"):
+    return {
+        "architecture": config.architecture,
+        "image_size_px": [16, 16],
+        "dataset": {"name": "tiny", "version": "1.0.0"},
+        "train_split": "fold1",
+        "eval_split": "fold0",
+        "fold": "0",
+        "task": task,
+        "best_step": 3,
+        "best_metric": "accuracy",
+        "scores": {"accuracy": 0.5, "roc_auc": None},
+        "skipped_records": 0,
+        "config": config.to_json(),
+    }
+
+
+def test_the_worst_mistakes_come_first(scored):
+    _, table = scored
+    assert list(report.worst_mistakes(table, "single_label", 9)) == [5, 2]
+    assert list(report.worst_mistakes(table, "single_label", 1)) == [5]
+    assert set(report.worst_mistakes(table, "multi_label", 99)) >= {2, 5}
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_the_page_is_self_contained_and_names_the_mistakes(tmp_path, tiny_dataset, scored, task):
+    config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path, dropout=0.25)
+    train = {"kind": "train", "step": 3, "loss": 1.0, "learning_rate": 0.1}
+    train |= {"images_per_second": 100.0}  # No waits: they are not measured under op determinism.
+    evaluation = dict.fromkeys(
+        ("log_loss", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "f1"), 0.5
+    )
+    lines = [train, {"kind": "eval", "step": 3, **evaluation, "roc_auc": None}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    storage.write_bytes(str(tmp_path / "metrics.jsonl"), text.encode())
+    records, table = scored
+    report.write(str(tmp_path), _run(config, task), records, table)
+    page = (tmp_path / "report.html").read_text()
+    assert str(records.ids[5]) in page and "taken for" in page
+    assert "--dropout=0.25" in page
+    assert all(
+        f"{title} over the steps" in page for title in ("Loss", "Learning rate", "Evaluation")
+    )
+    assert ("threshold" in page) == (task == "multi_label")
+    assert "100" in page and "waiting for data" not in page
+    assert 'src="http' not in page and "<script" not in page
+
+
+def test_a_run_without_an_evaluation_has_a_page_too(tmp_path, tiny_dataset):
+    config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
+    report.write(str(tmp_path), _run(config) | {"scores": {}}, None, None)
+    assert "mobilenet_v2 on tiny" in (tmp_path / "report.html").read_text()
+
+
+def test_tensorboard_shows_the_mistakes(tmp_path, tiny_dataset, scored):
+    config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
+    report.write_sample_predictions(str(tmp_path), _run(config), *scored)
+    folder = tmp_path / "tensorboard"
+    events = tf.compat.v1.train.summary_iterator(str(folder / os.listdir(folder)[0]))
+    tags = {value.tag for event in events for value in event.summary.value}
+    assert any("worst_mistakes" in tag for tag in tags)

@@ -1,0 +1,106 @@
+"""TPU, GPUs, CPU: what is found and what is refused; no TPU is here."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from orchard.errors import OrchardError
+from trainer.config import TrainConfig
+from trainer.evaluation.evaluator import replica_batches
+from trainer.runtime import accelerator
+
+CONFIG = TrainConfig(
+    dataset="gs://bucket/plants/1.0.0",
+    run_dir="gs://bucket/runs/b0",
+    architecture="efficientnet_b0",
+    batch_size=32,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_tpu_in_the_environment(monkeypatch):
+    for name in ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_ACCELERATOR_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _config(**kwargs):
+    return dataclasses.replace(CONFIG, **kwargs)
+
+
+def test_without_a_tpu_the_reason_is_told_in_one_line():
+    with pytest.raises(OrchardError, match="TPU 'local' cannot be used") as raised:
+        accelerator.connect(_config(accelerator="tpu"))
+    assert "\n" not in str(raised.value)
+    assert "tensorflow-tpu is the only TensorFlow installed" in str(raised.value)
+
+
+def test_workers_that_are_to_have_gpus_and_have_none_are_told(monkeypatch):
+    cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(OrchardError, match="--accelerator=gpu: TensorFlow sees no GPU here"):
+        accelerator.connect(_config(accelerator="gpu"))
+
+
+def test_a_tpus_name_is_asked_for_even_with_auto():
+    with pytest.raises(OrchardError, match="TPU 'no-such-tpu' cannot be used"):
+        accelerator.connect(_config(tpu="no-such-tpu"))
+
+
+def test_a_tpu_vm_is_known_by_its_environment(monkeypatch):
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    with pytest.raises(OrchardError, match="TPU 'local' cannot be used"):
+        accelerator.connect(CONFIG)
+    # What the user says goes before what the environment says.
+    assert accelerator.connect(_config(accelerator="cpu")).kind == "cpu"
+
+
+def test_a_tpu_is_used_whole():
+    with pytest.raises(OrchardError, match="--replicas does not apply to a TPU"):
+        accelerator.connect(_config(accelerator="tpu", replicas=4))
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ({"run_dir": "runs/b0"}, "--run_dir=runs/b0: a TPU of 4 hosts needs it on gs://"),
+        ({"dataset": "data/plants/1.0.0"}, "--dataset=data/plants/1.0.0"),
+        ({"reader": "local"}, "--reader=local"),
+        ({"cache": "ram"}, "--cache"),
+        ({"cache_dir": "/mnt/ssd"}, "--cache_dir"),
+    ],
+)
+def test_what_a_pods_hosts_cannot_reach_is_refused_before_training(flags, complaint):
+    with pytest.raises(OrchardError, match=complaint):
+        accelerator.check_pod(_config(**flags), num_hosts=4)
+    accelerator.check_pod(_config(**flags), num_hosts=1)
+
+
+def test_on_a_tpu_precision_is_bfloat16_unless_said_otherwise():
+    assert accelerator.precision_policy(CONFIG, "tpu") == "mixed_bfloat16"
+    assert accelerator.precision_policy(CONFIG, "cpu") == "float32"
+    assert accelerator.precision_policy(_config(precision="float32"), "tpu") == "float32"
+
+
+@pytest.mark.parametrize(("num_hosts", "num_replicas"), [(1, 4), (2, 8), (4, 16), (4, 4)])
+def test_hosts_parts_cut_for_their_replicas_are_the_global_batch(num_hosts, num_replicas):
+    """As TensorFlow asks for it: one dataset a host of a pod, one element a replica and step."""
+    batch_size, steps = 32, 3
+    images = np.arange(steps * batch_size, dtype=np.float32).reshape(steps, num_hosts, -1)
+
+    def batches(hosts, host):
+        assert hosts == num_hosts
+        return tf.data.Dataset.from_tensor_slices({"image": images[:, host]})
+
+    contexts = [tf.distribute.InputContext(num_hosts, h, num_replicas) for h in range(num_hosts)]
+    per_host = [
+        [element["image"] for element in replica_batches(batches, num_replicas, context)]
+        for context in contexts
+    ]
+    replicas = num_replicas // num_hosts
+    for step in range(steps):
+        parts = [host[step * replicas + r] for host in per_host for r in range(replicas)]
+        assert {part.shape for part in parts} == {(batch_size // num_replicas,)}
+        np.testing.assert_array_equal(np.concatenate(parts), images[step].ravel())

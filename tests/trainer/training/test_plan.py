@@ -1,0 +1,90 @@
+import dataclasses
+
+import pytest
+
+from orchard.errors import OrchardError
+from trainer.config import TrainConfig
+from trainer.training.plan import Splits, choose_splits, make_plan
+
+_FOLDS = ["fold0", "fold1", "fold2", "test"]
+_SPLITS = Splits("train", "eval")
+
+
+def _config(**changes):
+    base = TrainConfig(
+        dataset="d", run_dir="r", architecture="mobilenet_v2", batch_size=32, epochs=2
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def test_a_fold_is_held_out_of_the_others():
+    assert choose_splits(_config(fold="1"), _FOLDS) == Splits("fold0+fold2", "fold1")
+
+
+def test_train_and_eval_are_taken_where_they_exist():
+    assert choose_splits(_config(), ["train", "eval", "test"]) == Splits("train", "eval")
+    assert choose_splits(_config(), ["train", "test"]) == Splits("train", "none")
+    assert choose_splits(_config(eval_split="dev"), ["train", "dev"]) == Splits("train", "dev")
+    assert choose_splits(_config(eval_split="none"), ["train", "eval"]) == Splits("train", "none")
+
+
+@pytest.mark.parametrize(("flags", "names"), [({"fold": "7"}, _FOLDS), ({}, _FOLDS)])
+def test_splits_that_are_not_there_are_refused_with_those_that_are(flags, names):
+    with pytest.raises(OrchardError, match="fold0, fold1, fold2, test"):
+        choose_splits(_config(**flags), names)
+
+
+def test_steps_run_on_across_epochs_and_the_last_one_is_evaluated():
+    plan = make_plan(_config(epochs=3), _SPLITS, num_records=100, num_replicas=1)
+    assert plan.steps_per_epoch == 3.125
+    assert plan.total_steps == 9
+    assert plan.eval_steps == (3, 6, 9)
+
+
+def test_a_short_training_still_takes_and_evaluates_a_step():
+    plan = make_plan(_config(epochs=0.01), _SPLITS, num_records=10, num_replicas=1)
+    assert plan.total_steps == 1 and plan.eval_steps == (1,)
+
+
+def test_batch_and_rate_follow_the_replicas():
+    config = _config(batch_size=0, batch_size_per_replica=8, learning_rate_per_replica=1e-4)
+    plan = make_plan(config, _SPLITS, num_records=1821, num_replicas=8)
+    assert plan.batch_size == 64
+    assert plan.schedule.peak == pytest.approx(8e-4)
+
+
+@pytest.mark.parametrize(("replicas", "accumulation"), [(3, 1), (4, 3)])
+def test_a_batch_that_does_not_divide_is_refused_with_one_that_does(replicas, accumulation):
+    config = _config(accumulation_steps=accumulation)
+    with pytest.raises(OrchardError, match="use --batch_size="):
+        make_plan(config, _SPLITS, num_records=100, num_replicas=replicas)
+
+
+def test_evaluation_batches_divide_among_the_replicas():
+    config = _config(eval_batch_size=10)
+    assert make_plan(config, _SPLITS, num_records=100, num_replicas=4).eval_batch_size == 12
+
+
+def test_pauses_come_at_evaluations_checkpoints_and_the_end_of_the_frozen_stage():
+    config = _config(epochs=10, freeze_epochs=1.6, weights="imagenet")
+    plan = make_plan(config, _SPLITS, num_records=320, num_replicas=1)
+    stops, step = [], 0
+    while step < 40:
+        step = plan.next_stop(step, checkpoint_every_steps=15)
+        stops.append(step)
+    assert stops == [10, 15, 16, 20, 30, 40]
+
+
+def test_freezing_all_of_a_training_is_refused():
+    config = _config(freeze_epochs=2)
+    with pytest.raises(OrchardError, match="freeze_epochs=2"):
+        make_plan(config, _SPLITS, num_records=100, num_replicas=1)
+
+
+def test_durations_in_epochs_become_steps():
+    config = _config(schedule="article", warmup_epochs=15, hold_epochs=3, epochs=50)
+    plan = make_plan(config, _SPLITS, num_records=1792, num_replicas=1)
+    assert plan.schedule.warmup_steps == 15 * 56
+    assert plan.schedule.hold_steps == 3 * 56
+    config = _config(warmup_steps=7)
+    assert make_plan(config, _SPLITS, 100, 1).schedule.warmup_steps == 7

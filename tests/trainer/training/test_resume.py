@@ -1,0 +1,197 @@
+"""A run killed at any moment and started again ends in the same bits."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from orchard import storage
+from orchard.errors import OrchardError
+from tests.trainer import runs
+from trainer.checkpoints import files
+from trainer.loop import train_and_evaluate
+from trainer.results import finish
+from trainer.runtime import interruption
+from trainer.training.progress import read_metrics
+
+# What makes a resume hard: dropout, BatchNorm, a moving average, accumulation, a frozen start.
+# (A .keras file keeps its own weights.)
+_HARD = {
+    "deterministic": True,
+    "ema_momentum": 0.9,
+    "accumulation_steps": 2,
+    "checkpoint_every_steps": 4,
+    "dropout": 0.1,
+    "weights": "imagenet",
+    "freeze_epochs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path_factory.mktemp("run") / "once", **_HARD
+    )
+    process = runs.start(config)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return runs.outcome(config.run_dir)
+
+
+def test_two_kills_change_no_bit(tmp_path, tiny_dataset, tiny_backbone, untouched):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "killed", **_HARD)
+    for steps in (4, 12):
+        process = runs.start(config)
+        _wait_for_checkpoint(config.run_dir, steps, process)
+        process.kill()
+        process.communicate()
+    process = runs.start(config)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
+
+
+def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
+    process = runs.start(config)
+    _wait_for_checkpoint(config.run_dir, 9, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == interruption.EXIT_RUN_AGAIN, output
+    assert "run the same command again" in output
+    assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
+    assert files.steps(config.run_dir)[-1] >= 9
+
+
+def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
+
+    def told(stop):
+        stop._note("SIGTERM")
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "urgent", told)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert files.load_latest_checkpoint(config.run_dir).meta["progress"]["evaluations"] == []
+    assert files.steps(config.run_dir)[-1] == 9
+    assert train_and_evaluate(config) == 0
+    evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert evaluated == [9, 18]
+
+
+def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbed_one(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path / "run", weights="imagenet", freeze_epochs=2
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop._note("x") or True)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    frozen = files.load_latest_checkpoint(config.run_dir)
+    assert frozen.step == 9 and frozen.meta["progress"]["evaluations"] == []
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "requested", lambda stop: True)
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    evaluated = files.load_best_checkpoint(config.run_dir, 9).arrays
+    weights = [array for name, array in evaluated.items() if name.startswith("weight/")]
+    trained = [array for name, array in frozen.arrays.items() if name.startswith("network/")]
+    # BatchNorm's statistics too: the frozen stage does not estimate them.
+    assert all(any(np.array_equal(w, t) for t in trained) for w in weights)
+
+
+def test_a_run_comes_to_its_end_without_its_newest_checkpoint(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", best_metric="log_loss")
+    with monkeypatch.context() as patched:
+        patched.setattr(finish, "finish", lambda run_dir: None)
+        assert train_and_evaluate(config) == 0
+    assert files.load_latest_checkpoint(config.run_dir).meta["progress"]["best_step"] == 18
+    os.truncate(os.path.join(config.run_dir, "checkpoints", "step-000000018.npz"), 100)
+    assert finish.export_only(config.run_dir, "best") == 0
+    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
+
+
+def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)
+    assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    first = files.steps(config.run_dir)[-1]
+    assert first >= 1
+    assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert files.steps(config.run_dir)[-1] > first
+
+
+def test_changed_flags_are_refused_by_name(tmp_path, tiny_dataset, tiny_backbone):
+    first = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    train_and_evaluate(first)
+    changes = {
+        "optimizer": "sgd",
+        "batch_size": 4,
+        "learning_rate": 0.5,
+        "epochs": 5,
+        "seed": 1,
+        "fold": "1",
+    }
+    for name, value in changes.items():
+        changed = runs.config(
+            tiny_dataset, tiny_backbone, tmp_path, **{"max_minutes": 1e-6, name: value}
+        )
+        expected = {"fold": "train_split"}.get(name, name)
+        with pytest.raises(OrchardError, match=f"--{expected} was "):
+            train_and_evaluate(changed)
+
+
+def test_a_torn_checkpoint_is_passed_over(tmp_path, tiny_dataset, tiny_backbone, caplog):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6, checkpoint_every_steps=1
+    )
+    for _ in range(3):
+        train_and_evaluate(config)
+    steps = files.steps(config.run_dir)
+    newest = os.path.join(config.run_dir, "checkpoints", f"step-{steps[-1]:09d}.npz")
+    with open(newest, "r+b") as file:
+        file.truncate(os.path.getsize(newest) // 2)
+    train_and_evaluate(config)
+    assert "damaged" in caplog.text
+    assert files.load_latest_checkpoint(config.run_dir).step == steps[-2] + 1
+
+
+def test_checkpoints_of_other_data_or_of_another_network_are_refused(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)
+    train_and_evaluate(config)
+
+    other_data = shutil.copytree(tiny_dataset, tmp_path / "data" / "tiny" / "1.0.0")
+    manifest = storage.read_json(str(other_data / "manifest.json"))
+    storage.write_json(str(other_data / "manifest.json"), manifest | {"fingerprint": "beef"})
+    with pytest.raises(OrchardError, match="another content of the dataset.*f00d, now beef"):
+        train_and_evaluate(dataclasses.replace(config, dataset=str(other_data)))
+
+    # The file behind --architecture was replaced by another network's.
+    backbone = tmp_path / "backbone.keras"
+    shutil.copy(tiny_backbone, backbone)
+    config = dataclasses.replace(
+        config, architecture=str(backbone), run_dir=str(tmp_path / "replaced")
+    )
+    train_and_evaluate(config)
+    runs.tiny_backbone(backbone, batch_norm=False)
+    with pytest.raises(OrchardError, match="it is of another run"):
+        train_and_evaluate(config)
+
+
+def _wait_for_checkpoint(run_dir, steps, process):
+    """Until there is one, or the process, which a busy machine let run on, has ended well."""
+    deadline = time.monotonic() + 400
+    while not (done := files.steps(str(run_dir))) or done[-1] < steps:
+        assert process.poll() in (None, 0), process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

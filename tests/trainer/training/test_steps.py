@@ -1,0 +1,370 @@
+"""Each thing that a flag can ask of a training, on the tiny network."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.framework import config as framework_config
+
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats.logits import load_logits
+from tests.trainer import runs
+from trainer import loop
+from trainer.checkpoints import files as checkpoint
+from trainer.data.records import load_records
+from trainer.evaluation import metrics
+from trainer.loop import train_and_evaluate
+from trainer.optim.losses import Objective
+from trainer.runtime import interruption
+from trainer.runtime.accelerator import Accelerator
+from trainer.training import steps as training
+from trainer.training.assembly import prepare
+from trainer.training.progress import read_metrics
+from trainer.training.step import StepOptions, TrainStep
+
+
+def _scores(run_dir):
+    return storage.read_json(os.path.join(str(run_dir), "run.json"))["scores"]
+
+
+def _weights(run_dir, step):
+    return checkpoint.load_checkpoint(
+        os.path.join(str(run_dir), "checkpoints", f"step-{step:09d}.npz")
+    ).arrays
+
+
+def test_a_frozen_backbone_moves_only_after_its_epochs(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        weights="imagenet",
+        freeze_epochs=2,
+        keep_checkpoints=9,
+        layer_decay=0.9,
+    )
+    assert train_and_evaluate(config) == 0
+    start, frozen, end = (_weights(tmp_path, step) for step in (0, 9, 18))
+    network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    backbone = {
+        f"network/{i:05d}"
+        for i, variable in enumerate(network.variables)
+        if "logits" not in variable.path and "seed" not in variable.path
+    }
+    assert backbone
+    assert all(np.array_equal(start[name], frozen[name]) for name in backbone)
+    assert all(not np.array_equal(frozen[name], end[name]) for name in backbone)
+
+
+def test_frozen_batch_norm_keeps_its_statistics(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, weights="imagenet", batch_norm="frozen", epochs=2
+    )
+    assert train_and_evaluate(config) == 0
+    trained = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    norms = [layer for layer in trained.get_layer("backbone").layers if "norm" in layer.name]
+    assert norms
+    for layer in norms:
+        np.testing.assert_array_equal(layer.moving_mean.numpy(), 0.0)
+        np.testing.assert_array_equal(layer.moving_variance.numpy(), 1.0)
+
+
+def test_statistics_are_estimated_anew_where_the_averages_cannot_have_settled(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    scores = {}
+    for mode in ("auto", "off"):
+        config = runs.config(
+            tiny_dataset, tiny_backbone, tmp_path / mode, precise_batch_norm=mode, epochs=6
+        )
+        assert train_and_evaluate(config) == 0
+        scores[mode] = _scores(config.run_dir)["log_loss"]
+    # 27 steps at momentum 0.99 leave three quarters of the starting statistics in the averages.
+    assert scores["auto"] < 0.5 * scores["off"]
+
+
+def test_bfloat16_trains_and_exports_float32(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, precision="mixed_bfloat16", epochs=8
+    )
+    assert train_and_evaluate(config) == 0
+    assert _scores(tmp_path)["accuracy"] > 0.8
+    network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
+    assert {layer.compute_dtype for layer in network._flatten_layers()} == {"float32"}
+
+
+def test_many_labels_are_trained_with_sigmoids(tmp_path, tiny_backbone):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    manifest = os.path.join(dataset, "manifest.json")
+    storage.write_json(manifest, storage.read_json(manifest) | {"task": "multi_label"})
+    config = runs.config(
+        dataset, tiny_backbone, tmp_path / "run", epochs=12, class_weights="balanced", loss="focal"
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["task"] == "multi_label" and run["best_metric"] == "roc_auc"
+    assert run["scores"]["roc_auc"] > 0.9
+
+
+def test_without_an_evaluation_the_last_weights_are_kept(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        fold="",
+        train_split="fold0+fold1+fold2",
+        eval_split="none",
+        epochs=2,
+        ema_momentum=0.5,
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["best_step"] == round(2 * 54 / 8) and run["scores"] == {}
+    assert not os.path.exists(tmp_path / "eval_logits")
+    assert os.path.exists(tmp_path / "saved_model" / "saved_model.pb")
+
+
+def test_what_is_evaluated_and_exported_is_the_moving_average(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, epochs=2, ema_momentum=0.9)
+    assert train_and_evaluate(config) == 0
+    last = checkpoint.load_latest_checkpoint(config.run_dir)
+    assert last.meta["progress"]["best_step"] == last.step
+    trained = [a for name, a in last.arrays.items() if name.startswith("network/")]
+    kept = [a for name, a in last.arrays.items() if name.startswith("optimizer0/")]
+    best = checkpoint.load_best_checkpoint(config.run_dir, last.step).arrays
+    exported = keras.models.load_model(os.path.join(config.run_dir, "model.keras")).get_weights()
+    kernels = [a for name, a in best.items() if name.startswith("weight/") and a.ndim > 1]
+    assert kernels
+    for kernel in kernels:
+        assert any(np.array_equal(kernel, average) for average in kept)
+        assert any(np.array_equal(kernel, weight) for weight in exported)
+        assert not any(np.array_equal(kernel, weight) for weight in trained)
+
+
+def test_the_average_of_the_frozen_stage_is_evaluated_at_its_end(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        weights="imagenet",
+        freeze_epochs=2,
+        ema_momentum=0.5,
+    )
+    assert train_and_evaluate(config) == 0
+    first = next(line for line in read_metrics(config.run_dir) if line["kind"] == "eval")
+    assert first["step"] == 9
+    # Logits of 0, which the next stage's average would give, would be ln 3.
+    assert abs(first["log_loss"] - np.log(3)) > 1e-3
+
+
+def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path,
+        epochs=40,
+        learning_rate=1e-12,
+        dropout=0.0,
+        precise_batch_norm="off",
+        batch_norm="frozen",
+        early_stopping_evals=2,
+    )
+    assert train_and_evaluate(config) == 0
+    evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert evaluated == [9, 18, 27]
+    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
+
+
+def test_a_loss_that_stays_beyond_bounds_ends_with_step_and_ids(
+    tmp_path, tiny_dataset, tiny_backbone
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_loss=1e-9)
+    with pytest.raises(OrchardError, match=r"at step 0, again after 2 rec.*ids r\d+, r\d+"):
+        train_and_evaluate(config)
+    events = [line for line in read_metrics(config.run_dir) if line["kind"] == "event"]
+    assert [line["event"] for line in events] == ["recovered", "recovered"]
+    assert not os.path.exists(tmp_path / "run.json")
+
+
+def test_a_batch_that_does_not_fit_is_told_with_one_that_is_half(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(TrainStep, "run", full)
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path)
+    with pytest.raises(OrchardError, match="--batch_size=4, or --accumulation_steps=2"):
+        train_and_evaluate(config)
+
+
+def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    def train(name):
+        config = runs.config(tiny_dataset, tiny_backbone, tmp_path / name, checkpoint_every_steps=4)
+        assert train_and_evaluate(config) == 0
+        return runs.outcome(config.run_dir)
+
+    expected, call, bad = train("calm"), training.Trainer._call, [7]
+
+    def blow_up_once(self, count):
+        results = call(self, count)
+        if bad and self._run.state.progress.step == bad[0]:
+            bad.clear()
+            results.losses[0] = np.nan
+        return results
+
+    monkeypatch.setattr(training.Trainer, "_call", blow_up_once)
+    got = train("shaken")
+    assert not bad
+    steps = [line["step"] for line in got["metrics"] if line["kind"] == "train"]
+    assert steps == [3, 6, 9, 12, 15, 18]
+    assert expected["progress"]["evaluations"][-1]["log_loss"] == pytest.approx(
+        got["progress"]["evaluations"][-1]["log_loss"], rel=1e-3
+    )
+
+
+def test_weights_that_are_no_numbers_at_an_evaluation_are_a_blow_up(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, precise_batch_norm="off")
+    evaluate = loop._evaluate
+
+    def evaluate_spoiled(run, *others):
+        kernel = run.network.trainable_variables[0]
+        kernel.assign(kernel * np.nan)
+        evaluate(run, *others)
+
+    monkeypatch.setattr(loop, "_evaluate", evaluate_spoiled)
+    with pytest.raises(OrchardError, match="weights that are no numbers at step 8, again after 2"):
+        train_and_evaluate(config)
+    assert checkpoint.steps(config.run_dir) == [0]
+
+
+def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
+    tmp_path, tiny_backbone, capsys
+):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    records = load_records(dataset, "fold0")
+    _damage(records, 1, 17)
+    config = runs.config(
+        dataset, tiny_backbone, tmp_path / "run", epochs=2, on_bad_record="skip", ema_momentum=0.5
+    )
+    assert train_and_evaluate(config) == 0
+    run = storage.read_json(os.path.join(config.run_dir, "run.json"))
+    assert run["skipped_records"] == 2
+    assert "(without 2 damaged records)" in capsys.readouterr().out
+    (line,) = [line for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert line["skipped_records"] == 2
+    kept = load_logits(os.path.join(config.run_dir, "eval_logits", "fold0.npz"))
+    assert list(kept.ids) == [str(i) for i in np.delete(records.ids, [1, 17])]
+    assert metrics.evaluate(kept.logits, kept.targets, "single_label") == run["scores"]
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "16 records" in report and "(2 damaged ones left out)" in report
+
+
+def test_a_damaged_record_that_statistics_are_estimated_from_is_named(tmp_path, tiny_backbone):
+    dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
+    records = load_records(dataset, "fold1")
+    _damage(records, 4)
+    config = runs.config(dataset, tiny_backbone, tmp_path / "run")
+    run = prepare(config, Accelerator("cpu", tf.distribute.get_strategy()))
+    with pytest.raises(OrchardError, match=f"1 damaged record: .*id '{records.ids[4]}'"):
+        with run.evaluation_weights():
+            raise AssertionError("estimated")
+
+
+def _damage(records, *rows):
+    for row in rows:
+        with open(records.files[records.file_index[row]], "r+b") as file:
+            file.seek(int(records.offsets[row]) + 60)
+            file.write(b"damaged")
+
+
+def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, profile_steps="1,999", epochs=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(interruption.StopRequests, "requested", lambda _: True)
+        for _ in range(3):
+            assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert train_and_evaluate(config) == 0
+    names = [name for _, _, files in os.walk(tmp_path / "tensorboard") for name in files]
+    # Of the second and third run, each of one step, and of the last one.
+    assert len([name for name in names if name.endswith(".xplane.pb")]) == 3
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path):
+    backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
+    whole, parts = (_update(backbone, _batch(), count) for count in (1, 4))
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-6)
+
+
+def test_a_record_of_weight_0_has_no_part_in_the_update(tmp_path):
+    backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
+    batch = _batch()
+    update = _update(backbone, batch)
+    assert any(np.abs(change).max() > 1e-4 for change in update)
+    skipped = np.flatnonzero(batch["weight"] == 0)
+    batch["image"][skipped] = 255
+    batch["target"][skipped] = np.roll(batch["target"][skipped], 1, axis=1)
+    for one, other in zip(update, _update(backbone, batch), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-8)
+
+
+def _update(backbone, batch, accumulation_steps=1):
+    """What one step adds to each variable."""
+    network = keras.models.load_model(backbone)
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.build(network.trainable_variables)
+    start = [v.numpy() for v in network.trainable_variables]
+    step = TrainStep(
+        network,
+        network.trainable_variables,
+        optimizer,
+        Objective("single_label"),
+        lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
+        tf.distribute.get_strategy(),
+        StepOptions(global_batch=8, accumulation_steps=accumulation_steps),
+    )
+    step.run(iter(tf.data.Dataset.from_tensors(batch)), np.array([0.1], np.float32))
+    return [v.numpy() - s for v, s in zip(network.trainable_variables, start, strict=True)]
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (8, 16, 16, 3)).astype(np.uint8),
+        "target": np.eye(5, dtype=np.float32)[rng.integers(0, 5, 8)],
+        "weight": np.array([1, 1, 1, 0, 1, 1, 2, 1], np.float32),
+    }
+
+
+def test_a_process_that_is_deterministic_already_trains(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    finally:
+        framework_config.disable_op_determinism()
+
+
+def test_the_config_is_kept_with_what_it_came_to(tmp_path, tiny_dataset, tiny_backbone):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    train_and_evaluate(config)
+    with open(tmp_path / "config.json", encoding="utf-8") as file:
+        saved = json.load(file)
+    assert saved["resolved"]["train_split"] == "fold1+fold2"
+    assert saved["resolved"]["total_steps"] == 18
+    assert saved["resolved"]["image_size"] == "16x16"

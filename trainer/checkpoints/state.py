@@ -1,0 +1,158 @@
+"""Everything that a resumed training needs: network, optimizers, random state, scores so far."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from orchard.errors import OrchardError
+from trainer.checkpoints.files import Checkpoint
+from trainer.evaluation import metrics
+
+
+@dataclass
+class Progress:
+    """What is known of a training so far; plain values, kept in every checkpoint.
+
+    Attributes:
+        step: steps taken.
+        best_step: step of the best evaluation; -1 before the first.
+        best_score: its score by --best_metric.
+        evals_since_best: evaluations since then.
+        evaluations: step and scores of each evaluation.
+        loss_sum: of the steps since the last logged line.
+        loss_count: number of those steps.
+        finished: whether training is over (length reached, or stopped early).
+    """
+
+    step: int = 0
+    best_step: int = -1
+    best_score: float | None = None
+    evals_since_best: int = 0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    finished: bool = False
+
+    def note(self, metric: str, scores: dict[str, float]) -> bool:
+        """Record an evaluation; returns whether it is the best so far (without scores: always)."""
+        score = scores.get(metric)
+        best = score is None or metrics.is_better(metric, score, self.best_score)
+        # The first evaluation is the best one there is, whatever its score.
+        best = best or self.best_step < 0
+        if best:
+            self.best_step, self.best_score, self.evals_since_best = self.step, score, 0
+        else:
+            self.evals_since_best += 1
+        self.evaluations.append({"step": self.step, **scores})
+        return best
+
+    def best_step_at(self, step: int, metric: str) -> int:
+        """What `best_step` was when the training was at `step`."""
+        replayed = Progress()
+        for evaluation in self.evaluations:
+            if evaluation["step"] <= step:
+                replayed.step = evaluation["step"]
+                replayed.note(metric, evaluation)
+        return replayed.best_step
+
+
+class TrainState:
+    """A network, its optimizers and the progress, to and from arrays.
+
+    Variables are kept by position: Keras numbers their names by how many networks the process has
+    built. `network.variables` includes the seed generators' state, which Keras' own weight files
+    lack: without it dropout after a resume would differ.
+    """
+
+    def __init__(self, network: keras.Model, optimizers: list[keras.optimizers.Optimizer]):
+        self.network = network
+        self.optimizers = optimizers
+        self.progress = Progress()
+
+    def checkpoint(self, meta: dict[str, Any]) -> Checkpoint:
+        """The whole state; `meta` is added to the progress."""
+        arrays = {name: _value(variable) for name, variable in self._variables().items()}
+        progress = dataclasses.asdict(self.progress)
+        return Checkpoint(self.progress.step, arrays, {**meta, "progress": progress})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over the state of a checkpoint; OrchardError if it is of another network."""
+        variables = self._variables()
+        _check_fits(variables, checkpoint.arrays, checkpoint.step)
+        for name, variable in variables.items():
+            variable.assign(checkpoint.arrays[name])
+        self.progress = Progress(**checkpoint.meta["progress"])
+
+    def _variables(self) -> dict[str, Any]:
+        named = {f"network/{i:05d}": v for i, v in enumerate(self.network.variables)}
+        for k, optimizer in enumerate(self.optimizers):
+            named |= {f"optimizer{k}/{i:05d}": v for i, v in enumerate(optimizer.variables)}
+        return named
+
+
+class EvaluationWeights:
+    """While active, the network holds the weights to evaluate; afterwards the ones to train.
+
+    They are the moving average where the optimizer keeps one, with BatchNorm statistics
+    re-estimated where `reestimate` is given. Training never notices: the dropout
+    seeds that a re-estimation uses up are put back too.
+    """
+
+    def __init__(self, network: keras.Model, optimizer, reestimate=None):
+        self._network, self._optimizer, self._reestimate = network, optimizer, reestimate
+        # Keras' average is 0 before the first step.
+        self._averages = optimizer.use_ema and bool(_value(optimizer.iterations))
+        self._changes = self._averages or reestimate is not None
+
+    def __enter__(self) -> None:
+        if not self._changes:
+            return
+        self._kept = [_value(variable) for variable in self._network.variables]
+        if self._averages:
+            averages = self._optimizer._model_variables_moving_average
+            for variable, average in zip(
+                self._optimizer._trainable_variables, averages, strict=True
+            ):
+                variable.assign(average.value)
+        if self._reestimate is not None:
+            self._reestimate()
+
+    def __exit__(self, *_) -> None:
+        if self._changes:
+            for variable, value in zip(self._network.variables, self._kept, strict=True):
+                variable.assign(value)
+
+
+def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
+    """The weights of a network by position, without its random state."""
+    return {f"weight/{i:05d}": _value(v) for i, v in enumerate(network.weights)}
+
+
+def set_network_arrays(network: keras.Model, checkpoint: Checkpoint) -> None:
+    """Give a network the weights of a best checkpoint."""
+    variables = {f"weight/{i:05d}": v for i, v in enumerate(network.weights)}
+    arrays = {n: a for n, a in checkpoint.arrays.items() if n.startswith("weight/")}
+    _check_fits(variables, arrays, checkpoint.step)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _value(variable) -> np.ndarray:
+    return np.asarray(variable.value.numpy())
+
+
+def _check_fits(variables: dict[str, Any], arrays: dict[str, np.ndarray], step: int) -> None:
+    if set(variables) != set(arrays):
+        raise OrchardError(
+            f"the checkpoint of step {step} holds {len(arrays)} variables, this network and "
+            f"optimizer have {len(variables)}: it is of another run"
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise OrchardError(
+                f"the checkpoint of step {step} holds {variable.path} with shape "
+                f"{arrays[name].shape}, this network has {tuple(variable.shape)}"
+            )

@@ -1,0 +1,46 @@
+"""Records to batches, in an order that is a pure function of (seed, epoch).
+
+Readers give checked bytes, `decode` makes pixels of them, the pipeline makes batches.
+"""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from trainer.data import pipeline
+    from trainer.data.decode import SCALES, CropRange, decode_image, fit_image, smallest_scale
+    from trainer.data.gcs_reads import read_options
+    from trainer.data.options import InputOptions
+    from trainer.data.order import OrderOptions, TrainOrder
+    from trainer.data.pipeline import damage_named, train_batches
+    from trainer.data.prng import uniforms
+    from trainer.data.readers import FileSource, read_few, read_records
+    from trainer.data.records import RecordTable, check_labelled, load_records, split_names
+    from trainer.data.soft_labels import mix_soft_labels
+
+__all__ = [
+    "CropRange",
+    "FileSource",
+    "InputOptions",
+    "OrderOptions",
+    "RecordTable",
+    "SCALES",
+    "TrainOrder",
+    "check_labelled",
+    "damage_named",
+    "decode_image",
+    "fit_image",
+    "load_records",
+    "mix_soft_labels",
+    "pipeline",
+    "read_few",
+    "read_options",
+    "read_records",
+    "smallest_scale",
+    "split_names",
+    "train_batches",
+    "uniforms",
+]
+
+__getattr__, __dir__ = attach(__name__)

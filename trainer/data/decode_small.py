@@ -1,0 +1,69 @@
+"""Many tiny images in one call, with the pixels of `trainer.data.decode`.
+
+For a tiny image the choice of scale, window and resize costs more than the decode itself. Where no
+image of a call needs any of it, it is made once for all of them.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from trainer.data import decode
+
+_AS_THEY_ARE, _PLAINLY, _ANY = range(3)
+
+
+def decode_images(encoded: tf.Tensor, height_px: int, width_px: int) -> tf.Tensor:
+    """Decodes and squashes images, as `decode.decode_image` does each.
+
+    Args:
+        encoded: string [n], encoded images; n is static.
+        height_px: rows of the results.
+        width_px: columns of the results.
+
+    Returns:
+        uint8 [n, height_px, width_px, 3].
+    """
+    size = tf.constant([height_px, width_px])
+    signature = tf.TensorSpec([height_px, width_px, 3], tf.uint8)
+
+    def as_they_are() -> tf.Tensor:
+        return _each(encoded, lambda one: _full(one, signature.shape))
+
+    def plainly() -> tf.Tensor:
+        return _each(encoded, lambda one: decode.resize_plainly(_full(one), size))
+
+    def any_way() -> tf.Tensor:
+        return tf.map_fn(
+            lambda one: decode.decode_image(one, height_px, width_px),
+            encoded,
+            fn_output_signature=signature,
+            parallel_iterations=1,
+        )
+
+    kind = tf.cond(
+        tf.reduce_all(tf.strings.substr(encoded, 0, 3) == decode.JPEG_START),
+        lambda: _kind(encoded, size),
+        lambda: tf.constant(_ANY),
+    )
+    images = tf.switch_case(kind, [as_they_are, plainly, any_way])
+    return tf.ensure_shape(images, [encoded.shape[0], *signature.shape])
+
+
+def _kind(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """What all of some JPEGs need."""
+    sources = _each(encoded, tf.io.extract_jpeg_shape)[:, :2]
+    halved = tf.reduce_all((sources + 1) // 2 >= size, axis=1)
+    plain = tf.reduce_all(sources <= decode.MAX_BILINEAR_FACTOR * size) & ~tf.reduce_any(halved)
+    needed = tf.where(plain, _PLAINLY, _ANY)
+    return tf.where(tf.reduce_all(sources == size), _AS_THEY_ARE, needed)
+
+
+def _full(encoded: tf.Tensor, shape: tuple | None = None) -> tf.Tensor:
+    image = tf.io.decode_jpeg(encoded, channels=3, dct_method=decode.DCT_METHOD)
+    return image if shape is None else tf.ensure_shape(image, shape)
+
+
+def _each(encoded: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    # Written out: a loop costs as much as a tiny image's decode.
+    return tf.stack([change(one) for one in tf.unstack(encoded)])

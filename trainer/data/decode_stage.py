@@ -1,0 +1,99 @@
+"""Encoded batches to pixel batches: single images in parallel, in order."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from trainer.augment import AugmentOptions
+from trainer.data import bad_records, decode, decode_small
+from trainer.data.options import InputOptions
+
+Batch = dict[str, tf.Tensor]
+# Decoding a tiny image costs less than calling a function for it: one call takes several.
+_CHUNK_PIXELS = 64 * 64
+_CHUNK_IMAGES = 16
+
+
+def decode_batches(
+    batches: tf.data.Dataset,
+    per_host: int,
+    options: InputOptions,
+    crops: AugmentOptions | None,
+    threads: int,
+) -> tf.data.Dataset:
+    """Decodes the images of batches; all else in a batch goes along.
+
+    Args:
+        batches: {"image": encoded, string [per_host], "crop": float32 [per_host, 4] (with `crops`),
+            ...}.
+        per_host: rows of a batch.
+        options: size and decoding.
+        crops: what random crops are drawn from; None: there are none.
+        threads: images that are decoded at a time.
+
+    Returns:
+        The same, in the same order, with "image" as uint8 [per_host, height, width, 3], without
+        "crop"; where damage is tolerated, with "intact", bool [per_host].
+    """
+    pixels = options.height_px * options.width_px
+    limit = max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // pixels))
+    chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
+    decode_row = _row_decoder(options, crops)
+    plain = options.resize == "squash" and not (options.exact_decode or options.tolerant or crops)
+
+    def split(batch: Batch) -> Batch:
+        return {name: _regroup(value, [per_host // chunk, chunk]) for name, value in batch.items()}
+
+    def join(batch: Batch) -> Batch:
+        return {name: _regroup(value, [per_host], 2) for name, value in batch.items()}
+
+    def decode_chunk(rows: Batch) -> Batch:
+        if plain:
+            image = decode_small.decode_images(rows["image"], options.height_px, options.width_px)
+            return rows | {"image": image}
+        encoded = {name: rows.pop(name) for name in ("image", "crop") if name in rows}
+        signature = {"image": tf.TensorSpec([options.height_px, options.width_px, 3], tf.uint8)}
+        if options.tolerant:
+            signature["intact"] = tf.TensorSpec([], tf.bool)
+        return rows | tf.map_fn(
+            decode_row, encoded, fn_output_signature=signature, parallel_iterations=1
+        )
+
+    if chunk == 1:
+        images = batches.unbatch().map(decode_row, num_parallel_calls=threads, deterministic=True)
+        return images.batch(per_host, drop_remainder=True)
+    images = batches.map(split).unbatch()
+    images = images.map(decode_chunk, num_parallel_calls=threads, deterministic=True)
+    return images.batch(per_host // chunk, drop_remainder=True).map(join)
+
+
+def _regroup(values: tf.Tensor, leading: list[int], replaced: int = 1) -> tf.Tensor:
+    return tf.reshape(values, leading + values.shape.as_list()[replaced:])
+
+
+def _row_decoder(options: InputOptions, crops: AugmentOptions | None) -> Callable[[Batch], Batch]:
+    """One row in, the same out with its image decoded (and "intact", where damage is tolerated)."""
+    height_px, width_px = options.height_px, options.width_px
+
+    def decode_row(row: Batch) -> Batch:
+        row = dict(row)
+        crop_draws = row.pop("crop", None)
+
+        def decode_it(encoded: tf.Tensor) -> tf.Tensor:
+            return decode.decode_image(
+                encoded,
+                height_px,
+                width_px,
+                resize=options.resize,
+                exact=options.exact_decode,
+                crop_draws=crop_draws,
+                crop_range=crops and decode.CropRange(crops.crop_min_area, crops.crop_max_aspect),
+            )
+
+        if not options.tolerant:
+            return row | {"image": decode_it(row["image"])}
+        shape = [height_px, width_px, 3]
+        image, intact = bad_records.decode_or_flag(decode_it, row["image"], shape)
+        return row | {"image": image, "intact": intact}
+
+    return decode_row

@@ -1,0 +1,136 @@
+"""Backbones and weights from files: cut off the head, load, start anew."""
+
+import os
+import re
+import tempfile
+
+import keras
+
+from orchard import storage
+from orchard.errors import OrchardError
+
+_HEAD_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Activation,
+    keras.layers.Softmax,
+)
+_SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
+
+
+def load_backbone(path: str, height_px: int, width_px: int, name: str) -> keras.Model:
+    """The features of the classifier in a .keras file, for images of the given size.
+
+    The layers after the last feature map's pooling (Dense, Dropout, activations) are removed; a
+    model that ends in a feature map gets global average pooling. A network saved by this trainer
+    gives its own backbone, preprocessing included.
+    """
+    model = _load_model(path)
+    policy = keras.config.dtype_policy().name
+    if policy != "float32":
+        weights = model.get_weights()
+        model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
+        model.set_weights(weights)
+    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise OrchardError(f"{path}: a backbone must have one input and one output")
+    features = _features(model)
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D()(features)
+    if len(features.shape) != 2:
+        raise OrchardError(
+            f"{path}: expected features [batch, n] before the head, found shape {features.shape}"
+        )
+    backbone = keras.Model(model.inputs, features, name=name)
+    _check_input(path, backbone.input_shape, height_px, width_px)
+    return backbone
+
+
+def json_with_policy(text: str, policy: str) -> str:
+    """A model's JSON with another dtype policy for the layers that have the usual ones.
+
+    Keras keeps the policy with each layer, so that the global one does not reach a loaded model.
+    """
+    return re.sub(
+        r'("class_name": "DTypePolicy", "config": \{"name": ")(?:float32|mixed_bfloat16)(")',
+        rf"\g<1>{policy}\g<2>",
+        text,
+    )
+
+
+def scales_its_input(backbone: keras.Model) -> bool:
+    """Whether a layer of the model (nested ones included) rescales or normalises its input."""
+    layers = backbone._flatten_layers(include_self=False)
+    return any(isinstance(layer, _SCALING_LAYERS) for layer in layers)
+
+
+def load_into(backbone: keras.Model, path: str) -> None:
+    """Load weights (.weights.h5, legacy .h5, or a .keras of the same backbone), also from gs://."""
+    if not storage.exists(path):
+        raise OrchardError(f"--weights={path} does not exist; give imagenet, none, or a file")
+    try:
+        if path.endswith(".keras"):
+            donor = _load_model(path)
+            names = [layer.name for layer in donor.layers]
+            donor = donor.get_layer(backbone.name) if backbone.name in names else donor
+            backbone.set_weights(donor.get_weights())
+        else:
+            with _local_copy(path) as local:
+                backbone.load_weights(local)
+    except (ValueError, KeyError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise OrchardError(
+            f"--weights={path} does not fit the network without its head ({reason})"
+        ) from None
+
+
+def reinitialize(model: keras.Model) -> None:
+    """Draw every weight anew from the initializers that the model was built with."""
+    fresh = keras.models.clone_model(model)
+    model.set_weights(fresh.get_weights())
+
+
+def _load_model(path: str) -> keras.Model:
+    if not storage.exists(path):
+        raise OrchardError(f"{path} does not exist")
+    with _local_copy(path) as local:
+        try:
+            return keras.models.load_model(local, compile=False)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise OrchardError(f"{path}: not a Keras 3 model file ({reason})") from None
+
+
+def _features(model: keras.Model):
+    """The tensor that enters the head: what is left after peeling head layers off the end."""
+    features, layers = model.outputs[0], list(model.layers)
+    while len(layers) > 1 and isinstance(layers[-1], _HEAD_LAYERS):
+        features = layers.pop().input
+    return features
+
+
+def _check_input(path: str, shape: tuple, height_px: int, width_px: int) -> None:
+    wanted = (height_px, width_px, 3)
+    if len(shape) != 4 or any(s not in (None, w) for s, w in zip(shape[1:], wanted, strict=True)):
+        raise OrchardError(
+            f"{path} takes images of {shape[1:]}, not the {wanted} of --image_size; use its size"
+        )
+
+
+class _local_copy:
+    """A local path with the content of `path`: itself, or a temporary copy of a gs:// object."""
+
+    def __init__(self, path: str):
+        self._path, self._folder = path, None
+
+    def __enter__(self) -> str:
+        if not storage.is_gcs(self._path):
+            return self._path
+        self._folder = tempfile.TemporaryDirectory()
+        local = os.path.join(self._folder.name, os.path.basename(self._path))
+        with open(local, "wb") as file:
+            file.write(storage.read_bytes(self._path))
+        return local
+
+    def __exit__(self, *_):
+        if self._folder is not None:
+            self._folder.cleanup()

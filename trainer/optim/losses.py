@@ -1,0 +1,104 @@
+"""Losses for one-label and many-label tasks, per example, with soft targets and class weights.
+
+Shapes: logits float32 [batch, num_classes]; targets float32 [batch, num_classes], 0..1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from orchard.errors import OrchardError
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises.
+
+    Attributes:
+        task: "single_label" (softmax) or "multi_label" (a sigmoid a class, summed over classes'
+            mean).
+        loss: "cross_entropy" or "focal".
+        focal_gamma: exponent of the focal factor.
+        label_smoothing: share of a target spread evenly (single_label), or pulled towards 0.5.
+        class_weights: float32 [num_classes] or None. One label: an example weighs what its
+            classes do. Many labels: a positive cell weighs so much, a negative one 1.
+    """
+
+    task: str
+    loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | None = None
+
+    def per_example(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """float32 [batch]: the loss of each example."""
+        logits = tf.cast(logits, tf.float32)
+        if self.task == "single_label":
+            return self._softmax_loss(logits, targets)
+        return self._sigmoid_loss(logits, targets)
+
+    def _softmax_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        # Weighted by the given targets, not the smoothed ones: smoothing is no class change.
+        weight = 1.0
+        if self.class_weights is not None:
+            weight = tf.linalg.matvec(targets, tf.constant(self.class_weights, tf.float32))
+        num_classes = tf.cast(tf.shape(targets)[-1], tf.float32)
+        targets = targets * (1 - self.label_smoothing) + self.label_smoothing / num_classes
+        log_p = tf.nn.log_softmax(logits)
+        if self.loss == "focal":
+            # Lin et al. 2017, equation 4, summed over soft targets.
+            targets = targets * _power(1 - tf.exp(log_p), self.focal_gamma)
+        return -tf.reduce_sum(targets * log_p, axis=-1) * weight
+
+    def _sigmoid_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        weight = 1.0
+        if self.class_weights is not None:
+            positive = tf.constant(self.class_weights, tf.float32)
+            weight = 1 + (positive - 1) * targets
+        targets = targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
+        cells = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+        if self.loss == "focal":
+            p = tf.sigmoid(logits)
+            wrongness = targets * (1 - p) + (1 - targets) * p
+            cells = cells * _power(wrongness, self.focal_gamma)
+        return tf.reduce_mean(cells * weight, axis=-1)
+
+
+def _power(wrongness: tf.Tensor, gamma: float) -> tf.Tensor:
+    # At 0 the slope of a power below 1 is infinite, and times 0 no number.
+    return tf.pow(tf.maximum(wrongness, 1e-7), gamma)
+
+
+def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...] | None:
+    """What --class_weights means for these training targets [n, num_classes].
+
+    "balanced" for one label: n / (num_classes * count), so that every class weighs the same in
+    all (scikit-learn's rule); for many labels: negatives / positives of each class, and 1 for one
+    that all records have, where there is nothing to balance.
+    """
+    num_rows, num_classes = targets.shape
+    if text == "none":
+        return None
+    if text == "balanced":
+        counts = targets.sum(axis=0)
+        if np.any(counts <= 0):
+            missing = np.flatnonzero(counts <= 0).tolist()
+            raise OrchardError(
+                f"--class_weights=balanced: the training splits hold no record of class {missing}; "
+                "give the weights by hand"
+            )
+        if task == "single_label":
+            return tuple(float(w) for w in num_rows / (num_classes * counts))
+        # A weight of 0 would leave that class's logit to chance.
+        return tuple(float(w) for w in np.where(counts < num_rows, num_rows / counts - 1, 1.0))
+    try:
+        weights = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        weights = ()
+    if len(weights) != num_classes or not all(0 <= w < np.inf for w in weights):
+        raise OrchardError(
+            f"--class_weights={text} must be none, balanced or {num_classes} numbers from 0 up, "
+            "in the order of the class names"
+        )
+    return weights

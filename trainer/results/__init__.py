@@ -1,0 +1,18 @@
+"""What a finished run leaves: SavedModel, logits, report, and `run.json` last."""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from trainer.results import export
+    from trainer.results.finish import export_only, finish_run, is_finished
+
+__all__ = [
+    "export",
+    "export_only",
+    "finish_run",
+    "is_finished",
+]
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,0 +1,107 @@
+"""A trained network as a SavedModel and a .keras file, rebuilt outside any strategy, in float32.
+
+The SavedModel has two signatures, both giving {"logits": float32 [batch, num_classes]}:
+`serving_default` takes `image_bytes` (string [batch], encoded images), `images` takes `images`
+(uint8 [batch, height, width, 3]) and holds no strings, so that it also runs on a TPU and under XLA.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+
+import keras
+import tensorflow as tf
+
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.data import decode_image
+from trainer.models import batch_norm, json_with_policy
+from trainer.training import NETWORK_FILE
+
+SAVED_MODEL_DIR = "saved_model"
+KERAS_FILE = "model.keras"
+
+
+class ServingModule(tf.Module):
+    """A network with its resize, class names and image size; what the SavedModel holds."""
+
+    def __init__(
+        self,
+        network: keras.Model,
+        class_names: tuple[str, ...],
+        height_px: int,
+        width_px: int,
+        resize: str,
+        exact_decode: bool,
+    ):
+        super().__init__()
+        self.network = network
+        self.class_names = tf.Variable(list(class_names), trainable=False)
+        self.image_size_px = tf.Variable([height_px, width_px], trainable=False)
+        self._size = (height_px, width_px)
+        self._resize, self._exact_decode = resize, exact_decode
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The concrete functions to save, by name."""
+        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
+        images = tf.TensorSpec([None, *self._size, 3], tf.uint8, name="images")
+        return {
+            "serving_default": tf.function(self.classify_bytes).get_concrete_function(image_bytes),
+            "images": tf.function(self.classify_images).get_concrete_function(images),
+        }
+
+    def classify_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded images, string [batch], to logits."""
+        images = tf.map_fn(
+            lambda one: decode_image(
+                one, *self._size, resize=self._resize, exact=self._exact_decode
+            ),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
+        )
+        return self.classify_images(images)
+
+    def classify_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Images uint8 [batch, height, width, 3] to logits."""
+        return {"logits": self.network(tf.cast(images, tf.float32), training=False)}
+
+
+def rebuild_network(run_dir: str) -> keras.Model:
+    """The network of a run, its weights drawn anew, in float32, for one device."""
+    path = storage.join(run_dir, NETWORK_FILE)
+    if not storage.exists(path):
+        raise OrchardError(f"{run_dir} holds no {NETWORK_FILE}: it is no run directory")
+    text = json.dumps(storage.read_json(path))
+    keras.config.set_dtype_policy("float32")
+    network = keras.models.model_from_json(json_with_policy(text, "float32"))
+    batch_norm.synchronize(network, False)
+    return network
+
+
+def export(network: keras.Model, serving: ServingModule, output_dir: str) -> str:
+    """Write `saved_model/` and `model.keras` into `output_dir`, local or gs://.
+
+    Returns:
+        The fingerprint of the SavedModel: SHA-256, in hex, over its files' names and contents.
+    """
+    with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
+        local = os.path.join(folder, SAVED_MODEL_DIR)
+        tf.saved_model.save(serving, local, signatures=serving.signatures())
+        keras_file = os.path.join(folder, KERAS_FILE)
+        network.save(keras_file)
+        fingerprint = hashlib.sha256()
+        for name in _files(local):
+            with open(os.path.join(local, name), "rb") as file:
+                content = hashlib.sha256(file.read()).digest()
+            fingerprint.update(name.encode() + b"\0" + content)
+        destination = storage.join(output_dir, SAVED_MODEL_DIR)
+        storage.replace_tree(local, destination, last="saved_model.pb")
+        with open(keras_file, "rb") as file:
+            storage.write_bytes(storage.join(output_dir, KERAS_FILE), file.read())
+    return fingerprint.hexdigest()
+
+
+def _files(folder: str) -> list[str]:
+    paths = (os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
+    return sorted(os.path.relpath(path, folder) for path in paths)

@@ -1,0 +1,65 @@
+"""What a run's report draws: curves over the steps, and the confusion of classes."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from orchard.formats import Logits
+
+
+def curves(lines: list[dict[str, Any]], best_step: int) -> dict[str, Figure]:
+    """Loss, learning rate and evaluation scores over the steps: figures by title."""
+    train = [line for line in lines if line["kind"] == "train"]
+    evals = [line for line in lines if line["kind"] == "eval"]
+    steps = [line["step"] for line in train]
+    eval_steps = [line["step"] for line in evals]
+
+    losses, axes = _axes()
+    axes.plot(steps, [line["loss"] for line in train], label="training")
+    if evals:
+        # Of the same kind as the training loss for plain cross-entropy of one label.
+        axes.plot(eval_steps, [line["log_loss"] for line in evals], "o-", label="evaluation")
+    axes.legend(fontsize="small")
+
+    rates, axes = _axes()
+    axes.plot(steps, [line["learning_rate"] for line in train], color="tab:gray")
+    drawn = {"Loss": losses, "Learning rate": rates}
+    if evals:
+        drawn["Evaluation"], axes = _axes()
+        for name in ("accuracy", "balanced_accuracy", "roc_auc", "average_precision", "f1"):
+            values = [line[name] for line in evals]
+            axes.plot(eval_steps, values, "o-", label=name.replace("_", " "), markersize=3)
+        axes.axvline(best_step, color="tab:gray", linestyle=":", label="best")
+        axes.legend(fontsize="small")
+    return drawn
+
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def confusion(scored: Logits) -> Figure:
+    """How often each true class (row) was taken for each class (column)."""
+    true, predicted = np.argmax(scored.targets, axis=1), np.argmax(scored.logits, axis=1)
+    count = len(scored.class_names)
+    matrix = np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
+    side = 2.5 + 0.35 * count
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Greens", vmin=0, vmax=1)
+    for row, column in np.argwhere(matrix):
+        color = "white" if share[row, column] > 0.6 else "black"
+        cell = str(matrix[row, column])
+        axes.text(column, row, cell, ha="center", va="center", color=color, fontsize="small")
+    axes.set_xticks(range(count), scored.class_names, rotation=90)
+    axes.set_yticks(range(count), scored.class_names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return figure

@@ -1,0 +1,165 @@
+"""report.html of a run: scores, curves, classes, confusion, worst mistakes. Reads files only."""
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+
+from orchard import html, storage
+from orchard.formats import Logits
+from trainer.config import TrainConfig, flag_fields
+from trainer.data import RecordTable
+from trainer.evaluation import metrics
+from trainer.results import figures
+from trainer.training import read_metrics
+
+REPORT_FILE = "report.html"
+_MISTAKES = 24
+_THUMBNAIL_PX = 192
+_MAX_CONFUSION_CLASSES = 40
+
+
+def write(
+    run_dir: str, run: dict[str, Any], records: RecordTable | None, scored: Logits | None
+) -> None:
+    """Write the report.
+
+    Args:
+        run_dir: where metrics.jsonl is and report.html goes.
+        run: the content of run.json.
+        records: the evaluation records, in the order of `scored`; None without an evaluation.
+        scored: the logits of the best evaluation; None without one.
+    """
+    lines = read_metrics(run_dir)
+    text = html.render(
+        "trainer/report.html",
+        run=run,
+        facts=_facts(run, lines),
+        curves=_drawn(figures.curves(lines, run["best_step"])) if lines else {},
+        events=[line for line in lines if line["kind"] == "event"],
+        evaluation=_evaluation(run, records, scored) if scored else None,
+        settings=_changed_settings(run["config"]),
+    )
+    storage.write_bytes(storage.join(run_dir, REPORT_FILE), text.encode())
+
+
+def _drawn(by_title: dict[str, Figure]) -> dict[str, str]:
+    return {title: html.figure_to_uri(figure) for title, figure in by_title.items()}
+
+
+def write_sample_predictions(
+    run_dir: str, run: dict[str, Any], records: RecordTable, scored: Logits
+) -> None:
+    """The worst mistakes as pictures, and what was predicted as text, for TensorBoard."""
+    import tensorflow as tf
+
+    rows = worst_mistakes(scored, run["task"], _MISTAKES)
+    if not len(rows):
+        return
+    said = [_mistake(records, scored, run["task"], row) for row in rows]
+    lines = [f"| {m['id']} | {m['true']} | {m['predicted']} |" for m in said]
+    table = "\n".join(["| id | is | taken for |", "|---|---|---|", *lines])
+    squares = np.stack([_square(_thumbnail(records, row)) for row in rows])
+    writer = tf.summary.create_file_writer(storage.join(run_dir, "tensorboard"))
+    with writer.as_default(step=run["best_step"]):
+        tf.summary.image("worst_mistakes", squares, max_outputs=len(squares))
+        tf.summary.text("worst_mistakes", table)
+    writer.close()
+
+
+def _square(jpeg: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(jpeg))
+    return np.asarray(ImageOps.pad(image, (_THUMBNAIL_PX, _THUMBNAIL_PX)))
+
+
+def worst_mistakes(scored: Logits, task: str, count: int) -> np.ndarray:
+    """Rows that are wrong, those with the highest loss first."""
+    probabilities = np.clip(metrics.probabilities(scored.logits, task), 1e-12, 1 - 1e-12)
+    cells = -scored.targets * np.log(probabilities)
+    if task == "multi_label":
+        cells -= (1 - scored.targets) * np.log1p(-probabilities)
+    right = metrics.hard_predictions(scored.logits, task) == metrics.hard_targets(
+        scored.targets, task
+    )
+    losses = np.where(right.all(axis=1), -np.inf, cells.sum(axis=1))
+    order = np.argsort(-losses, kind="stable")[:count]
+    return order[np.isfinite(losses[order])]
+
+
+def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, Any]:
+    task, names = run["task"], scored.class_names
+    small = task == "single_label" and len(names) <= _MAX_CONFUSION_CLASSES
+    return {
+        "split": run["eval_split"],
+        "count": len(scored.ids),
+        "scores": run["scores"],
+        "classes": _class_rows(scored, task),
+        "confusion": html.figure_to_uri(figures.confusion(scored)) if small else None,
+        "mistakes": [
+            _mistake(records, scored, task, row) for row in worst_mistakes(scored, task, _MISTAKES)
+        ],
+    }
+
+
+def _class_rows(scored: Logits, task: str) -> list[dict[str, Any]]:
+    rows = metrics.per_class_table(scored.logits, scored.targets, task, scored.class_names)
+    if task == "single_label":  # The largest probability decides.
+        rows = [{k: v for k, v in row.items() if k != "threshold"} for row in rows]
+    return rows
+
+
+def _mistake(records: RecordTable, scored: Logits, task: str, row: int) -> dict[str, str]:
+    probabilities = metrics.probabilities(scored.logits[row : row + 1], task)[0]
+    predicted = metrics.hard_predictions(scored.logits[row : row + 1], task)[0]
+    true = metrics.hard_targets(scored.targets[row : row + 1], task)[0]
+
+    def named(chosen: np.ndarray) -> str:
+        return ", ".join(scored.class_names[i] for i in np.flatnonzero(chosen)) or "nothing"
+
+    shown = probabilities[predicted].max() if predicted.any() else probabilities.max()
+    return {
+        "id": str(scored.ids[row]),
+        "picture": html.image_to_uri(_thumbnail(records, row)),
+        "true": named(true),
+        "predicted": f"{named(predicted)} ({shown:.0%})",
+    }
+
+
+def _thumbnail(records: RecordTable, row: int) -> bytes:
+    import tensorflow as tf
+
+    from trainer.data import read_few
+
+    (payload,) = read_few(records, [row])
+    example = tf.train.Example.FromString(payload)
+    encoded = example.features.feature[records.image_key].bytes_list.value[0]
+    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+    image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
+    rates = [line["images_per_second"] for line in lines if line.get("images_per_second")]
+    waits = [line["data_wait_share"] for line in lines if "data_wait_share" in line]
+    facts = {
+        "architecture": os.path.basename(run["architecture"]),
+        "image size": "x".join(str(side) for side in run["image_size_px"]) + " px",
+        "trained on": run["train_split"],
+        "best step": f"{run['best_step']} of {lines[-1]['step'] if lines else run['best_step']}",
+    }
+    if rates:
+        facts["images a second"] = f"{np.median(rates):.4g}"
+    if waits:  # They are not measured under op determinism.
+        facts["waiting for data"] = f"{np.median(waits):.1%}"
+    return facts
+
+
+def _changed_settings(config: dict[str, Any]) -> str:
+    defaults = {field.name: field.default for field in flag_fields()}
+    flags = TrainConfig.from_json(config).flags()
+    return "\n".join(f"--{n}={value}" for n, value in flags.items() if value != defaults[n])

@@ -1,0 +1,21 @@
+"""The machine: devices and workers, and the reasons to stop early."""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from trainer.runtime.accelerator import Accelerator, connect, precision_policy, set_precision
+    from trainer.runtime.interruption import EXIT_RUN_AGAIN, StopRequests, same_on_all_workers
+
+__all__ = [
+    "Accelerator",
+    "EXIT_RUN_AGAIN",
+    "StopRequests",
+    "connect",
+    "precision_policy",
+    "same_on_all_workers",
+    "set_precision",
+]
+
+__getattr__, __dir__ = attach(__name__)

@@ -1,0 +1,188 @@
+"""What to run on: TPU, GPUs, CPU, one worker or many; and what each of them allows."""
+
+import json
+import os
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.config import TrainConfig
+
+_TPU_STEPS_PER_CALL = 16  # A host round trip costs about a step there; a signal waits this long.
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """The devices of a run.
+
+    Attributes:
+        kind: "tpu", "gpu" or "cpu".
+        strategy: tf.distribute strategy; networks and optimizers are made in its scope.
+        num_hosts: processes that read their own part of each batch.
+        host: which of them this is; 0 writes the files.
+    """
+
+    kind: str
+    strategy: tf.distribute.Strategy
+    num_hosts: int = 1
+    host: int = 0
+
+    @property
+    def num_replicas(self) -> int:
+        """Devices that each take a part of the batch, over all hosts."""
+        return self.strategy.num_replicas_in_sync
+
+    @property
+    def local_replicas(self) -> int:
+        """Replicas that this process feeds."""
+        return self.num_replicas // self.num_hosts
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.host == 0
+
+    def describe(self) -> str:
+        """One line for the log and the report."""
+        hosts = f" on {self.num_hosts} hosts" if self.num_hosts > 1 else ""
+        return f"{self.num_replicas} x {self.kind}{hosts} ({type(self.strategy).__name__})"
+
+    def steps_per_call(self, wanted: int) -> int:
+        """Steps inside one call of the compiled loop."""
+        return wanted or (_TPU_STEPS_PER_CALL if self.kind == "tpu" else 1)
+
+
+def connect(config: TrainConfig) -> Accelerator:
+    """Find the hardware, make it ready and check that the flags suit it."""
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    accelerator = _connect(config)
+    if config.jit_compile and (accelerator.kind == "tpu" or accelerator.num_replicas > 1):
+        raise OrchardError(
+            f"--jit_compile works on one device, not on {accelerator.describe()}; drop it"
+        )
+    return accelerator
+
+
+def precision_policy(config: TrainConfig, kind: str) -> str:
+    """The Keras dtype policy that --precision asks for."""
+    if config.precision == "auto":
+        return "mixed_bfloat16" if kind == "tpu" else "float32"
+    return config.precision
+
+
+def _connect(config: TrainConfig) -> Accelerator:
+    wanted = config.accelerator
+    if wanted == "tpu" or (wanted == "auto" and (config.tpu or _tpu_in_environment())):
+        return _connect_tpu(config)
+    gpus = tf.config.list_physical_devices("GPU")
+    if wanted == "gpu" and not gpus:
+        raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
+    if "TF_CONFIG" in os.environ:
+        return _connect_workers(config)
+    if gpus and wanted != "cpu":
+        return _connect_gpus(config, gpus)
+    if gpus:
+        tf.config.set_visible_devices([], "GPU")
+    return _connect_cpus(config.replicas or 1)
+
+
+def _tpu_in_environment() -> bool:
+    # What TPU VMs (also Kaggle's and Colab's) set; TPU_NAME is Cloud TPU's.
+    names = ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_ACCELERATOR_TYPE")
+    return any(os.environ.get(name) for name in names)
+
+
+def _connect_tpu(config: TrainConfig) -> Accelerator:
+    if config.replicas:
+        raise OrchardError("--replicas does not apply to a TPU, which is used whole; drop it")
+    name = config.tpu or os.environ.get("TPU_NAME") or "local"
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise OrchardError(
+            f"TPU {name!r} cannot be used ({reason}); check --tpu, and that tensorflow-tpu "
+            "is the only TensorFlow installed, or use --accelerator=cpu|gpu"
+        ) from None
+    check_pod(config, strategy.extended.num_hosts)
+    # One process drives all hosts of a pod, each of which reads its own part of the batches.
+    return Accelerator("tpu", strategy)
+
+
+def check_pod(config: TrainConfig, num_hosts: int) -> None:
+    """Raise OrchardError for what the hosts of a TPU pod cannot all reach.
+
+    This process runs on one of them. The others run the input pipeline's graph, without Python.
+    """
+    if num_hosts <= 1:
+        return
+    pod = f"a TPU of {num_hosts} hosts"
+    for name, path in (("run_dir", config.run_dir), ("dataset", config.dataset)):
+        if not storage.is_gcs(path):
+            raise OrchardError(f"--{name}={path}: {pod} needs it on gs://, which all of them see")
+    if config.reader == "local" or config.cache != "none" or config.cache_dir:
+        raise OrchardError(
+            f"{pod} reads blocks straight from gs://: drop --reader=local, --cache and --cache_dir"
+        )
+
+
+def _connect_workers(config: TrainConfig) -> Accelerator:
+    try:
+        tf_config = json.loads(os.environ["TF_CONFIG"])
+        workers, task = tf_config["cluster"]["worker"], tf_config["task"]
+        host = int(task["index"])
+        if task["type"] != "worker" or not 0 <= host < len(workers):
+            raise ValueError("task must be one of cluster.worker")
+    except (ValueError, KeyError, TypeError) as error:
+        raise OrchardError(
+            f'TF_CONFIG must read {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": '
+            f'"worker", "index": 0}}}}; it does not ({error})'
+        ) from None
+    if config.replicas:
+        raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
+    if config.accelerator == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    kind = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    return Accelerator(kind, strategy, len(workers), host)
+
+
+def _connect_gpus(config: TrainConfig, gpus: list) -> Accelerator:
+    if config.replicas > len(gpus):
+        raise OrchardError(f"--replicas={config.replicas}: there are {len(gpus)} GPUs here")
+    names = [f"GPU:{i}" for i in range(config.replicas or len(gpus))]
+    return Accelerator("gpu", _strategy(names))
+
+
+def _connect_cpus(replicas: int) -> Accelerator:
+    device = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            device, [tf.config.LogicalDeviceConfiguration()] * replicas
+        )
+    except RuntimeError:  # TensorFlow is running already: what it has must do.
+        if len(tf.config.list_logical_devices("CPU")) < replicas:
+            raise OrchardError(
+                f"--replicas={replicas} must be set before TensorFlow starts in this process"
+            ) from None
+    return Accelerator("cpu", _strategy([f"CPU:{i}" for i in range(replicas)]))
+
+
+def _strategy(names: list[str]) -> tf.distribute.Strategy:
+    # The default strategy of one device adds no wrapper and lets the step be compiled by XLA.
+    if len(names) == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(names)
+
+
+def set_precision(policy: str) -> None:
+    """Make `policy` the dtype of layers built from now on."""
+    keras.config.set_dtype_policy(policy)

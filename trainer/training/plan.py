@@ -1,0 +1,157 @@
+"""From flags, data and devices to numbers: splits, batch, steps, learning rate. No TensorFlow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchard.errors import OrchardError
+from trainer.config import TrainConfig
+from trainer.optim import Schedule
+
+DEFAULT_LEARNING_RATES = {"sgd": 0.1, "lion": 1e-4}
+NO_SPLIT = "none"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Splits to train and to evaluate on, such as "fold1+fold2"; `evaluate` may be "none"."""
+
+    train: str
+    evaluate: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of one training.
+
+    Attributes:
+        splits: what is trained and evaluated on.
+        batch_size: images a step, over all replicas.
+        eval_batch_size: images an evaluation step, over all replicas.
+        total_steps: steps of the whole training.
+        steps_per_epoch: records / batch_size; real-valued, training runs on across epochs.
+        freeze_steps: steps in which only the head learns.
+        eval_steps: after which numbers of steps to evaluate; the last is total_steps.
+        schedule: the learning rate.
+    """
+
+    splits: Splits
+    batch_size: int
+    eval_batch_size: int
+    total_steps: int
+    steps_per_epoch: float
+    freeze_steps: int
+    eval_steps: tuple[int, ...]
+    schedule: Schedule
+
+    def next_stop(self, step: int, checkpoint_every_steps: int) -> int:
+        """The next number of steps at which training pauses: evaluation, checkpoint, unfreezing."""
+        stops = [next(s for s in self.eval_steps if s > step)]
+        if self.freeze_steps > step:
+            stops.append(self.freeze_steps)
+        if checkpoint_every_steps:
+            stops.append((step // checkpoint_every_steps + 1) * checkpoint_every_steps)
+        return min(stops)
+
+    def resolved(self) -> dict[str, Any]:
+        """What the flags came to, by the names of the flags: kept, and compared on resume."""
+        return {
+            "train_split": self.splits.train,
+            "eval_split": self.splits.evaluate,
+            "batch_size": self.batch_size,
+            "eval_batch_size": self.eval_batch_size,
+            "learning_rate": self.schedule.peak,
+            "warmup_steps": self.schedule.warmup_steps,
+            "total_steps": self.total_steps,
+        }
+
+
+def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
+    """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
+    folds = [name for name in names if name.startswith("fold")]
+    if config.fold:
+        held_out = f"fold{config.fold}"
+        if held_out not in folds:
+            raise OrchardError(
+                f"--fold={config.fold}: the dataset has the splits {', '.join(names)}"
+            )
+        return Splits("+".join(name for name in folds if name != held_out), held_out)
+    if config.eval_split and "train" not in names:
+        raise OrchardError("--eval_split needs --train_split here; or use --fold")
+    # Another program's splits may hold held-out records under any name: nobody guesses which.
+    if "train" in names and (config.eval_split or set(names) <= {"train", "eval", "test"}):
+        return Splits("train", config.eval_split or ("eval" if "eval" in names else NO_SPLIT))
+    raise OrchardError(
+        f"say what to train on: --fold=0 or --train_split/--eval_split; splits: {', '.join(names)}"
+    )
+
+
+def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replicas: int) -> Plan:
+    """The numbers of a training of `num_records` records on `num_replicas` devices."""
+    batch_size = config.batch_size or config.batch_size_per_replica * num_replicas
+    _check_batch(batch_size, config.accumulation_steps, num_replicas)
+    if config.augment.mixes and batch_size // num_replicas % 2:
+        raise OrchardError(
+            f"mixup and cutmix pair images: {batch_size // num_replicas} a replica must be even"
+        )
+    steps_per_epoch = num_records / batch_size
+    total_steps = max(1, round(config.epochs * steps_per_epoch))
+    freeze_steps = round(config.freeze_epochs * steps_per_epoch)
+    if freeze_steps >= total_steps:
+        raise OrchardError(
+            f"--freeze_epochs={config.freeze_epochs:g} leaves nothing of {config.epochs:g} epochs; "
+            "make it shorter"
+        )
+    eval_batch_size = config.eval_batch_size or batch_size
+    return Plan(
+        splits=splits,
+        batch_size=batch_size,
+        eval_batch_size=-(-eval_batch_size // num_replicas) * num_replicas,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        freeze_steps=freeze_steps,
+        eval_steps=_eval_steps(config.eval_every_epochs * steps_per_epoch, total_steps),
+        schedule=_schedule(config, steps_per_epoch, total_steps, num_replicas),
+    )
+
+
+def peak_learning_rate(config: TrainConfig, num_replicas: int) -> float:
+    """The learning rate at the schedule's peak."""
+    if config.learning_rate_per_replica:
+        return config.learning_rate_per_replica * num_replicas
+    return config.learning_rate or DEFAULT_LEARNING_RATES.get(config.optimizer, 1e-3)
+
+
+def _check_batch(batch_size: int, accumulation_steps: int, num_replicas: int) -> None:
+    parts = accumulation_steps * num_replicas
+    if batch_size % parts:
+        below = batch_size // parts * parts
+        near = " or ".join(str(b) for b in (below, below + parts) if b)
+        raise OrchardError(
+            f"a batch of {batch_size} does not divide into {num_replicas} replicas x "
+            f"{accumulation_steps} accumulation steps; use --batch_size={near}"
+        )
+
+
+def _eval_steps(every_steps: float, total_steps: int) -> tuple[int, ...]:
+    count = int(total_steps / every_steps)
+    steps = {max(1, round(k * every_steps)) for k in range(1, count + 1)}
+    return tuple(sorted({s for s in steps if s < total_steps} | {total_steps}))
+
+
+def _schedule(
+    config: TrainConfig, steps_per_epoch: float, total_steps: int, num_replicas: int
+) -> Schedule:
+    return Schedule(
+        name=config.schedule,
+        peak=peak_learning_rate(config, num_replicas),
+        total_steps=total_steps,
+        start=config.start_learning_rate,
+        end=config.end_learning_rate,
+        warmup_steps=config.warmup_steps or config.warmup_epochs * steps_per_epoch,
+        hold_steps=config.hold_epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        decay_per_epoch=config.decay_per_epoch,
+        cycle_steps=config.cycle_epochs * steps_per_epoch,
+        cycle_growth=config.cycle_growth,
+    )

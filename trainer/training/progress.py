@@ -1,0 +1,159 @@
+"""What a training shows while it runs: a bar, metrics.jsonl and TensorBoard events."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from orchard import storage
+from orchard.formats import json_safe
+
+METRICS_FILE = "metrics.jsonl"
+_LOG_INTERVAL_SECONDS = 30
+
+
+class MetricsLog:
+    """Lines of JSON, a run's history: {"kind": "train" | "eval" | "event", "step": ..., ...}.
+
+    Lines of steps that a resumed run takes again are removed first, so that a step has one line.
+    What is no number is null.
+    Objects on gs:// cannot grow: there the file is written anew by `flush`.
+    """
+
+    def __init__(self, run_dir: str, resumed_step: int):
+        self._path = storage.join(run_dir, METRICS_FILE)
+        self._lines = read_metrics(run_dir)
+        self.back_to(resumed_step)
+
+    def back_to(self, step: int) -> None:
+        """Take back the lines of steps that come again."""
+        self._lines = [line for line in self._lines if line["step"] <= step]
+        self.flush()
+
+    def add(self, kind: str, step: int, **values: Any) -> None:
+        """Append a line."""
+        line = json_safe({"kind": kind, "step": step, **values})
+        self._lines.append(line)
+        if not storage.is_gcs(self._path):
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def flush(self) -> None:
+        """Write the whole file."""
+        text = "".join(json.dumps(line) + "\n" for line in self._lines)
+        storage.write_bytes(self._path, text.encode())
+
+
+def read_metrics(run_dir: str) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl; a last line cut off by a kill is left out."""
+    path = storage.join(run_dir, METRICS_FILE)
+    if not storage.exists(path):
+        return []
+    lines = []
+    for text in storage.read_bytes(path).decode(errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+class StepClock:
+    """Images a second of the steps alone: compiling, evaluations and saves are left out."""
+
+    def __init__(self):
+        self.steps, self.seconds, self.wait_seconds = 0, 0.0, 0.0
+        self.compile_seconds = 0.0
+
+    def add(self, steps: int, seconds: float, wait_seconds: float, compiled: bool) -> None:
+        """Count a call; one that traced or compiled tells nothing of the rate."""
+        if compiled:
+            self.compile_seconds += seconds
+            return
+        self.steps += steps
+        self.seconds += seconds
+        self.wait_seconds += wait_seconds
+
+    def take(self, batch_size: int, waits: bool) -> dict[str, float]:
+        """What was since the last call: images_per_second, data_wait_share, compile_seconds."""
+        compiled = (
+            {"compile_seconds": round(self.compile_seconds, 2)} if self.compile_seconds else {}
+        )
+        self.compile_seconds = 0.0
+        if not self.seconds:
+            return compiled
+        rates = {"images_per_second": round(self.steps * batch_size / self.seconds, 2)}
+        if waits:
+            rates["data_wait_share"] = round(self.wait_seconds / self.seconds, 4)
+        self.steps, self.seconds, self.wait_seconds = 0, 0.0, 0.0
+        return rates | compiled
+
+
+class Reporter:
+    """The bar, the log and TensorBoard of one process; only the chief's writes anything."""
+
+    def __init__(self, run_dir: str, step: int, total_steps: int, *, chief: bool, bar: bool):
+        self._log = MetricsLog(run_dir, step) if chief else None
+        self._writer = (
+            tf.summary.create_file_writer(os.path.join(run_dir, "tensorboard")) if chief else None
+        )
+        self._show_bar = bar and chief
+        self._rates: dict[str, str] = {}  # Of the last line, for the bar.
+        self.bar = self._bar(desc="train", total=total_steps, initial=step, unit="step")
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+        if self._writer is not None:
+            self._log.flush()
+            self._writer.close()
+
+    def advance(self, steps: int, loss: float) -> None:
+        """Move the bar."""
+        self.bar.set_postfix({"loss": f"{loss:.4f}", **self._rates}, refresh=False)
+        self.bar.update(steps)
+
+    def back_to(self, step: int) -> None:
+        """Set bar and log back, after a blow-up."""
+        self.bar.n = step
+        self.bar.refresh()
+        if self._log is not None:
+            self._log.back_to(step)
+
+    def sub_bar(self, total: int, what: str) -> tqdm:
+        """A bar for something that training waits for."""
+        return self._bar(desc=what, total=total, unit="batch", leave=False)
+
+    def _bar(self, **kwargs: Any) -> tqdm:
+        # A terminal gets a living bar; a log file a line now and then.
+        terminal = sys.stderr.isatty()
+        interval = 0.1 if terminal else _LOG_INTERVAL_SECONDS
+        disable = not self._show_bar
+        return tqdm(mininterval=interval, dynamic_ncols=terminal, disable=disable, **kwargs)
+
+    def write(self, kind: str, step: int, text: str = "", **values: Any) -> None:
+        """One line of metrics.jsonl, its numbers to TensorBoard, and `text` above the bar."""
+        if self._log is None:
+            return
+        if "images_per_second" in values:
+            self._rates["images/s"] = f"{values['images_per_second']:.4g}"
+        if "data_wait_share" in values:
+            self._rates["data wait"] = f"{values['data_wait_share']:.1%}"
+        self._log.add(kind, step, **values)
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    tf.summary.scalar(f"{kind}/{name}", value)
+        if text:
+            tqdm.write(text)
+
+    def flush(self) -> None:
+        """Make what was written so far last."""
+        if self._log is not None:
+            self._log.flush()
+            self._writer.flush()

@@ -1,0 +1,103 @@
+"""Where a training goes on: fresh, from its last checkpoint, or from before a blow-up.
+
+Order of preference:
+1. run_dir holds no checkpoint: a fresh start, kept as the checkpoint of step 0.
+2. run_dir holds checkpoints of the same training: the newest one that is whole.
+3. They are of another training (other flags, data or network): refused, naming what differs.
+"""
+
+from typing import Any
+
+from absl import logging
+
+from orchard import storage
+from orchard.errors import OrchardError
+from trainer.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
+from trainer.config import TrainConfig, changed_flags, name_changes
+from trainer.data import RecordTable
+from trainer.runtime import same_on_all_workers
+from trainer.training.progress import Reporter
+from trainer.training.run import Run
+from trainer.training.stages import save_network_graph
+
+CONFIG_FILE = "config.json"
+
+
+def resume_run(run: Run) -> None:
+    """Bring the run's state to its last checkpoint, or make the first one."""
+    run_dir = run.config.run_dir
+    saved = load_latest_checkpoint(run_dir)
+    step = saved.step if saved else -1
+    if not same_on_all_workers(step, run.accelerator):
+        raise OrchardError(
+            f"--run_dir={run_dir}: the workers see different checkpoints there (this one: step "
+            f"{step}); it must be one directory that all of them share"
+        )
+    if saved is not None:
+        _check_same_training(run, saved)
+        run.state.restore(saved)
+        logging.info("going on after step %d", saved.step)
+    elif run.accelerator.is_chief:
+        save_network_graph(run_dir, run.network)
+        save_checkpoint(
+            run_dir, run.state.checkpoint(checkpoint_meta(run)), run.config.keep_checkpoints
+        )
+    if run.accelerator.is_chief:
+        storage.write_json(
+            storage.join(run_dir, CONFIG_FILE),
+            {**run.config.to_json(), "resolved": run.resolved()},
+        )
+
+
+def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Reporter) -> None:
+    """Go back to the last checkpoint after a blow-up; OrchardError when that was tried enough."""
+    config = run.config
+    if recoveries > config.max_recoveries:
+        ids = run.feed.batch_ids(bad_step)
+        shown = ", ".join(ids[:8]) + (", ..." if len(ids) > 8 else "")
+        raise OrchardError(
+            f"{what}, again after {config.max_recoveries} recoveries; the batch holds the ids "
+            f"{shown}; lower --learning_rate, set --clip_norm=1, or look at these images"
+        )
+    saved = load_latest_checkpoint(config.run_dir)
+    run.state.restore(saved)
+    count = f"{recoveries} of {config.max_recoveries}"
+    text = f"{what}: back to the checkpoint of step {saved.step} (recovery {count})"
+    report.write("event", saved.step, text, event="recovered", reason=what)
+
+
+def checkpoint_meta(run: Run) -> dict[str, Any]:
+    """What a checkpoint says about the training that it is of."""
+    return {
+        "config": run.config.to_json(),
+        "resolved": run.resolved(),
+        "dataset": run.dataset(),
+    }
+
+
+def _check_same_training(run: Run, saved: Checkpoint) -> None:
+    old = TrainConfig.from_json(saved.meta["config"])
+    changes = changed_flags(old, run.config, ("result",))
+    now = run.resolved()
+    changes += [
+        (name, value, now.get(name))
+        for name, value in saved.meta["resolved"].items()
+        if value != now.get(name)
+    ]
+    if changes:
+        raise OrchardError(
+            f"{run.config.run_dir} holds a training with other flags: "
+            f"{name_changes(changes)}. Use those again, "
+            "or another --run_dir"
+        )
+    check_same_data(run.config.run_dir, saved.meta["dataset"], run.train_records)
+
+
+def check_same_data(run_dir: str, dataset: dict[str, Any], records: RecordTable) -> None:
+    """Refuse records of another content than a run's `dataset`, as its checkpoints describe it."""
+    before, after = dataset["fingerprint"], records.fingerprint
+    if before != after:
+        raise OrchardError(
+            f"{run_dir} was trained on another content of the dataset (fingerprint "
+            f"{before[:12]}, now {after[:12]}); use another --run_dir"
+        )

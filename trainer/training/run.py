@@ -1,0 +1,182 @@
+"""One training: its parts, and what follows from them. `trainer.loop` is what drives it."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from orchard import storage
+from trainer.augment import augment_batch, mix_batch
+from trainer.checkpoints import EvaluationWeights, TrainState
+from trainer.config import TrainConfig
+from trainer.data import RecordTable
+from trainer.evaluation import Evaluator
+from trainer.models import batch_norm
+from trainer.optim import losses as objective
+from trainer.runtime import Accelerator, precision_policy
+from trainer.training import plan as plans
+from trainer.training import stages
+from trainer.training.feed import Feed
+from trainer.training.step import StepOptions, TrainStep
+
+
+@dataclass
+class Run:
+    """All parts of one training.
+
+    Attributes:
+        config: the flags.
+        accelerator: the devices.
+        plan: splits, batch, steps, learning rate.
+        train_records: what is trained on.
+        eval_records: what is evaluated on, or None.
+        objective: the loss.
+        state: network, optimizers, progress. optimizers[0] trains the head alone, where the plan
+            has such steps; the last one trains all.
+    """
+
+    config: TrainConfig
+    accelerator: Accelerator
+    plan: plans.Plan
+    train_records: RecordTable
+    eval_records: RecordTable | None
+    objective: objective.Objective
+    state: TrainState
+
+    @functools.cached_property
+    def feed(self) -> Feed:
+        """The batches of this run."""
+        return Feed(self.config, self.accelerator, self.plan, self.train_records, self.eval_records)
+
+    @property
+    def network(self) -> keras.Model:
+        """The network in training."""
+        return self.state.network
+
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer of the current stage."""
+        return self.state.optimizers[0 if self.head_only else -1]
+
+    @property
+    def head_only(self) -> bool:
+        """Whether only the head learns at the current step."""
+        return self.state.progress.step < self.plan.freeze_steps
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the current step ends with an evaluation that has not been made."""
+        step, made = self.state.progress.step, self.state.progress.evaluations
+        return step in self.plan.eval_steps and not (made and made[-1]["step"] == step)
+
+    @property
+    def best_metric(self) -> str:
+        """What the best checkpoint is best at."""
+        default = "accuracy" if self.train_records.task == "single_label" else "roc_auc"
+        return self.config.best_metric or default
+
+    @property
+    def tensorboard_dir(self) -> str:
+        """Where events and profiles go."""
+        return storage.join(self.config.run_dir, "tensorboard")
+
+    def resolved(self) -> dict[str, Any]:
+        """What the flags came to, by the names of the flags."""
+        config = self.config
+        return {
+            **self.plan.resolved(),
+            "image_size": f"{config.height_px}x{config.width_px}",
+            "precision": precision_policy(config, self.accelerator.kind),
+            "best_metric": self.best_metric,
+            "order": str(self.feed.order),
+        }
+
+    def dataset(self) -> dict[str, Any]:
+        """What is kept of the dataset: name, version, fingerprint, classes, task."""
+        records, parts = self.train_records, self.config.dataset.rstrip("/").split("/")
+        return {
+            "name": parts[-2] if len(parts) > 1 else parts[-1],
+            "version": parts[-1],
+            "fingerprint": records.fingerprint,
+            "class_names": list(records.class_names),
+            "task": records.task,
+        }
+
+    def make_step(self) -> TrainStep:
+        """The compiled step of the current stage."""
+        config, plan = self.config, self.plan
+        stages.set_stage(self.network, self.head_only, config.batch_norm == "frozen")
+        options = StepOptions(
+            global_batch=plan.batch_size,
+            accumulation_steps=config.accumulation_steps,
+            clip_norm=config.clip_norm,
+            steps_per_call=self.accelerator.steps_per_call(config.steps_per_call),
+            jit_compile=config.jit_compile,
+            time_data=_clock_works(),
+        )
+        return TrainStep(
+            self.network,
+            stages.trained_variables(self.network, self.head_only),
+            self.optimizer,
+            self.objective,
+            _device_augment(config),
+            self.accelerator.strategy,
+            options,
+        )
+
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        """Scores the evaluation records."""
+        num_records = len(self.eval_records.ids)
+        return Evaluator(self.network, self.accelerator, num_records, self.feed.eval_batches)
+
+    def evaluation_weights(self) -> EvaluationWeights:
+        """The context in which the network holds the weights to evaluate."""
+        # Where a stage ends, the next one's optimizer has not averaged anything yet.
+        of_head = self.head_only or 0 < self.plan.freeze_steps == self.state.progress.step
+        # A resumed run may begin with this evaluation: no step has set the stage.
+        stages.set_stage(self.network, of_head, self.config.batch_norm == "frozen")
+        layers = batch_norm.trained_layers(self.network)
+        wanted = self.config.precise_batch_norm
+        if wanted == "auto":
+            settles = batch_norm.averages_settle(self.network, self.plan.total_steps)
+            wanted = "on" if self.config.ema_momentum or not settles else "off"
+        reestimate = self._reestimate_batch_norm if wanted == "on" and layers else None
+        optimizer = self.state.optimizers[0 if of_head else -1]
+        return EvaluationWeights(self.network, optimizer, reestimate)
+
+    def _reestimate_batch_norm(self) -> None:
+        layers = batch_norm.trained_layers(self.network)
+        with batch_norm.MomentsOfBatch(layers), self.feed.train_damage_named():
+            batch_norm.estimate(layers, self.feed.moment_batches(), self._training_forward)
+
+    @functools.cached_property
+    def _training_forward(self) -> Callable:
+        strategy, network = self.accelerator.strategy, self.network
+
+        def forward(images):
+            network(tf.cast(images, tf.float32), training=True)
+
+        return tf.function(lambda batch: strategy.run(forward, args=(batch["image"],)))
+
+
+def _device_augment(config: TrainConfig):
+    options = config.augment
+
+    def apply(batch):
+        images = augment_batch(batch["image"], batch["augment"], options)
+        return mix_batch(images, batch["target"], batch["augment"], options, batch["weight"])
+
+    return apply
+
+
+def _clock_works() -> bool:
+    # Not under op determinism, whether --deterministic or this process's own code asked for it.
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""The network and its optimizers, and which of its layers learn at a time.
+
+A training has one stage, or two with --freeze_epochs: the head alone, then everything. Each stage
+has an optimizer of its own, so that the second starts with fresh moments.
+"""
+
+import json
+
+import keras
+
+from orchard import storage
+from trainer.checkpoints import TrainState
+from trainer.config import TrainConfig
+from trainer.models import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, batch_norm, build_network
+from trainer.optim import make_optimizer
+from trainer.runtime import Accelerator, precision_policy, set_precision
+from trainer.training import plan as plans
+
+NETWORK_FILE = "network.json"
+
+
+def set_stage(network: keras.Model, head_only: bool, frozen_batch_norm: bool) -> None:
+    """Say which layers learn from now on; what has been traced already keeps its own."""
+    network.get_layer(BACKBONE_LAYER).trainable = not head_only
+    if frozen_batch_norm:
+        batch_norm.freeze(network)
+
+
+def trained_variables(network: keras.Model, head_only: bool) -> list:
+    """The variables that the stage trains."""
+    if head_only:
+        return network.get_layer(LOGITS_LAYER).trainable_variables
+    return network.trainable_variables
+
+
+def build_state(
+    config: TrainConfig, accelerator: Accelerator, num_classes: int, plan: plans.Plan
+) -> TrainState:
+    """A new network and its optimizers, in the strategy's scope, at the accelerator's precision."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    set_precision(precision_policy(config, accelerator.kind))
+    with accelerator.strategy.scope():
+        network = build_network(network_options(config, num_classes))
+        return with_optimizers(config, accelerator, network, plan)
+
+
+def with_optimizers(
+    config: TrainConfig, accelerator: Accelerator, network: keras.Model, plan: plans.Plan
+) -> TrainState:
+    """A network and the optimizers of its stages; call it in the strategy's scope."""
+    batch_norm.synchronize(network, accelerator.num_replicas > 1)
+    stages = [True, False] if plan.freeze_steps else [False]
+    made = []
+    for head_only in stages:
+        set_stage(network, head_only, config.batch_norm == "frozen")
+        variables = trained_variables(network, head_only)
+        made.append(make_optimizer(config, network, variables))
+    return TrainState(network, made)
+
+
+def network_options(config: TrainConfig, num_classes: int) -> NetworkOptions:
+    """What network the flags mean."""
+    return NetworkOptions(
+        architecture=config.architecture,
+        num_classes=num_classes,
+        height_px=config.height_px,
+        width_px=config.width_px,
+        weights=config.weights,
+        preprocessing=config.preprocessing,
+        dropout=config.dropout,
+    )
+
+
+def save_network_graph(run_dir: str, network: keras.Model) -> None:
+    """Keep the network's layers, so that an export needs neither --weights nor its .keras file."""
+    storage.write_json(storage.join(run_dir, NETWORK_FILE), json.loads(network.to_json()))

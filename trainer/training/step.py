@@ -1,0 +1,151 @@
+"""The compiled training loop: `strategy.run` inside one tf.function over tf.range.
+
+Keras 3's own `fit` fails with several steps a call under strategies and with several workers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.optim import Objective, clip_by_global_norm
+
+# (batch: images uint8 [b, h, w, 3], target, augment) -> float32 images 0..255, targets.
+Augment = Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """How a step is computed.
+
+    Attributes:
+        global_batch: images a step over all replicas; the loss is their weighted mean.
+        accumulation_steps: parts that a replica's batch is computed in, one after the other.
+        clip_norm: largest global norm of the summed gradient; 0: any.
+        steps_per_call: most steps in one call.
+        jit_compile: compile the step with XLA.
+        time_data: measure how long devices wait for data; op determinism forbids clocks.
+    """
+
+    global_batch: int
+    accumulation_steps: int = 1
+    clip_norm: float = 0.0
+    steps_per_call: int = 1
+    jit_compile: bool = False
+    time_data: bool = True
+
+
+@dataclass(frozen=True)
+class StepResults:
+    """What a call did.
+
+    Attributes:
+        losses: float32 [steps], the loss of each step before its update.
+        wait_seconds: time in which the devices waited for data; 0 if not measured.
+    """
+
+    losses: np.ndarray
+    wait_seconds: float
+
+
+class TrainStep:
+    """Trains `variables` of a network, some steps at a call.
+
+    Keras reads `trainable` and BatchNorm settings when the first call traces: set them before.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        variables: list,
+        optimizer: keras.optimizers.Optimizer,
+        objective: Objective,
+        augment: Augment,
+        strategy: tf.distribute.Strategy,
+        options: StepOptions,
+    ):
+        self.network, self.variables, self.optimizer = network, variables, optimizer
+        self.objective, self.augment = objective, augment
+        self.strategy, self.options = strategy, options
+        self._loop = tf.function(self._steps)
+        if options.jit_compile:
+            self._step = tf.function(self.replica_step, jit_compile=True)
+        else:
+            self._step = self.replica_step
+
+    def run(self, iterator, learning_rates: np.ndarray) -> StepResults:
+        """Take one step for each learning rate; `iterator` gives a batch a step."""
+        padded = np.zeros(self.options.steps_per_call, np.float32)
+        padded[: len(learning_rates)] = learning_rates
+        # A tensor, not a Python number, which would trace the loop again for every length.
+        num_steps = tf.constant(len(learning_rates))
+        losses, wait_seconds = self._loop(iterator, tf.constant(padded), num_steps)
+        return StepResults(losses.numpy(), float(wait_seconds))
+
+    def _steps(self, iterator, learning_rates: tf.Tensor, num_steps: tf.Tensor):
+        losses = tf.TensorArray(tf.float32, num_steps)
+        wait_seconds = tf.constant(0.0, tf.float64)
+        loss = tf.constant(0.0)
+        for i in tf.range(num_steps):
+            with tf.control_dependencies([loss]):
+                asked = self._now()
+            with tf.control_dependencies([asked]):
+                batch = next(iterator)
+            with tf.control_dependencies(self._tensors(batch)):
+                wait_seconds += self._now() - asked
+            per_replica = self.strategy.run(self._step, args=(batch, learning_rates[i]))
+            loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+            losses = losses.write(i, loss)
+        return losses.stack(), wait_seconds
+
+    def _now(self) -> tf.Tensor:
+        return tf.timestamp() if self.options.time_data else tf.constant(0.0, tf.float64)
+
+    def _tensors(self, batch) -> list[tf.Tensor]:
+        return tf.nest.flatten(
+            [self.strategy.experimental_local_results(value) for value in batch.values()]
+        )
+
+    def replica_step(self, batch: dict[str, tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
+        """One update from one replica's batch; returns its part of the loss. Runs on the device."""
+        # Here, not in the loop around: that is the host's, which a TPU's variables are far from.
+        self.optimizer.learning_rate.assign(learning_rate)
+        images, targets = self.augment(batch)
+        loss, gradients = self._loss_and_gradients(images, targets, batch["weight"])
+        summed = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, gradients
+        )
+        clipped = clip_by_global_norm(summed, self.options.clip_norm)
+        self.optimizer.apply(clipped, self.variables)
+        return loss
+
+    def _loss_and_gradients(self, images, targets, weights) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        count = self.options.accumulation_steps
+        parts = zip(
+            tf.split(images, count), tf.split(targets, count), tf.split(weights, count), strict=True
+        )
+        loss, gradients = tf.constant(0.0), []
+        for part in parts:
+            # One after the other: side by side they would need the memory of the whole batch.
+            with tf.control_dependencies([loss, *gradients]):
+                part = [tf.identity(tensor) for tensor in part]
+                part_loss, part_gradients = self._part(*part)
+            loss += part_loss
+            gradients = (
+                [a + b for a, b in zip(gradients, part_gradients, strict=True)]
+                if gradients
+                else part_gradients
+            )
+        return loss, gradients
+
+    def _part(self, images, targets, weights) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            losses = self.objective.per_example(logits, targets) * weights
+            # By the GLOBAL batch: the gradients of replicas and parts are summed.
+            loss = tf.reduce_sum(losses) / self.options.global_batch
+        values = [variable.value for variable in self.variables]
+        gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, gradients

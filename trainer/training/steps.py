@@ -1,0 +1,142 @@
+"""Takes the steps of a run: a stream of batches, one compiled step a stage, a watch on the loss."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from orchard.errors import OrchardError
+from trainer.optim import learning_rate, learning_rates
+from trainer.runtime import StopRequests
+from trainer.training.progress import Reporter, StepClock
+from trainer.training.run import Run
+from trainer.training.step import TrainStep
+
+
+class BlowUp(Exception):
+    """NaN, or a loss beyond --max_loss; `step` counts the steps before the bad one."""
+
+    def __init__(self, step: int, what: str):
+        super().__init__(f"{what} at step {step}")
+        self.step = step
+
+
+class Trainer:
+    """Advances a run's state; see `train`."""
+
+    def __init__(self, run: Run, stop: StopRequests, report: Reporter):
+        self._run, self._stop, self._report = run, stop, report
+        self._clock = StepClock()
+        self._batches = None
+        self._step: TrainStep | None = None
+        self._step_is_for_head = False
+        self._compiled = False
+        self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
+        self._profiling = False
+
+    def train(self, until: int) -> bool:
+        """Train up to step `until`; returns whether a stop was asked for before or there.
+
+        Raises:
+            BlowUp: after which `restart` must be called.
+        """
+        progress = self._run.state.progress
+        while progress.step < until:
+            self._begin_stage()
+            count = self._count(until)
+            began = time.monotonic()
+            results = self._call(count)
+            seconds = time.monotonic() - began
+            self._clock.add(count, seconds, results.wait_seconds, compiled=not self._compiled)
+            self._compiled = True
+            self._account(results.losses)
+            self._stop.took(seconds)
+            if self._stop.requested():
+                self._end_profile()
+                return True
+        if until == self._run.plan.total_steps:
+            self._end_profile()
+        return False
+
+    def restart(self) -> None:
+        """Read the data from the state's step on: after a recovery."""
+        self._batches = None
+        self._report.back_to(self._run.state.progress.step)
+
+    def _begin_stage(self) -> None:
+        run = self._run
+        if self._step is None or self._step_is_for_head != run.head_only:
+            self._step, self._step_is_for_head = run.make_step(), run.head_only
+            self._compiled = False
+        if self._batches is None:
+            first = run.state.progress.step
+            self._batches = run.feed.train_batches(first, run.plan.total_steps - first)
+
+    def _count(self, until: int) -> int:
+        """Steps of the next call: none beyond a log line, a stage or an end of the profile."""
+        step, every = self._run.state.progress.step, self._run.config.log_every_steps
+        ends = [until, (step // every + 1) * every, step + self._step.options.steps_per_call]
+        first, last = self._profile
+        ends += [end for end in (first, last + 1) if end > step]
+        return min(ends) - step
+
+    def _call(self, count: int):
+        run = self._run
+        step = run.state.progress.step
+        first, last = self._profile
+        if first <= step <= last and not self._profiling:  # A resumed run may begin in between.
+            tf.profiler.experimental.start(run.tensorboard_dir)
+            self._profiling = True
+        rates = learning_rates(run.plan.schedule, step, count)
+        try:
+            with run.feed.train_damage_named():
+                results = self._step.run(self._batches, rates)
+        except tf.errors.ResourceExhaustedError:
+            raise out_of_memory(run) from None
+        if step + count > last:
+            self._end_profile()
+        return results
+
+    def _end_profile(self) -> None:
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
+
+    def _account(self, losses: np.ndarray) -> None:
+        progress, config = self._run.state.progress, self._run.config
+        bad = np.flatnonzero(~(losses <= config.max_loss))  # NaN compares false.
+        if len(bad):
+            raise BlowUp(progress.step + int(bad[0]), f"loss {losses[bad[0]]:g}")
+        progress.step += len(losses)
+        progress.loss_sum += float(np.sum(losses, dtype=np.float64))
+        progress.loss_count += len(losses)
+        self._report.advance(len(losses), float(losses[-1]))
+        at_end = progress.step == self._run.plan.total_steps
+        if progress.step % config.log_every_steps == 0 or at_end:
+            self._log_line()
+
+    def _log_line(self) -> None:
+        run, progress = self._run, self._run.state.progress
+        schedule = run.plan.schedule
+        self._report.write(
+            "train",
+            progress.step,
+            epoch=round(progress.step / run.plan.steps_per_epoch, 4),
+            loss=progress.loss_sum / progress.loss_count,
+            learning_rate=learning_rate(schedule, progress.step - 1),
+            **self._clock.take(run.plan.batch_size, waits=self._step.options.time_data),
+        )
+        progress.loss_sum, progress.loss_count = 0.0, 0
+
+
+def out_of_memory(run: Run) -> OrchardError:
+    """The error for a batch that the device cannot hold, with one that is half as large."""
+    plan, replicas = run.plan, run.accelerator.num_replicas
+    parts = run.config.accumulation_steps * 2
+    half = plan.batch_size // 2 // replicas * replicas
+    return OrchardError(
+        f"the device is out of memory with {plan.batch_size // replicas} images of "
+        f"{run.config.height_px}x{run.config.width_px} px a replica; try --batch_size={half}, or "
+        f"--accumulation_steps={parts} at the same batch; python -m trainer.preflight --find_batch "
+        "says what fits a TPU"
+    )
