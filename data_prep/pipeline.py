@@ -197,7 +197,7 @@ def _write_shards(
             receipts[numbers[receipt.file]] = receipt
             images = len(receipt.lengths)
             bar.add(images, receipt.num_bytes)
-            bar.say(f"{receipt.file}: {images} images, {format_bytes(receipt.num_bytes)}")
+            bar.print(f"{receipt.file}: {images} images, {format_bytes(receipt.num_bytes)}")
     return [receipts[shard] for shard in sorted(receipts)], thumbnails
 
 

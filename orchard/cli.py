@@ -1,6 +1,7 @@
-"""How every command starts: absl flags in, one line of error and an exit status out."""
+"""How every command starts and ends: parse flags, run, report an error in one line, exit."""
 
 import functools
+import io
 import os
 import select
 import sys
@@ -9,8 +10,8 @@ from types import TracebackType
 
 from absl import app, flags
 
+from orchard import storage
 from orchard.errors import OrchardError
-from orchard.storage import explain_tensorflow
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
@@ -25,24 +26,26 @@ _NO_TENSORFLOW = (
 def run(main: Callable[[], int | None]) -> None:
     """Parse the flags and run `main()`, turning user errors into one line on stderr.
 
-    `~/` at the start of a flag's value, or of a list's item, is the home folder: no shell and no
-    flagfile makes it that.
+    A leading `~/` in a flag's value, or in an item of a list, becomes the home folder: neither the
+    shell (in `--name=~/x`) nor a flagfile expands it.
 
     Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C, 141
-    when nobody reads its output any more. Anything else keeps its traceback: it is a defect of ours
-    and wants reporting.
+    when the reader of its output is gone. Any other exception is a bug and keeps its traceback.
     """
-    # TensorFlow's start-up chatter would bury the one line that matters; errors still show.
+    # TensorFlow's start-up messages would bury the one line that matters; its errors still show.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # What the terminal's encoding lacks is shown escaped, as on stderr: ids come from anywhere.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    # Ids come from anywhere: show characters that the terminal cannot encode as escapes.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    # For a Ctrl-C before or after `main`, such as while Python waits for threads to end.
+    sys.excepthook = _end_quietly
     app.run(functools.partial(_guarded, main))
 
 
 def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
     try:
         if len(argv) > 1:
-            raise OrchardError(f"{argv[1]!r} is no flag; every flag is --name=value")
+            raise OrchardError(f"{argv[1]!r} is not a flag; write every flag as --name=value")
         _expand_home(flags.FLAGS)
         status = main()
         sys.stdout.flush()
@@ -51,7 +54,7 @@ def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
         print(_INTERRUPTED, file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _reader_is_gone():
             raise
         return EXIT_BROKEN_PIPE
     except Exception as error:
@@ -75,7 +78,7 @@ def _expand_home(values: flags.FlagValues) -> None:
 
 
 def _explained(error: Exception) -> str | None:
-    """The one line for what a user can mend; None for a defect of ours."""
+    """The one line for an error that the user can fix; None for a bug."""
     if isinstance(error, OrchardError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
@@ -86,11 +89,11 @@ def _explained(error: Exception) -> str | None:
             f"{near!r} cannot be written in {error.encoding} ({error.reason}); name files, ids and "
             "flags in UTF-8, and run in a locale of UTF-8, such as LC_ALL=C.UTF-8"
         )
-    return explain_tensorflow(error)
+    return storage.explain_error(error)
 
 
-def _nobody_reads() -> bool:
-    """Whether stdout or stderr is a pipe without a reader; what is left for it goes nowhere."""
+def _reader_is_gone() -> bool:
+    """Whether stdout or stderr is a pipe that nobody reads; further output is then discarded."""
     poll = select.poll()
     for stream in (sys.stdout, sys.stderr):
         poll.register(stream.fileno(), 0)
@@ -100,13 +103,11 @@ def _nobody_reads() -> bool:
     return bool(gone)
 
 
-def _end_quietly(kind: type, error: BaseException, trace: TracebackType | None) -> None:
+def _end_quietly(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
     print(_INTERRUPTED, file=sys.stderr)
     sys.exit(EXIT_INTERRUPTED)
-
-
-# Before and after `run`, while a command's modules are imported or its threads end.
-sys.excepthook = _end_quietly

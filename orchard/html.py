@@ -20,8 +20,9 @@ def render(template: str, **context: object) -> str:
     """Fill a template of a package.
 
     Args:
-      template: `PACKAGE/FILE`, such as `data_prep/report.html`, from its `templates`.
-      **context: the template's variables; every string is escaped.
+        template: `PACKAGE/FILE`, such as `data_prep/report.html`, which is in that package's folder
+            `templates`.
+        **context: the template's variables; every string is escaped.
     """
     return _environment().get_template(template).render(**context)
 
@@ -40,13 +41,13 @@ def _environment() -> jinja2.Environment:
 
 
 def _template_source(template: str) -> str:
-    """The text of `PACKAGE/FILE`, which lies in that package's folder `templates`."""
+    """The text of template `PACKAGE/FILE`."""
     package, _, file = template.partition("/")
     return (importlib.resources.files(package) / "templates" / file).read_text("utf-8")
 
 
 def format_bytes(number: float) -> str:
-    """Bytes for people: `1.5 MB`, powers of 1000."""
+    """A number of bytes as people read it, such as `1.5 MB`; a MB is 1000 kB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if number < 1000:
             return f"{number:.4g} {unit}"
@@ -77,6 +78,6 @@ def _uri(media_type: str, data: bytes) -> str:
 
 
 def bars(values: Mapping[str, float]) -> list[tuple[str, float, float]]:
-    """(name, value, percent of the largest) of each: what the page's `.bar` cells need."""
+    """(name, value, percent of the largest value) of each, as the page's `.bar` cells need them."""
     largest = max(values.values(), default=0) or 1
     return [(name, value, 100 * value / largest) for name, value in values.items()]

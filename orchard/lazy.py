@@ -51,7 +51,8 @@ def _origins(tree: ast.Module, package: str) -> dict[str, str]:
         for block in tree.body
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for statement in block.body
-        if isinstance(statement, ast.ImportFrom) and statement.module != package
+        if isinstance(statement, ast.ImportFrom)
+        if statement.module and statement.module != package
         for alias in statement.names
     }
 

@@ -1,4 +1,4 @@
-"""Bars with images/s, MB/s and time left."""
+"""Progress bars with images/s, MB/s and the time left."""
 
 import sys
 from collections.abc import Iterator
@@ -6,43 +6,46 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-# A terminal gets a living bar; a log file a line now and then.
+# How often a bar is drawn anew: on a terminal it moves, in a log file every drawing is a line.
+_TERMINAL_INTERVAL_SECONDS = 0.1
 _LOG_INTERVAL_SECONDS = 30
 
 
+class _Tqdm(tqdm):
+    """tqdm without its monitor thread: a process that has threads cannot fork safely."""
+
+    monitor_interval = 0
+
+
 class Bar:
-    """Counts images and bytes on a tqdm bar."""
+    """Counts images and bytes."""
 
     def __init__(self, bar: tqdm) -> None:
         self._bar = bar
         self.num_bytes = 0
 
     def add(self, images: int, num_bytes: int) -> None:
-        """Count `images` more, of `num_bytes` together."""
+        """Count `images` more, which have `num_bytes` together."""
         self.num_bytes += num_bytes
         seconds = self._bar.format_dict["elapsed"] or 1e-9
         self._bar.set_postfix_str(f"{self.num_bytes / 1e6 / seconds:.1f} MB/s", refresh=False)
         self._bar.update(images)
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Print a line above the bar."""
         self._bar.write(line, file=sys.stdout)
 
 
 @contextmanager
-def bar(what: str, total_images: int) -> Iterator[Bar]:
-    """A bar over `total_images`, on stderr."""
+def bar(title: str, total_images: int) -> Iterator[Bar]:
+    """Show a bar over `total_images` on stderr while the block runs."""
     terminal = sys.stderr.isatty()
-    with tqdm(
-        desc=what,
+    with _Tqdm(
+        desc=title,
         total=total_images,
         unit=" images",
-        mininterval=0.1 if terminal else _LOG_INTERVAL_SECONDS,
+        mininterval=_TERMINAL_INTERVAL_SECONDS if terminal else _LOG_INTERVAL_SECONDS,
         dynamic_ncols=terminal,
         file=sys.stderr,
     ) as display:
-        # tqdm's monitor is a thread, and forking with threads is not safe.
         yield Bar(display)
-
-
-tqdm.monitor_interval = 0

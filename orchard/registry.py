@@ -11,6 +11,7 @@ own come from the modules that `--plugins` names.
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -32,6 +33,7 @@ class Registry(Generic[Member]):
         self._package = package
         self._members: dict[str, Member] = {}
         self._loaded = False
+        self._loading = threading.RLock()
 
     def register(self, name: str) -> Callable[[Member], Member]:
         """A decorator that makes its class or function the member `name`.
@@ -81,12 +83,15 @@ class Registry(Generic[Member]):
         return tuple(self._members.items())
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True
-        plugins, self._members = self._members, {}
-        folder = importlib.import_module(self._package)
-        for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda found: found.name):
-            importlib.import_module(f"{self._package}.{module.name}")
-        for name, member in plugins.items():
-            self.register(name)(member)
+        # Threads that ask at the same time wait until all is there; the one that loads comes here
+        # again where a module that it imports asks the registry.
+        with self._loading:
+            if self._loaded:
+                return
+            self._loaded = True
+            plugins, self._members = self._members, {}
+            folder = importlib.import_module(self._package)
+            for module in sorted(pkgutil.iter_modules(folder.__path__), key=lambda one: one.name):
+                importlib.import_module(f"{self._package}.{module.name}")
+            for name, member in plugins.items():
+                self.register(name)(member)

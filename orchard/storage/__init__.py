@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         write_json,
         writing,
     )
-    from orchard.storage.gcs_errors import explain_tensorflow
+    from orchard.storage.gcs_errors import explain_error
     from orchard.storage.gcs_lock import GcsLock
     from orchard.storage.lock_files import file_lock
 
@@ -44,7 +44,7 @@ __all__ = [
     "GcsLock",
     "exists",
     "file_lock",
-    "explain_tensorflow",
+    "explain_error",
     "gcs",
     "is_gcs",
     "join",

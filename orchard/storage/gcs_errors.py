@@ -57,7 +57,7 @@ def is_missing_object(error: Exception) -> bool:
     return status == 404 and "bucket does not exist" not in text
 
 
-def explain_tensorflow(error: Exception) -> str | None:
+def explain_error(error: Exception) -> str | None:
     """The same for an error of TensorFlow's gs:// file system; None for any other error."""
     text = str(error)
     from_tensorflow = type(error).__module__.startswith("tensorflow.")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-RUN = "from data_prep import cli; cli.run(lambda: {})"
+RUN = "from orchard import cli; cli.run(lambda: {})"
 
 
 def run(program, *options, arguments=(), **more):
@@ -15,7 +15,7 @@ def run(program, *options, arguments=(), **more):
 
 
 @pytest.mark.parametrize("options", [(), ("-u",)])
-def test_a_command_whose_output_nobody_reads_ends_quietly(options):
+def test_run_stdout_without_reader_exits_141_silently(options):
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -25,10 +25,10 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(options):
     assert done.returncode == 141 and done.stderr == b""
 
 
-def test_a_tilde_is_the_home_folder_in_every_flag_and_flagfile(tmp_path):
+def test_run_tilde_in_flags_and_flagfile_becomes_home_folder(tmp_path):
     (tmp_path / "recipe.flags").write_text("--runs=~/a,b,~/c\n")
     program = (
-        "from absl import flags\nfrom data_prep import cli\n"
+        "from absl import flags\nfrom orchard import cli\n"
         "one, two = flags.DEFINE_string('data', '', ''), flags.DEFINE_list('runs', [], '')\n"
         "cli.run(lambda: print(one.value, *two.value))"
     )
@@ -41,37 +41,80 @@ def test_a_tilde_is_the_home_folder_in_every_flag_and_flagfile(tmp_path):
     assert done.stdout == b"/home/me/d~/e /home/me/a b /home/me/c\n"
 
 
-def test_what_is_no_flag_is_refused():
+def test_run_positional_argument_is_refused_in_one_line():
     done = run(RUN.format("print(1)"), arguments=["oops"], stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"error: 'oops' is no flag; every flag is --name=value\n"
+    assert done.stderr == b"error: 'oops' is not a flag; write every flag as --name=value\n"
 
 
-def test_a_broken_pipe_elsewhere_keeps_its_traceback():
+def test_run_broken_pipe_of_another_file_keeps_traceback():
     other = "(_ for _ in ()).throw(BrokenPipeError('another'))"
     done = run(RUN.format(other), stdout=subprocess.PIPE)
     assert done.returncode == 1 and b"BrokenPipeError: another" in done.stderr
 
 
-def test_an_interrupt_during_the_imports_is_one_line():
-    done = run("import orchard.cli; raise KeyboardInterrupt")
-    assert done.returncode == 130
-    assert done.stderr == b"interrupted: run the same command again to go on\n"
+INTERRUPTED = b"interrupted: run the same command again to go on\n"
 
 
-def test_other_errors_during_the_imports_keep_their_traceback():
-    done = run("import orchard.cli; raise ValueError('a defect')")
-    assert done.returncode == 1 and b"ValueError: a defect" in done.stderr
+def test_run_interrupt_in_main_is_one_line():
+    done = run(RUN.format("(_ for _ in ()).throw(KeyboardInterrupt())"))
+    assert (done.returncode, done.stderr) == (130, INTERRUPTED)
 
 
-def test_what_the_terminal_cannot_show_is_escaped():
+AFTER_MAIN = """
+from orchard import cli
+try:
+    cli.run(lambda: None)
+except SystemExit:
+    raise {} from None
+"""
+
+
+def test_run_interrupt_after_main_is_one_line():
+    done = run(AFTER_MAIN.format("KeyboardInterrupt"))
+    assert (done.returncode, done.stderr) == (130, INTERRUPTED)
+
+
+def test_run_other_error_after_main_keeps_traceback():
+    done = run(AFTER_MAIN.format("ValueError('a bug')"))
+    assert done.returncode == 1 and b"ValueError: a bug" in done.stderr
+
+
+def test_import_changes_no_global_and_needs_no_storage():
+    program = """
+import sys
+from orchard import cli, html, progress
+from tqdm import tqdm
+assert sys.excepthook is sys.__excepthook__
+assert tqdm.monitor_interval == 10
+assert not [name for name in sys.modules if name.startswith(("orchard.storage.", "google.cloud"))]
+"""
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_stdout_of_a_notebook_is_left_alone():
+    program = """
+import io, sys
+sys.stdout = io.StringIO()
+from orchard import cli
+try:
+    cli.run(lambda: print("a line"))
+finally:
+    print(sys.stdout.getvalue(), file=sys.__stdout__, end="")
+"""
+    done = run(program, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"a line\n", b"")
+
+
+def test_run_characters_that_stdout_cannot_encode_are_escaped():
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
     program = RUN.format(r"print('\xfc \udcff')")
     done = run(program, env=environment, stdout=subprocess.PIPE)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"\\xfc \\udcff\n", b"")
 
 
-def test_a_name_that_the_locale_lacks_is_one_line():
+def test_run_file_name_that_the_locale_cannot_encode_is_one_line():
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
     done = run(RUN.format(r"open('\xfc.jpg')"), env=environment)
     assert done.returncode == 1
