@@ -6,6 +6,7 @@ import pytest
 from orchard.errors import OrchardError
 
 _COLORS = """
+from orchard.registry import Registry
 
 COLORS = Registry("color", package="colors.members")
 """
