@@ -6,8 +6,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from trainer import prng
 from trainer.augment.options import COLUMNS, AugmentOptions
-from trainer.data import uniforms
 
 CROP_DRAWS = 4
 # Each use has uniform numbers of its own, so that switching one on changes no other.
@@ -71,7 +71,8 @@ def randaugment_reach(options: AugmentOptions) -> dict[str, float]:
 def _uniforms(seed: int, epochs: tf.Tensor, gids: tf.Tensor) -> tf.Tensor:
     gids = tf.convert_to_tensor(gids, tf.int64)
     epochs = tf.broadcast_to(tf.convert_to_tensor(epochs, tf.int64), tf.shape(gids))
-    return uniforms(seed, epochs, gids, _UNIFORMS)
+    key = prng.tf_mix_key(seed, epochs, prng.AUGMENT_SALT)
+    return prng.tf_uniforms(key, gids, _UNIFORMS)
 
 
 def _identity(count: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from trainer.data.options import InputOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import damage_named, train_batches
-    from trainer.data.prng import uniforms
     from trainer.data.readers import FileSource, read_few, read_records
     from trainer.data.records import RecordTable, check_labelled, load_records, split_names
     from trainer.data.soft_labels import mix_soft_labels
@@ -40,7 +39,6 @@ __all__ = [
     "smallest_scale",
     "split_names",
     "train_batches",
-    "uniforms",
 ]
 
 __getattr__, __dir__ = attach(__name__)

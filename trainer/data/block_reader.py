@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import order, prng
+from trainer import prng
+from trainer.data import order
 from trainer.data.order import OrderOptions
 from trainer.data.readers import DAMAGED
 from trainer.data.records import RecordTable
@@ -198,9 +199,9 @@ class _Lanes:
         return epochs.flat_map(windows).prefetch(1).unbatch().skip(skipped)
 
     def _shuffled_blocks(self, epoch):
-        key = prng.mix_key(self._seed, epoch, order.BLOCK_SALT)
+        key = prng.tf_mix_key(self._seed, epoch, prng.BLOCK_SALT)
         numbers = tf.range(tf.size(self._starts, tf.int64))
-        shuffled = _argsort(prng.splitmix64(tf.cast(numbers, tf.uint64) ^ key))
+        shuffled = _argsort(prng.tf_splitmix64(tf.cast(numbers, tf.uint64) ^ key))
         lengths = tf.gather(self._lengths, shuffled)
         return tf.gather(self._starts, shuffled), lengths, tf.cumsum(lengths)
 
@@ -212,8 +213,8 @@ class _Lanes:
         examples = self._reader.read(segments, self._options.block_records)
         gids = _gids(segments)
         if window_records > 1:
-            key = prng.mix_key(self._seed, epoch, order.WINDOW_SALT)
-            shuffled = _argsort(prng.splitmix64(tf.cast(gids, tf.uint64) ^ key))
+            key = prng.tf_mix_key(self._seed, epoch, prng.WINDOW_SALT)
+            shuffled = _argsort(prng.tf_splitmix64(tf.cast(gids, tf.uint64) ^ key))
             examples, gids = tf.gather(examples, shuffled), tf.gather(gids, shuffled)
         return {"example": examples, "index": gids, "epoch": tf.fill(tf.shape(gids), epoch)}
 

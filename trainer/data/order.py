@@ -29,28 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchard.errors import OrchardError
-
-GAMMA = np.uint64(0x9E3779B97F4A7C15)
-MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-MIX_2 = np.uint64(0x94D049BB133111EB)
-BLOCK_SALT, WINDOW_SALT, AUGMENT_SALT = 1, 2, 3
-
-
-def splitmix64(values: np.ndarray) -> np.ndarray:
-    """Hashes uint64 values one by one (Steele et al. 2014, "Fast splittable PRNGs")."""
-    with np.errstate(over="ignore"):
-        z = np.asarray(values, np.uint64) + GAMMA
-        z = (z ^ (z >> np.uint64(30))) * MIX_1
-        z = (z ^ (z >> np.uint64(27))) * MIX_2
-        return z ^ (z >> np.uint64(31))
-
-
-def mix_key(*parts: int) -> np.uint64:
-    """Folds integers into one uint64 key, in which the order of the parts matters."""
-    key = np.zeros((), np.uint64)
-    for part in parts:
-        key = splitmix64(key ^ np.uint64(part % 2**64))
-    return np.uint64(key)
+from trainer.prng import BLOCK_SALT, WINDOW_SALT, mix_key, splitmix64
 
 
 @dataclass(frozen=True)
