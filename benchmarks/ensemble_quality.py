@@ -25,6 +25,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from ensemble.combine import activate
 from ensemble.fitting import greedy_selection, guard
 from ensemble.scoring import difference_interval, scores
+from orchard.formats import Task
 from trainer.evaluation import is_better
 
 FLAGS = flags.FLAGS
@@ -32,7 +33,7 @@ flags.DEFINE_string("autogluon_python", "", "Python of an environment with autog
 flags.DEFINE_integer("seeds", 1, "Repeats, with other folds and initial weights.")
 flags.DEFINE_integer("epochs", 12, "Of each network.")
 
-TASK = "single_label"
+TASK = Task.SINGLE_LABEL
 METRICS = {"accuracy": "accuracy", "log_loss": "log_loss", "roc_auc": "roc_auc_ovr_macro"}
 NUM_FOLDS = 3
 # Reads predictions and labels, writes the order of the picks.

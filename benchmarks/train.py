@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import flags
 
 from orchard import cli
+from orchard.formats import Task
 from trainer.augment import AugmentOptions
 from trainer.data import InputOptions, load_records, train_batches
 from trainer.models import NetworkOptions, build_network
@@ -154,7 +155,7 @@ def _train_step(augment, num_classes: int = _NUM_CLASSES) -> TrainStep:
         network,
         network.trainable_variables,
         optimizer,
-        Objective("single_label"),
+        Objective(Task.SINGLE_LABEL),
         augment,
         tf.distribute.get_strategy(),
         StepOptions(_BATCH_SIZE.value, steps_per_call=_STEPS.value, jit_compile=_JIT_COMPILE.value),

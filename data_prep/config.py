@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -94,7 +95,7 @@ class PrepConfig:
     def _check_choices(self) -> None:
         for flag, choices in (
             ("label_shape", ("auto", "columns", "name", "names")),
-            ("task", ("auto", "single_label", "multi_label")),
+            ("task", ("auto", *Task)),
             ("jpeg_chroma", ("4:2:0", "4:4:4")),
             ("on_bad", ("fail", "skip")),
             ("engine", ("local", "beam")),

@@ -15,7 +15,7 @@ from data_prep.images import SourceProblem, record_jpeg, thumbnail
 from data_prep.plan import Plan, ShardRows
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import tfrecord
+from orchard.formats import Task, tfrecord
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -125,17 +125,17 @@ def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
     return length
 
 
-def _rest_of_example(image_id: str, target: np.ndarray, task: str) -> bytes:
+def _rest_of_example(image_id: str, target: np.ndarray, task: Task) -> bytes:
     """The features after `image`, in the order of their names."""
     return tfrecord.bytes_entry("image_id", image_id.encode()) + _labels(target.tobytes(), task)
 
 
 @functools.lru_cache(maxsize=4096)
-def _labels(target: bytes, task: str) -> bytes:
+def _labels(target: bytes, task: Task) -> bytes:
     """The features `label` or `labels`, and `target`: most records share theirs with others."""
     values = np.frombuffer(target, np.float32)
     unlabelled = values[0] < 0
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         labels = tfrecord.int64_entry("label", [-1 if unlabelled else int(values.argmax())])
     else:
         present = [] if unlabelled else np.flatnonzero(values >= 0.5).tolist()

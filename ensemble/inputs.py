@@ -21,7 +21,7 @@ from ensemble.output import Submission, match_ids, read_submission
 from ensemble.scoring import default_metric
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, manifest
+from orchard.formats import Logits, Task, manifest
 from trainer.data import RecordTable, load_records
 
 # Logits of every member on a split of the dataset.
@@ -138,7 +138,7 @@ def _held_out(
 
 
 def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:
-    if records.task == "single_label" and text != EnsembleConfig.thresholds:
+    if records.task == Task.SINGLE_LABEL and text != EnsembleConfig.thresholds:
         raise OrchardError(
             f"--thresholds={text} is for many labels an image, and these images have one each; "
             "drop it"

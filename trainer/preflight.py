@@ -7,6 +7,7 @@ from absl import flags
 
 from orchard import cli
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer import command_line
 from trainer.config import TrainConfig
 from trainer.tpu import chips, compiler, report
@@ -21,9 +22,7 @@ _FIND_BATCH = flags.DEFINE_bool(
 )
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _NUM_CLASSES = flags.DEFINE_integer("num_classes", 4, "Classes, where there is no --dataset.")
-_TASK = flags.DEFINE_enum(
-    "task", "single_label", ["single_label", "multi_label"], "Task, where there is no --dataset."
-)
+_TASK = flags.DEFINE_enum("task", Task.SINGLE_LABEL, [*Task], "Task, where there is no --dataset.")
 _PLAN = flags.DEFINE_bool(
     "plan", False, "Also say what --epochs over --dataset (or --num_records) would take at best."
 )
@@ -67,7 +66,7 @@ def _options() -> PreflightOptions:
         find_batch=_FIND_BATCH.value,
         as_json=_JSON.value,
         num_classes=_NUM_CLASSES.value,
-        task=_TASK.value,
+        task=Task(_TASK.value),
         plan=_PLAN.value,
         utilization=_UTILIZATION.value,
         num_records=_NUM_RECORDS.value,

@@ -13,6 +13,7 @@ import numpy as np
 from data_prep.labels.csv_table import CsvTable
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 # Values may be rounded to two decimals each; of many classes such errors cancel.
 _SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
@@ -83,7 +84,7 @@ def from_columns(
     image_column: str,
     class_names: tuple[str, ...],
     task: str,
-) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
+) -> tuple[tuple[str, ...], np.ndarray, Task, list[Problem]]:
     """Class names, targets float32 [n, num_classes], task and bad rows of shape `columns`.
 
     Raises:
@@ -113,8 +114,9 @@ def from_columns(
     tolerance = min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * len(names), _MAX_SUM_TOLERANCE)
     off = good & (np.abs(targets.sum(1, dtype=np.float64) - 1) > tolerance)
     if task == "auto":
-        task = "multi_label" if off.sum() > _MULTI_LABEL_SHARE * good.sum() else "single_label"
-    if task == "single_label":
+        several = off.sum() > _MULTI_LABEL_SHARE * good.sum()
+        task = Task.MULTI_LABEL if several else Task.SINGLE_LABEL
+    if task == Task.SINGLE_LABEL:
         for row in np.flatnonzero(off):
             detail = (
                 f"the labels sum to {targets[row].sum():g}, not to 1 (if an image may have "
@@ -125,7 +127,7 @@ def from_columns(
                     table.file, table.row_numbers[row], ids[row], "labels do not sum to 1", detail
                 )
             )
-    return names, targets, task, problems
+    return names, targets, Task(task), problems
 
 
 def from_names(
@@ -135,13 +137,13 @@ def from_names(
     image_column: str,
     class_names: tuple[str, ...],
     task: str,
-) -> tuple[tuple[str, ...], np.ndarray, str, list[Problem]]:
+) -> tuple[tuple[str, ...], np.ndarray, Task, list[Problem]]:
     """Class names, targets float32 [n, num_classes], task and bad rows of the other two shapes.
 
     Raises:
       OrchardError: `task` does not go with the shape.
     """
-    found_task = "single_label" if shape == "name" else "multi_label"
+    found_task = Task.SINGLE_LABEL if shape == "name" else Task.MULTI_LABEL
     if task not in ("auto", found_task):
         raise OrchardError(
             f"{table.file}: --task={task} does not go with labels of shape {shape!r}; "

@@ -10,6 +10,7 @@ from data_prep.labels import shapes
 from data_prep.labels.csv_table import CsvTable, find_image_column, read_csv, require_column
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class LabelTable:
     csv_rows: np.ndarray
     targets: np.ndarray
     class_names: tuple[str, ...]
-    task: str
+    task: Task
     shape: str
     image_column: str
     ignored_columns: tuple[str, ...]
@@ -86,7 +87,7 @@ def read_labels(path: str, options: LabelOptions) -> LabelTable:
 
 
 def read_ids(
-    path: str, image_column: str | None, class_names: Sequence[str], task: str
+    path: str, image_column: str | None, class_names: Sequence[str], task: Task
 ) -> LabelTable:
     """Read a CSV of which only the ids count: the test rows of a competition.
 
@@ -123,7 +124,7 @@ def _finish(
     image_column: str,
     targets: np.ndarray,
     names: tuple[str, ...],
-    task: str,
+    task: Task,
     shape: str,
     ignored: tuple[str, ...],
     groups: tuple[str, ...] | None,

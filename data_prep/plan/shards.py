@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.images import ImageOptions
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 # A change of what `write_shard` makes of the same plan must change this: it is part of every
 # fingerprint.
@@ -57,7 +58,7 @@ class Plan:
     """
 
     dataset: str
-    task: str
+    task: Task
     images_dir: str
     test_images_dir: str
     files_dir: str

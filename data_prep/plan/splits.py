@@ -11,19 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orchard.formats import Task
+
 # A holdout of 10 % is one fold of ten; other fractions are made of up to so many parts, smaller
 # ones by holding out of what was held out.
 _MAX_PARTS = 100
 
 
 def assign_folds(
-    targets: np.ndarray, task: str, groups: np.ndarray, order: np.ndarray, folds: int, seed: int
+    targets: np.ndarray, task: Task, groups: np.ndarray, order: np.ndarray, folds: int, seed: int
 ) -> np.ndarray:
     """Deal the rows out to folds.
 
     Args:
       targets: float32 [n, num_classes], 0..1.
-      task: `single_label` or `multi_label`.
+      task: what the labels mean.
       groups: int64 [n]; rows of one number go to one fold.
       order: int64 [n], the rows in an order that does not depend on the CSV's.
       folds: how many.
@@ -43,7 +45,7 @@ def assign_folds(
 
 def holdout(
     targets: np.ndarray,
-    task: str,
+    task: Task,
     groups: np.ndarray,
     order: np.ndarray,
     fraction: float,
@@ -67,14 +69,14 @@ def holdout(
     return assign_folds(targets, task, groups, order, parts, seed) < held
 
 
-def _deal(targets: np.ndarray, task: str, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _deal(targets: np.ndarray, task: Task, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     unique, first = np.unique(groups, return_index=True)
     grouped = len(unique) < len(groups)
     if len(unique) < folds:
         return _round_robin(groups, folds, seed)
-    if task == "multi_label":
+    if task == Task.MULTI_LABEL:
         return _deal_many_labels(targets, groups, folds, seed)
     classes = targets.argmax(1)
     cls = StratifiedGroupKFold if grouped else StratifiedKFold

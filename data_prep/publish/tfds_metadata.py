@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from orchard.errors import OrchardError
-from orchard.formats import SplitInfo
+from orchard.formats import SplitInfo, Task
 
 
 def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
@@ -32,10 +32,10 @@ def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
         )
 
 
-def features(task: str, class_names: Sequence[str]) -> tfds.features.FeaturesDict:
+def features(task: Task, class_names: Sequence[str]) -> tfds.features.FeaturesDict:
     """What a record holds; see the README's "Prepare"."""
     label = tfds.features.ClassLabel(names=list(class_names))
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         labels = {"label": label}
     else:
         labels = {"labels": tfds.features.Sequence(label)}
@@ -49,15 +49,15 @@ def features(task: str, class_names: Sequence[str]) -> tfds.features.FeaturesDic
     )
 
 
-def supervised_keys(task: str) -> tuple[str, str]:
+def supervised_keys(task: Task) -> tuple[str, str]:
     """What `as_supervised=True` returns."""
-    return ("image", "label" if task == "single_label" else "labels")
+    return ("image", "label" if task == Task.SINGLE_LABEL else "labels")
 
 
 def metadata_files(
     name: str,
     version: str,
-    task: str,
+    task: Task,
     class_names: Sequence[str],
     splits: dict[str, SplitInfo],
     description: str,
@@ -101,7 +101,7 @@ def _split_info(name: str, split: str, info: SplitInfo, directory: str) -> tfds.
 
 
 def check_metadata(
-    files: dict[str, bytes], name: str, version: str, class_names: Sequence[str], task: str
+    files: dict[str, bytes], name: str, version: str, class_names: Sequence[str], task: Task
 ) -> dict[str, list[int]]:
     """Let TFDS read its own files; what it thinks of the splits: name -> records of each shard.
 

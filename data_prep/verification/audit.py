@@ -12,7 +12,7 @@ from data_prep.images import PASS, ImageOptions, decode_problem, inspect_image
 from data_prep.publish import check_metadata
 from orchard import progress, storage
 from orchard.errors import OrchardError
-from orchard.formats import Manifest, ShardInfo, load_manifest, load_records, tfrecord
+from orchard.formats import Manifest, ShardInfo, Task, load_manifest, load_records, tfrecord
 
 if TYPE_CHECKING:
     import pandas
@@ -26,7 +26,7 @@ class ShardTask:
 
     path: str
     info: ShardInfo
-    task: str
+    task: Task
     ids: tuple[str, ...]
     offsets: np.ndarray
     lengths: np.ndarray
@@ -222,7 +222,7 @@ def _check_record(task: ShardTask, index: int, frame: tfrecord.Frame) -> None:
         features = tfrecord.decode_example(frame.payload)
         (jpeg,), (image_id,) = features["image"], features["image_id"]
         target = features["target"]
-        labels = features["label" if task.task == "single_label" else "labels"]
+        labels = features["label" if task.task == Task.SINGLE_LABEL else "labels"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise OrchardError(f"{where}: not a tf.train.Example of ours ({error!r})") from error
     if image_id != task.ids[index].encode():
@@ -242,7 +242,7 @@ def _check_record(task: ShardTask, index: int, frame: tfrecord.Frame) -> None:
 
 
 def label_problem(
-    target: np.ndarray, labels: Sequence[int], wanted: np.ndarray, task: str
+    target: np.ndarray, labels: Sequence[int], wanted: np.ndarray, task: Task
 ) -> str | None:
     """What is wrong with a record's labels, or None."""
     if target.shape != wanted.shape or (target != wanted).any():
@@ -250,7 +250,7 @@ def label_problem(
     unlabelled = bool((target == -1).all())
     if not unlabelled and not ((target >= 0) & (target <= 1)).all():
         return f"target {target.tolist()} is neither -1 everywhere nor from 0 to 1"
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         right = [-1 if unlabelled else int(target.argmax())]
     else:
         right = [] if unlabelled else np.flatnonzero(target >= 0.5).tolist()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from orchard.formats import Task
 from trainer.evaluation import hard_targets
 
 # A perfectly separated held-out set has no finite optimum; these bounds keep T meaningful there.
@@ -37,20 +38,20 @@ class Reliability:
         return float(np.sum(gaps * self.count[filled]) / np.sum(self.count))
 
 
-def fit_temperature(logits: np.ndarray, targets: np.ndarray, task: str) -> np.ndarray:
+def fit_temperature(logits: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Temperature that minimises the log loss of logits / T.
 
     Args:
         logits: float [rows, classes], finite.
         targets: float [rows, classes], one-hot, multi-hot or soft, 0..1.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
 
     Returns:
         float64 [1] for one-label tasks; [classes] for many-label ones, where a class whose held-out
         targets are all the same keeps T = 1: it says nothing about calibration.
     """
     logits = np.asarray(logits, np.float64)
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         return np.array([_minimise(lambda scale: _softmax_loss(logits * scale, targets))])
     temperatures = np.ones(logits.shape[1])
     for column in range(logits.shape[1]):
@@ -63,7 +64,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, task: str) -> np.nd
 
 
 def reliability(
-    probabilities: np.ndarray, targets: np.ndarray, task: str, num_bins: int = NUM_BINS
+    probabilities: np.ndarray, targets: np.ndarray, task: Task, num_bins: int = NUM_BINS
 ) -> Reliability:
     """Confidence against accuracy over equal-width bins.
 
@@ -71,7 +72,7 @@ def reliability(
     compare every class's probability with its presence. Bins as in `trainer.evaluation.metrics`.
     """
     targets = hard_targets(targets, task).astype(np.float64)
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         rows, best = np.arange(len(probabilities)), probabilities.argmax(axis=1)
         confidence, outcome = probabilities[rows, best], targets[rows, best]
     else:

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from ensemble.combine.methods import Combination
+from orchard.formats import Task
 
 # As in combine.py, at float32's limits.
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -27,7 +28,7 @@ def combined_in_graph(logits: Sequence[tf.Tensor], combination: Combination) -> 
         return mean
     if method == "logits":
         return _activate(mean / _constant(combination.temperature), task)
-    if method == "geometric" and task == "single_label":
+    if method == "geometric" and task == Task.SINGLE_LABEL:
         return _activate(mean / _constant(combination.temperature), task)
     probabilities = tf.exp(mean) if method == "geometric" else mean
     if np.all(combination.temperature == 1.0):
@@ -40,7 +41,9 @@ def _represent(scaled: tf.Tensor, combination: Combination, member: int) -> tf.T
     if method == "logits":
         return scaled
     if method == "geometric":
-        return tf.nn.log_softmax(scaled) if task == "single_label" else tf.math.log_sigmoid(scaled)
+        return (
+            tf.nn.log_softmax(scaled) if task == Task.SINGLE_LABEL else tf.math.log_sigmoid(scaled)
+        )
     if method == "probabilities":
         return _activate(scaled, task)
     reference = combination.reference
@@ -48,8 +51,8 @@ def _represent(scaled: tf.Tensor, combination: Combination, member: int) -> tf.T
     return _quantiles(odds, reference.values[member], reference.levels[member])
 
 
-def _log_odds(logits: tf.Tensor, task: str) -> tf.Tensor:
-    if task == "multi_label":
+def _log_odds(logits: tf.Tensor, task: Task) -> tf.Tensor:
+    if task == Task.MULTI_LABEL:
         return logits
     above = logits - tf.reduce_max(logits, axis=1, keepdims=True)
     likeliest = tf.one_hot(
@@ -74,13 +77,13 @@ def _quantiles(odds: tf.Tensor, values: np.ndarray, levels: np.ndarray) -> tf.Te
     return tf.transpose(start + share * (end - start))
 
 
-def _activate(logits: tf.Tensor, task: str) -> tf.Tensor:
-    return tf.nn.softmax(logits) if task == "single_label" else tf.math.sigmoid(logits)
+def _activate(logits: tf.Tensor, task: Task) -> tf.Tensor:
+    return tf.nn.softmax(logits) if task == Task.SINGLE_LABEL else tf.math.sigmoid(logits)
 
 
-def _to_logits(probabilities: tf.Tensor, task: str) -> tf.Tensor:
+def _to_logits(probabilities: tf.Tensor, task: Task) -> tf.Tensor:
     logs = tf.math.log(tf.maximum(probabilities, _SMALLEST))
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         return logs
     return logs - tf.math.log(tf.maximum(1.0 - probabilities, _CLOSEST_TO_ONE))
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchard.formats import Task
 from trainer.evaluation import probabilities as activate
 
 METHODS = ("logits", "probabilities", "geometric", "rank")
-TASKS = ("single_label", "multi_label")
 
 _NUM_KNOTS = 257
 _SMALLEST = np.finfo(np.float64).tiny
@@ -47,7 +47,7 @@ class RankReference:
 class Combination:
     """Everything between the members' logits and the ensemble's probabilities.
 
-    method: one of METHODS. task: one of TASKS.
+    method: one of METHODS. task: what the labels mean.
     weights: float64 [members], >= 0, sum 1.
     member_temperatures: float64 [members, 1] (one-label) or [members, classes] (many-label), > 0.
     temperature: float64 [1] or [classes]: divides the log-odds of the combined probabilities.
@@ -55,7 +55,7 @@ class Combination:
     """
 
     method: str
-    task: str
+    task: Task
     weights: np.ndarray
     member_temperatures: np.ndarray
     temperature: np.ndarray
@@ -82,7 +82,7 @@ def normalized(weights: np.ndarray) -> np.ndarray:
 
 
 def represent(
-    logits: np.ndarray, method: str, task: str, reference: RankReference | None = None
+    logits: np.ndarray, method: str, task: Task, reference: RankReference | None = None
 ) -> np.ndarray:
     """One member's (tempered) logits [rows, classes] in the space where `method` averages.
 
@@ -101,26 +101,26 @@ def represent(
     return np.log(np.maximum(probabilities, _SMALLEST))
 
 
-def finish(mean: np.ndarray, method: str, task: str) -> np.ndarray:
+def finish(mean: np.ndarray, method: str, task: Task) -> np.ndarray:
     """Weighted mean of representations [rows, classes] -> probabilities float64."""
     if method == "logits":
         return activate(mean, task)
     if method == "geometric":
-        return activate(mean, task) if task == "single_label" else np.exp(mean)
+        return activate(mean, task) if task == Task.SINGLE_LABEL else np.exp(mean)
     return mean
 
 
-def to_logits(probabilities: np.ndarray, task: str) -> np.ndarray:
+def to_logits(probabilities: np.ndarray, task: Task) -> np.ndarray:
     """Probabilities -> logits float64 whose softmax (or sigmoid) gives them back."""
     logs = np.log(np.maximum(probabilities, _SMALLEST))
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         return logs
     return logs - np.log(np.maximum(1.0 - probabilities, np.finfo(np.float64).eps / 2))
 
 
-def log_odds(logits: np.ndarray, task: str) -> np.ndarray:
+def log_odds(logits: np.ndarray, task: Task) -> np.ndarray:
     """Logits [rows, classes] -> log(p / (1 - p)) of each class, exact where p is near 0 or 1."""
-    if task == "multi_label":
+    if task == Task.MULTI_LABEL:
         return logits
     above = logits - logits.max(axis=1, keepdims=True)
     likeliest = above.argmax(axis=1)[:, np.newaxis]
@@ -132,7 +132,7 @@ def log_odds(logits: np.ndarray, task: str) -> np.ndarray:
     return above - np.log(np.maximum(others, _SMALLEST))
 
 
-def rescale(probabilities: np.ndarray, temperature: np.ndarray, task: str) -> np.ndarray:
+def rescale(probabilities: np.ndarray, temperature: np.ndarray, task: Task) -> np.ndarray:
     """Divide the logits of probabilities [rows, classes] by temperature [1] or [classes]."""
     if np.all(temperature == 1.0):
         return probabilities

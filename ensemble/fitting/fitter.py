@@ -20,6 +20,7 @@ from ensemble.fitting.weights import Selection, Verdict, greedy_selection, guard
 from ensemble.members import Network
 from ensemble.scoring import scores
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 _MIN_ROWS_TO_LEARN = 20
 
@@ -81,7 +82,7 @@ def fit_combination(
     held_out: HeldOut | None,
     *,
     method: str,
-    task: str,
+    task: Task,
     weights: np.ndarray | None,
     calibrate: bool,
     metric: str,
@@ -94,7 +95,7 @@ def fit_combination(
         networks: which members make up which network.
         held_out: rows to fit on; needed for greedy weights and for calibration.
         method: one of `combine.METHODS`.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         weights: float64 [networks] with sum 1, or None: learn them.
         calibrate: fit temperatures, one a member before averaging and one after.
         metric: the trainer's metric that greedy weights are fitted for.
@@ -125,10 +126,10 @@ def fit_combination(
     return Fit(combination, weights, selection, verdict, out_of_fold)
 
 
-def _temperatures(logits: np.ndarray, held_out: HeldOut | None, task: str) -> np.ndarray:
+def _temperatures(logits: np.ndarray, held_out: HeldOut | None, task: Task) -> np.ndarray:
     """One row a member; ones without rows to fit on."""
     num_members, _, num_classes = logits.shape
-    temperatures = np.ones((num_members, 1 if task == "single_label" else num_classes))
+    temperatures = np.ones((num_members, 1 if task == Task.SINGLE_LABEL else num_classes))
     if held_out is None:
         return temperatures
     for member, (rows, own) in enumerate(zip(held_out.rows, held_out.logits, strict=True)):
@@ -150,7 +151,7 @@ def _learn(
     representations: np.ndarray,
     targets: np.ndarray,
     method: str,
-    task: str,
+    task: Task,
     metric: str,
     seed: int,
 ) -> tuple[np.ndarray, Selection, Verdict | None]:
@@ -196,7 +197,7 @@ def _learn(
     return np.full(num_networks, 1.0 / num_networks), selection, verdict
 
 
-def _reference(logits: np.ndarray, temperatures: np.ndarray, task: str):
+def _reference(logits: np.ndarray, temperatures: np.ndarray, task: Task):
     return rank_reference(
         np.stack([log_odds(one / t, task) for one, t in zip(logits, temperatures, strict=True)])
     )

@@ -15,7 +15,7 @@ from ensemble.combine import represent
 from ensemble.members import Member, Network
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, load_logits
+from orchard.formats import Logits, Task, load_logits
 
 OUT_OF_FOLD = "OUT_OF_FOLD"
 
@@ -36,7 +36,7 @@ class HeldOut:
     logits: tuple[np.ndarray, ...]
     networks: tuple[Network, ...]
 
-    def representations(self, temperatures: np.ndarray, method: str, task: str) -> np.ndarray:
+    def representations(self, temperatures: np.ndarray, method: str, task: Task) -> np.ndarray:
         """Each network in the space where `method` averages: float64 [networks, rows, classes].
 
         temperatures: float64 [members, 1 or classes]. A network's members are averaged where

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ensemble.scoring import difference_interval
+from orchard.formats import Task
 
 DEFAULT_ROUNDS = 25
 # AutoGluon's constants: equal predictions must tie in spite of float noise.
@@ -102,7 +103,7 @@ def guard(
     combine: Callable[[np.ndarray, np.ndarray], np.ndarray],
     metric: str,
     targets: np.ndarray,
-    task: str,
+    task: Task,
     num_networks: int,
     *,
     seed: int = 0,
@@ -116,7 +117,7 @@ def guard(
         combine: (weights, row indices) -> probabilities [those rows, classes].
         metric: the trainer's name of the metric that the weights were fitted for.
         targets: float [rows, classes].
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         num_networks: how many networks the weights are for.
         seed: of the parts and of the bootstrap.
         num_parts: how many fits, each leaving one part of the rows out.

@@ -11,6 +11,7 @@ import tensorflow as tf
 from ensemble.inference.one_pass import load_saved_model
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 _DEFAULT_THRESHOLD = 0.5
@@ -19,7 +20,7 @@ _DEFAULT_THRESHOLD = 0.5
 class SavedModel:
     """What `ensemble.main` or the trainer exported.
 
-    class_names: of the columns. task: "single_label" or "multi_label".
+    class_names: of the columns. task: what the labels mean.
     thresholds: float32 [classes]. key: tells models apart.
     """
 
@@ -36,12 +37,12 @@ class SavedModel:
             self._output = next(iter(sorted(self._signature.structured_outputs, reverse=True)))
             self.class_names = [name.decode() for name in self._loaded.class_names.numpy()]
             if self._output == "probabilities":
-                self.task = self._loaded.task.numpy().decode()
+                self.task = Task(self._loaded.task.numpy().decode())
                 self.thresholds = self._loaded.thresholds.numpy()
             else:
                 self.task = _task_of_run(path, folder)
                 self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
-        except (KeyError, AttributeError, StopIteration, TypeError) as error:
+        except (KeyError, AttributeError, StopIteration, TypeError, ValueError) as error:
             raise OrchardError(
                 f"--model={path} is a SavedModel, but not one of ensemble.main or trainer.main"
             ) from error
@@ -89,12 +90,12 @@ def _find(path: str) -> str:
     )
 
 
-def _task_of_run(path: str, folder: str) -> str:
+def _task_of_run(path: str, folder: str) -> Task:
     parent = posixpath.dirname(folder) if storage.is_gcs(folder) else os.path.join(folder, "..")
     for run in (path, parent):
         record = storage.join(run, "run.json")
         if storage.exists(record):
-            return storage.read_json(record)["task"]
+            return Task(storage.read_json(record)["task"])
     raise OrchardError(
         f"--model={path} gives logits, but there is no run.json beside it to tell the task; give "
         "the run directory"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer.training import NO_SPLIT
 
 _FOLD_NAME = re.compile(r"fold(\d+)")
@@ -40,7 +41,7 @@ class Member:
     path: str
     name: str
     class_names: tuple[str, ...]
-    task: str
+    task: Task
     architecture: str
     input: InputSpec
     train_split: str
@@ -87,7 +88,7 @@ def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[Networ
 def check_dataset(
     members: Sequence[Member],
     class_names: Sequence[str],
-    task: str,
+    task: Task,
     fingerprint: str,
     allow_other_dataset: bool = False,
 ) -> None:
@@ -179,7 +180,7 @@ def _read(run: str, name: str) -> Member:
             path=run,
             name=name,
             class_names=tuple(record["class_names"]),
-            task=record["task"],
+            task=Task(record["task"]),
             architecture=record["architecture"],
             input=InputSpec(
                 int(height_px), int(width_px), record["resize"], bool(record["exact_decode"])
@@ -223,7 +224,7 @@ def _check_classes(member: Member, class_names: Sequence[str], owner: str) -> No
     )
 
 
-def _check_task(member: Member, task: str, owner: str) -> None:
+def _check_task(member: Member, task: Task, owner: str) -> None:
     if member.task != task:
         raise OrchardError(
             f"member {member.path} was trained for a {member.task} task, {owner} is {task}; "

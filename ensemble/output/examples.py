@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ensemble.scoring import row_losses
-from orchard.formats import tfrecord
+from orchard.formats import Task, tfrecord
 from orchard.html import image_to_uri
 from trainer.data import RecordTable, read_few
 
@@ -27,7 +27,7 @@ class Example:
     lines: tuple[str, ...]
 
 
-def disagreement(member_probabilities: np.ndarray, task: str) -> np.ndarray:
+def disagreement(member_probabilities: np.ndarray, task: Task) -> np.ndarray:
     """How much members differ on each row: generalised Jensen-Shannon divergence in nats.
 
     The mean over members of KL(p_m || mean p) (Lin 1991, "Divergence measures based on the Shannon
@@ -38,13 +38,13 @@ def disagreement(member_probabilities: np.ndarray, task: str) -> np.ndarray:
     p = np.clip(member_probabilities, _TINY, 1.0)
     mean = p.mean(axis=0)
     divergence = (p * np.log(p / mean)).sum(axis=2)
-    if task == "multi_label":
+    if task == Task.MULTI_LABEL:
         q = np.clip(1.0 - member_probabilities, _TINY, 1.0)
         divergence = (p * np.log(p / mean) + q * np.log(q / q.mean(axis=0))).mean(axis=2)
     return divergence.mean(axis=0)
 
 
-def most_disputed(member_probabilities: np.ndarray, task: str, count: int) -> np.ndarray:
+def most_disputed(member_probabilities: np.ndarray, task: Task, count: int) -> np.ndarray:
     """Rows where members differ most, the greatest difference first."""
     values = disagreement(member_probabilities, task)
     order = np.argsort(-values, kind="stable")[:count]
@@ -52,7 +52,7 @@ def most_disputed(member_probabilities: np.ndarray, task: str, count: int) -> np
 
 
 def worst_rows(
-    probabilities: np.ndarray, targets: np.ndarray, wrong: np.ndarray, task: str, count: int
+    probabilities: np.ndarray, targets: np.ndarray, wrong: np.ndarray, task: Task, count: int
 ) -> np.ndarray:
     """Wrong rows with the greatest loss first; wrong: bool [rows]."""
     losses = np.where(wrong, row_losses(probabilities, targets, task), -np.inf)

@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.labels import read_csv
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 # `labels` columns of competitions name images with the extension, label CSVs often without.
@@ -72,7 +73,7 @@ def write_predictions(
     ids: Sequence[str],
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    task: str,
+    task: Task,
     *,
     thresholds: np.ndarray,
     submission: Submission | None = None,
@@ -84,7 +85,7 @@ def write_predictions(
         ids: of the rows of `probabilities`, unique.
         probabilities: float [rows, classes], written as float32 with all their digits.
         class_names: of the columns.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         thresholds: float [classes]: a class is named from its threshold on (many-label tasks).
         submission: its columns, ids and order; without one the columns are id, class (several
             separated by spaces) and one a class.
@@ -107,13 +108,13 @@ def write_predictions(
     _write_csv(path, header, ids, *columns)
 
 
-def named_classes(probabilities: np.ndarray, task: str, thresholds: np.ndarray) -> np.ndarray:
+def named_classes(probabilities: np.ndarray, task: Task, thresholds: np.ndarray) -> np.ndarray:
     """The class of each row, or its classes from their thresholds on: bool [rows, classes].
 
     A row of a many-label task with no class at its threshold gets the one nearest to it (highest
     ratio of probability to threshold): an image without any label is no valid row of a label CSV.
     """
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         return metrics.hard_targets(probabilities, task)
     named = probabilities >= thresholds
     nearest = np.argmax(probabilities / np.maximum(thresholds, 1e-9), axis=1)

@@ -12,6 +12,7 @@ from ensemble.output.examples import Example, make_examples, most_disputed, wors
 from ensemble.result import Result
 from ensemble.scoring import SHOWN_METRICS, Scoreboard
 from orchard import html, storage
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 _NUM_EXAMPLES = 12
@@ -125,7 +126,7 @@ def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
     hard = metrics.hard_targets(targets, task)
     mixed = np.flatnonzero(hard.any(axis=0) & ~hard.all(axis=0))
     # Of the columns as they are, as `scores.score` takes them: mean ranks don't sum to 1.
-    columns = to_logits(p, "multi_label"), hard, "multi_label"
+    columns = to_logits(p, Task.MULTI_LABEL), hard, Task.MULTI_LABEL
     areas = metrics.roc_auc_per_class(*columns)
     precisions = metrics.average_precision_per_class(*columns)
     for row, area, precision in zip(rows, areas, precisions, strict=True):
@@ -142,7 +143,7 @@ def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
 
 def _confusion(board: Scoreboard, result: Result) -> dict[str, Any] | None:
     """The matrix of a one-label task, and the pairs confused most."""
-    if board.task != "single_label":
+    if board.task != Task.SINGLE_LABEL:
         return None
     names = result.inputs.records.class_names
     true = board.targets.argmax(axis=1)

@@ -10,6 +10,7 @@ import functools
 import numpy as np
 
 from ensemble.scoring.scores import is_higher_better, per_row_scores, score
+from orchard.formats import Task
 from trainer.evaluation import hard_targets
 
 NUM_DRAWS = 400
@@ -33,7 +34,7 @@ def draw_counts(num_rows: int, seed: int, num_draws: int = NUM_DRAWS) -> np.ndar
 
 
 def resampled_scores(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str, counts: np.ndarray
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
 ) -> np.ndarray:
     """The metric on each draw, float64 [draws]; NaN where a draw leaves it undefined.
 
@@ -46,7 +47,7 @@ def resampled_scores(
 
 
 def _resampled(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str, counts: np.ndarray
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
 ) -> np.ndarray:
     counts = counts.astype(np.float64)
     if metric == "roc_auc":
@@ -62,7 +63,7 @@ def interval(
     metric: str,
     probabilities: np.ndarray,
     targets: np.ndarray,
-    task: str,
+    task: Task,
     *,
     seed: int = 0,
     confidence: float = CONFIDENCE,
@@ -77,7 +78,7 @@ def difference_interval(
     first: np.ndarray,
     second: np.ndarray,
     targets: np.ndarray,
-    task: str,
+    task: Task,
     *,
     seed: int = 0,
     confidence: float = CONFIDENCE,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.scoring import bootstrap, scores
+from orchard.formats import Task
 from trainer.evaluation import is_better
 
 # One sort or one product gives all their draws; the others are shown without interval.
@@ -43,7 +44,7 @@ class Scoreboard:
     """
 
     where: str
-    task: str
+    task: Task
     metric: str
     targets: np.ndarray
     entries: tuple[Entry, ...]
@@ -84,7 +85,7 @@ def build_scoreboard(
     where: str,
     candidates: Sequence[Candidate],
     targets: np.ndarray,
-    task: str,
+    task: Task,
     metric: str,
     *,
     ensemble_ranks_only: bool = False,
@@ -96,7 +97,7 @@ def build_scoreboard(
         where: the rows in words, such as "split test, 500 images".
         candidates: members and networks, then the ensemble.
         targets: float [rows, classes], all labelled.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         metric: what the verdict is about.
         ensemble_ranks_only: the ensemble's rows are mean ranks, not probabilities.
         seed: of the bootstrap.

@@ -7,6 +7,7 @@ hold for rank averages too, whose rows do not sum to 1. Every other metric needs
 import numpy as np
 
 from ensemble.combine import to_logits
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 RANKING_METRICS = frozenset({"roc_auc", "average_precision"})
@@ -22,9 +23,9 @@ _FUNCTIONS = {
 SHOWN_METRICS = ("accuracy", "log_loss", "roc_auc", "average_precision", "f1", "ece")
 
 
-def default_metric(task: str) -> str:
+def default_metric(task: Task) -> str:
     """The metric that judges when the user names none."""
-    return "accuracy" if task == "single_label" else "roc_auc"
+    return "accuracy" if task == Task.SINGLE_LABEL else "roc_auc"
 
 
 def is_higher_better(metric: str) -> bool:
@@ -32,33 +33,33 @@ def is_higher_better(metric: str) -> bool:
     return metric not in metrics.LOWER_IS_BETTER
 
 
-def score(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str) -> float:
+def score(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task) -> float:
     """One metric of the trainer, by name.
 
     probabilities: float [rows, classes], 0..1. targets: float [rows, classes], labelled rows only.
     """
     if metric in RANKING_METRICS:
         targets = metrics.hard_targets(targets, task).astype(np.float64)
-        task = "multi_label"
+        task = Task.MULTI_LABEL
     return _FUNCTIONS[metric](to_logits(probabilities, task), targets, task)
 
 
 def scores(
-    probabilities: np.ndarray, targets: np.ndarray, task: str, ranks_only: bool = False
+    probabilities: np.ndarray, targets: np.ndarray, task: Task, ranks_only: bool = False
 ) -> dict[str, float]:
     """The shown metrics by name; ranks_only: the ranking metrics alone, for rank averages."""
     shown = [m for m in SHOWN_METRICS if not ranks_only or m in RANKING_METRICS]
     return {metric: score(metric, probabilities, targets, task) for metric in shown}
 
 
-def regret(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str) -> float:
+def regret(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task) -> float:
     """The metric turned so that lower is better: 1 - value where higher is better."""
     value = score(metric, probabilities, targets, task)
     return 1.0 - value if is_higher_better(metric) else value
 
 
 def per_row_scores(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: str
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task
 ) -> np.ndarray | None:
     """Values float64 [rows] whose mean is the metric; None where the metric is no such mean."""
     logits = to_logits(probabilities, task)
@@ -70,10 +71,10 @@ def per_row_scores(
     return None
 
 
-def row_losses(probabilities: np.ndarray, targets: np.ndarray, task: str) -> np.ndarray:
+def row_losses(probabilities: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Cross-entropy of each row in nats, float64 [rows]; the mean over classes for many labels."""
     present = targets * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    if task == "single_label":
+    if task == Task.SINGLE_LABEL:
         return -present.sum(axis=1)
     absent = (1.0 - targets) * np.log(np.maximum(1.0 - probabilities, np.finfo(np.float64).eps / 2))
     return -(present + absent).mean(axis=1)

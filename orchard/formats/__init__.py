@@ -11,6 +11,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from orchard.formats import manifest, npz, tfrecord
     from orchard.formats.json_values import json_safe
+    from orchard.formats.kinds import Task
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         DATASET_INFO_FILE,
@@ -43,6 +44,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "ShardInfo",
     "SplitInfo",
+    "Task",
     "json_safe",
     "load_logits",
     "load_manifest",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats.kinds import Task
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +73,7 @@ class Manifest:
     name: str
     version: str
     fingerprint: str
-    task: str
+    task: Task
     class_names: tuple[str, ...]
     splits: dict[str, SplitInfo]
     settings: dict[str, Any]
@@ -103,6 +104,7 @@ class Manifest:
             counts = tuple(map(float, entry["class_counts"]))
             splits[split] = SplitInfo(shards, entry["labelled"], counts)
         value["splits"] = splits
+        value["task"] = Task(value["task"])
         value["class_names"] = tuple(value["class_names"])
         files = value.get("files", {}).items()
         value["files"] = {name: _typed(FileInfo, info) for name, info in files}

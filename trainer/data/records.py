@@ -13,6 +13,7 @@ import numpy as np
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from orchard.formats import manifest as manifests
 from trainer.data import gcs_reads
 
@@ -29,7 +30,7 @@ class RecordTable:
         lengths: int32 [n], bytes of the serialized tf.train.Example (the frame is 16 bytes longer).
         targets: float32 [n, num_classes]; one-hot, multi-hot or soft; -1 everywhere: unlabelled.
         class_names: the classes, in the targets' order.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         fingerprint: what the dataset is, hex.
         splits: the splits that the rows come from, in the table's order.
         image_key: the feature that holds the encoded image.
@@ -42,7 +43,7 @@ class RecordTable:
     lengths: np.ndarray
     targets: np.ndarray
     class_names: tuple[str, ...]
-    task: str
+    task: Task
     fingerprint: str
     splits: tuple[str, ...]
     image_key: str = field(default="image")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import FEATURES_FILE, tfrecord
+from orchard.formats import FEATURES_FILE, Task, tfrecord
 from trainer.data import shard_cache
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
 
@@ -28,7 +28,7 @@ class Layout(NamedTuple):
 
     image_key: str
     label_key: str
-    task: str
+    task: Task
     class_names: tuple[str, ...]
 
 
@@ -100,9 +100,9 @@ def find_layout(dataset_dir: str, features: Any) -> Layout:
         if isinstance(feature, tfds.features.Image):
             images.append(key)
         elif isinstance(feature, tfds.features.ClassLabel):
-            labels.append(Layout("", key, "single_label", tuple(feature.names)))
+            labels.append(Layout("", key, Task.SINGLE_LABEL, tuple(feature.names)))
         elif isinstance(getattr(feature, "feature", None), tfds.features.ClassLabel):
-            labels.append(Layout("", key, "multi_label", tuple(feature.feature.names)))
+            labels.append(Layout("", key, Task.MULTI_LABEL, tuple(feature.feature.names)))
     if len(images) != 1 or len(labels) != 1:
         raise OrchardError(
             f"{dataset_dir} has {len(images)} image and {len(labels)} label features among "

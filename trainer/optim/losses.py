@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from orchard.errors import OrchardError
+from orchard.formats import Task
 
 
 @dataclass(frozen=True)
@@ -16,16 +17,15 @@ class Objective:
     """What training minimises.
 
     Attributes:
-        task: "single_label" (softmax) or "multi_label" (a sigmoid a class, summed over classes'
-            mean).
+        task: one label an image: softmax; many: the mean over classes of a sigmoid each.
         loss: "cross_entropy" or "focal".
         focal_gamma: exponent of the focal factor.
-        label_smoothing: share of a target spread evenly (single_label), or pulled towards 0.5.
+        label_smoothing: share of a target spread evenly (one label), or pulled towards 0.5.
         class_weights: float32 [num_classes] or None. One label: an example weighs what its
             classes do. Many labels: a positive cell weighs so much, a negative one 1.
     """
 
-    task: str
+    task: Task
     loss: str = "cross_entropy"
     focal_gamma: float = 2.0
     label_smoothing: float = 0.0
@@ -34,7 +34,7 @@ class Objective:
     def per_example(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """float32 [batch]: the loss of each example."""
         logits = tf.cast(logits, tf.float32)
-        if self.task == "single_label":
+        if self.task == Task.SINGLE_LABEL:
             return self._softmax_loss(logits, targets)
         return self._sigmoid_loss(logits, targets)
 
@@ -70,7 +70,7 @@ def _power(wrongness: tf.Tensor, gamma: float) -> tf.Tensor:
     return tf.pow(tf.maximum(wrongness, 1e-7), gamma)
 
 
-def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...] | None:
+def class_weights(text: str, targets: np.ndarray, task: Task) -> tuple[float, ...] | None:
     """What --class_weights means for these training targets [n, num_classes].
 
     "balanced" for one label: n / (num_classes * count), so that every class weighs the same in
@@ -88,7 +88,7 @@ def class_weights(text: str, targets: np.ndarray, task: str) -> tuple[float, ...
                 f"--class_weights=balanced: the training splits hold no record of class {missing}; "
                 "give the weights by hand"
             )
-        if task == "single_label":
+        if task == Task.SINGLE_LABEL:
             return tuple(float(w) for w in num_rows / (num_classes * counts))
         # A weight of 0 would leave that class's logit to chance.
         return tuple(float(w) for w in np.where(counts < num_rows, num_rows / counts - 1, 1.0))

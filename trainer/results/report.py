@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from orchard import html, storage
-from orchard.formats import Logits
+from orchard.formats import Logits, Task
 from trainer.config import TrainConfig, flag_fields
 from trainer.data import RecordTable
 from trainer.evaluation import metrics
@@ -75,11 +75,11 @@ def _square(jpeg: bytes) -> np.ndarray:
     return np.asarray(ImageOps.pad(image, (_THUMBNAIL_PX, _THUMBNAIL_PX)))
 
 
-def worst_mistakes(scored: Logits, task: str, count: int) -> np.ndarray:
+def worst_mistakes(scored: Logits, task: Task, count: int) -> np.ndarray:
     """Rows that are wrong, those with the highest loss first."""
     probabilities = np.clip(metrics.probabilities(scored.logits, task), 1e-12, 1 - 1e-12)
     cells = -scored.targets * np.log(probabilities)
-    if task == "multi_label":
+    if task == Task.MULTI_LABEL:
         cells -= (1 - scored.targets) * np.log1p(-probabilities)
     right = metrics.hard_predictions(scored.logits, task) == metrics.hard_targets(
         scored.targets, task
@@ -91,7 +91,7 @@ def worst_mistakes(scored: Logits, task: str, count: int) -> np.ndarray:
 
 def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, Any]:
     task, names = run["task"], scored.class_names
-    small = task == "single_label" and len(names) <= _MAX_CONFUSION_CLASSES
+    small = task == Task.SINGLE_LABEL and len(names) <= _MAX_CONFUSION_CLASSES
     return {
         "split": run["eval_split"],
         "count": len(scored.ids),
@@ -104,14 +104,14 @@ def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, An
     }
 
 
-def _class_rows(scored: Logits, task: str) -> list[dict[str, Any]]:
+def _class_rows(scored: Logits, task: Task) -> list[dict[str, Any]]:
     rows = metrics.per_class_table(scored.logits, scored.targets, task, scored.class_names)
-    if task == "single_label":  # The largest probability decides.
+    if task == Task.SINGLE_LABEL:  # The largest probability decides.
         rows = [{k: v for k, v in row.items() if k != "threshold"} for row in rows]
     return rows
 
 
-def _mistake(records: RecordTable, scored: Logits, task: str, row: int) -> dict[str, str]:
+def _mistake(records: RecordTable, scored: Logits, task: Task, row: int) -> dict[str, str]:
     probabilities = metrics.probabilities(scored.logits[row : row + 1], task)[0]
     predicted = metrics.hard_predictions(scored.logits[row : row + 1], task)[0]
     true = metrics.hard_targets(scored.targets[row : row + 1], task)[0]

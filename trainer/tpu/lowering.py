@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from orchard.formats import Task
 from trainer.augment import COLUMNS
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
@@ -29,11 +30,11 @@ class Labels:
 
     Attributes:
         num_classes: columns of the targets.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
     """
 
     num_classes: int
-    task: str
+    task: Task
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer.tpu.chips import Topology
 
 NO_DATASET = "none"  # Stands for --dataset and --run_dir, which decide nothing of the step.
@@ -17,7 +18,7 @@ class PreflightOptions:
         find_batch: look for the largest batch that fits.
         as_json: print JSON.
         num_classes: columns of the targets.
-        task: "single_label" or "multi_label".
+        task: what the labels mean.
         plan: say what a training would take.
         utilization: share of the bound that the plan counts on, 0..1.
         num_records: training images, for the plan; 0: the dataset's.
@@ -30,7 +31,7 @@ class PreflightOptions:
     find_batch: bool
     as_json: bool
     num_classes: int
-    task: str
+    task: Task
     plan: bool
     utilization: float
     num_records: int

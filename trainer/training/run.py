@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from orchard import storage
+from orchard.formats import Task
 from trainer.augment import augment_batch, mix_batch
 from trainer.checkpoints import EvaluationWeights, TrainState
 from trainer.config import TrainConfig
@@ -75,7 +76,7 @@ class Run:
     @property
     def best_metric(self) -> str:
         """What the best checkpoint is best at."""
-        default = "accuracy" if self.train_records.task == "single_label" else "roc_auc"
+        default = "accuracy" if self.train_records.task == Task.SINGLE_LABEL else "roc_auc"
         return self.config.best_metric or default
 
     @property

@@ -7,6 +7,7 @@ from ensemble.combine.calibrate import (
     fit_temperature,
     reliability,
 )
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 
@@ -69,7 +70,7 @@ def test_perfect_or_hopeless_rows_stay_within_bounds():
     )
 
 
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", Task)
 def test_the_diagram_gives_the_trainers_calibration_error(task):
     logits, targets = _sampled(task, 2.0)
     diagram = reliability(metrics.probabilities(logits, task), targets, task)

@@ -3,6 +3,7 @@ import pytest
 
 from ensemble.combine import methods
 from ensemble.combine.methods import Combination, normalized, rank_reference
+from orchard.formats import Task
 from trainer.evaluation.metrics import probabilities as activate
 
 
@@ -29,7 +30,7 @@ def _combination(method, task, weights, classes=4, temperature=1.0, **kwargs):
 def test_logits_mean_is_the_activation_of_the_weighted_mean():
     logits = _logits()
     expected = (2 * logits[0] + logits[1] + logits[2]) / 4
-    for task in methods.TASKS:
+    for task in Task:
         result = _combination("logits", task, [2, 1, 1])(logits)
         np.testing.assert_allclose(result, activate(expected, task), atol=1e-7)
 
@@ -58,7 +59,7 @@ def test_geometric_equals_logits_for_one_label_and_the_plain_product_for_many():
 
 
 @pytest.mark.parametrize("method", ["logits", "probabilities", "geometric"])
-@pytest.mark.parametrize("task", methods.TASKS)
+@pytest.mark.parametrize("task", Task)
 def test_one_member_gives_its_own_probabilities(method, task):
     logits = _logits(members=1)
     result = _combination(method, task, [3.0])(logits)
@@ -70,7 +71,7 @@ def test_one_member_gives_its_own_probabilities(method, task):
 def test_extreme_logits_stay_finite():
     logits = np.array([[[1e4, -1e4, 0.0]], [[-1e4, 1e4, 0.0]]], np.float32)
     for method in ("logits", "probabilities", "geometric"):
-        for task in methods.TASKS:
+        for task in Task:
             result = _combination(method, task, [1, 1], classes=3, temperature=2.0)(logits)
             assert np.isfinite(result).all()
             assert result.min() >= 0 and result.max() <= 1
@@ -154,5 +155,5 @@ def test_log_odds_are_those_of_the_probabilities_and_hold_where_those_saturate()
 def test_rescaling_by_one_changes_nothing_and_logits_come_back():
     p = activate(_logits()[0], "single_label")
     assert methods.rescale(p, np.ones(1), "single_label") is p
-    for task in methods.TASKS:
+    for task in Task:
         np.testing.assert_allclose(activate(methods.to_logits(p, task), task), p, atol=1e-12)

@@ -5,6 +5,7 @@ from ensemble.fitting.fitter import fit_combination, member_weights, parse_weigh
 from ensemble.fitting.held_out import HeldOut
 from ensemble.members.runs import Network
 from orchard.errors import OrchardError
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 TASK = "single_label"
@@ -87,7 +88,7 @@ def test_greedy_weights_for_a_metric_without_a_value_are_one_line(positives):
     assert "use --weights=uniform or another --metric" in str(caught.value)
 
 
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("method", ["logits", "probabilities", "geometric"])
 def test_calibration_improves_the_held_out_log_loss(method, task):
     logits, networks, held_out = _held_out([2.0, 2.5], scale=3.0, task=task)

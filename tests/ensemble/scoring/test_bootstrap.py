@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ensemble.scoring import bootstrap, scores
+from orchard.formats import Task
 from trainer.evaluation import metrics
 
 
@@ -14,7 +15,7 @@ def _data(task="single_label", rows=60, classes=3, seed=0, noise=1.5):
     return metrics.probabilities(logits, task), targets
 
 
-@pytest.mark.parametrize("task", metrics.TASKS)
+@pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("metric", scores.SHOWN_METRICS)
 def test_every_metric_of_a_draw_is_that_of_the_rows_drawn(metric, task):
     p, targets = _data(task)

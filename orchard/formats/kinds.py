@@ -1,0 +1,19 @@
+"""Names with few values, in files and in flags: enums whose members are their own text."""
+
+from enum import Enum
+
+
+class TextEnum(str, Enum):
+    """A string with few values; equal to its text, and written to JSON as that.
+
+    It is `enum.StrEnum`, which Python 3.10 lacks.
+    """
+
+    __str__ = str.__str__
+
+
+class Task(TextEnum):
+    """What the labels of an image mean: one class (softmax), or any number of them (sigmoids)."""
+
+    SINGLE_LABEL = "single_label"
+    MULTI_LABEL = "multi_label"
