@@ -163,7 +163,7 @@ class TrainConfig:
     def __post_init__(self):
         config_checks.require_choices(self)
         config_checks.require_ranges(self)
-        check_architecture(self.architecture)
+        check_architecture(self.architecture, self.weights)
         check_preprocessing(self.preprocessing)
         config_checks.require_consistent(self)
         if self.image_size:

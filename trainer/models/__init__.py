@@ -1,4 +1,9 @@
-"""Networks: images 0..255 in, float32 logits out, preprocessing inside."""
+"""Networks: images 0..255 in, float32 logits out, preprocessing inside.
+
+Start in `build.py`: a network is its preprocessing, a backbone and a head. Backbones come from
+`registry.py`, where a new architecture is one new file (in `architectures/`, or a plugin), or from
+a .keras file (`pretrained.py`). `batch_norm.py` has what BatchNorm needs under strategies.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -7,16 +12,19 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.models import batch_norm
     from trainer.models.build import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, build_network
+    from trainer.models.preprocessing import check_preprocessing
     from trainer.models.pretrained import json_with_policy
     from trainer.models.registry import (
         ARCHITECTURES,
+        Architecture,
         check_architecture,
-        check_preprocessing,
         default_image_size_px,
+        register_architecture,
     )
 
 __all__ = [
     "ARCHITECTURES",
+    "Architecture",
     "BACKBONE_LAYER",
     "LOGITS_LAYER",
     "NetworkOptions",
@@ -26,6 +34,7 @@ __all__ = [
     "check_preprocessing",
     "default_image_size_px",
     "json_with_policy",
+    "register_architecture",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,12 +1,13 @@
-"""Batch normalisation under strategies, in fine-tuning and in short runs.
+"""Batch normalization under strategies, in fine-tuning and in short runs.
 
 keras.applications' moving averages (momentum 0.99; MobileNetV2 0.999) need thousands of steps to
-settle, and under a strategy each replica keeps its own. So the moments are synchronised, and where
+settle, and under a strategy each replica keeps its own. So the moments are synchronized, and where
 the averages cannot have settled they are re-estimated before an evaluation ("precise BN":
 Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3).
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ _SETTLED_TIME_CONSTANTS = 50
 
 
 def layers_of(network: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """All batch-normalisation layers, nested ones included."""
+    """All batch-normalization layers, nested ones included."""
     found = network._flatten_layers(include_self=False, recursive=True)
     return [layer for layer in found if isinstance(layer, keras.layers.BatchNormalization)]
 
@@ -27,7 +28,7 @@ def synchronize(network: keras.Model, synchronized: bool) -> None:
 
 
 def freeze(network: keras.Model) -> None:
-    """Normalise by the loaded statistics, also in training; call it before the first trace."""
+    """Normalize by the loaded statistics, also in training; call it before the first trace."""
     for layer in layers_of(network):
         layer.trainable = False
 
@@ -47,23 +48,20 @@ def trained_layers(network: keras.Model) -> list[keras.layers.BatchNormalization
     return [layer for layer in layers_of(network) if layer.trainable]
 
 
-class MomentsOfBatch:
-    """While active, a traced training-mode forward pass leaves its own moments in the layers.
+@contextlib.contextmanager
+def moments_of_batch(layers: Iterable[keras.layers.BatchNormalization]) -> Iterator[None]:
+    """In this context a traced training-mode forward pass leaves its own moments in the layers.
 
     Keras reads `momentum` when it traces; 0 makes moving_mean and moving_variance the moments of
     the one batch, exactly.
     """
-
-    def __init__(self, layers: Iterable[keras.layers.BatchNormalization]):
-        self._layers = list(layers)
-        self._momenta = [layer.momentum for layer in self._layers]
-
-    def __enter__(self) -> None:
-        for layer in self._layers:
+    momenta = [(layer, layer.momentum) for layer in layers]
+    try:
+        for layer, _ in momenta:
             layer.momentum = 0.0
-
-    def __exit__(self, *_) -> None:
-        for layer, momentum in zip(self._layers, self._momenta, strict=True):
+        yield
+    finally:
+        for layer, momentum in momenta:
             layer.momentum = momentum
 
 
@@ -75,12 +73,12 @@ def estimate(
     """Set the layers' statistics to the moments of all `batches` together.
 
     Args:
-        layers: batch-normalisation layers.
+        layers: batch-normalization layers.
         batches: inputs of `forward`, of equal size.
-        forward: runs the network on a batch in training mode, traced under `MomentsOfBatch`.
+        forward: runs the network on a batch in training mode, traced under `moments_of_batch`.
     """
-    means = [[] for _ in layers]
-    variances = [[] for _ in layers]
+    means: list[list[np.ndarray]] = [[] for _ in layers]
+    variances: list[list[np.ndarray]] = [[] for _ in layers]
     for batch in batches:
         forward(batch)
         for i, layer in enumerate(layers):

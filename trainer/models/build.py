@@ -6,13 +6,14 @@ float32 [batch, height, width, 3], 0..255 (uint8 is cast). Output: float32 logit
 num_classes]. Nothing outside it knows how it scales pixels, and a saved one needs no code of ours.
 """
 
-import os
 from dataclasses import dataclass
 
 import keras
 
 from orchard.errors import OrchardError
-from trainer.models import pretrained, registry
+from trainer.models import pretrained
+from trainer.models.preprocessing import AUTO, INSIDE, PREPROCESSINGS, preprocess
+from trainer.models.registry import ARCHITECTURES, check_architecture, is_keras_file
 
 BACKBONE_LAYER = "backbone"
 LOGITS_LAYER = "logits"
@@ -39,19 +40,23 @@ class NetworkOptions:
     height_px: int
     width_px: int
     weights: str = "none"
-    preprocessing: str = "auto"
+    preprocessing: str = AUTO
     dropout: float = 0.0
+
+    @property
+    def image_size_px(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height_px, self.width_px
 
 
 def build_network(options: NetworkOptions) -> keras.Model:
     """The network of `options`, under the current Keras dtype policy and strategy scope."""
-    registry.check_architecture(options.architecture)
-    if registry.is_keras_file(options.architecture):
+    check_architecture(options.architecture, options.weights)
+    if is_keras_file(options.architecture):
         backbone, preprocessing = _backbone_of_file(options)
     else:
         backbone, preprocessing = _backbone_of_registry(options)
-    shape = (options.height_px, options.width_px, 3)
-    images = keras.Input(shape, name="images", dtype="float32")
+    images = keras.Input((*options.image_size_px, 3), name="images", dtype="float32")
     features = backbone(preprocess(images, preprocessing))
     if options.dropout:
         features = keras.layers.Dropout(options.dropout, name="head_dropout")(features)
@@ -59,87 +64,40 @@ def build_network(options: NetworkOptions) -> keras.Model:
     return keras.Model(images, head(features), name="network")
 
 
-def preprocess(images, preprocessing: str):
-    """Scale images 0..255 the way `preprocessing` says, in float32, as layers of the network."""
-    rescaling = keras.layers.Rescaling
-    if preprocessing == registry.INSIDE:
-        return images
-    if preprocessing == registry.ZERO_TO_ONE:
-        return rescaling(1 / 255, dtype="float32", name="preprocessing")(images)
-    if preprocessing == registry.SYMMETRIC:
-        return rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="preprocessing")(images)
-    if preprocessing == registry.TORCH:
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        scale = [1 / (255 * s) for s in std]
-        offset = [-m / s for m, s in zip(mean, std, strict=True)]
-        return rescaling(scale, offset, dtype="float32", name="preprocessing")(images)
-    if preprocessing == registry.CAFFE:
-        bgr = keras.ops.flip(images, axis=-1)
-        offset = [-103.939, -116.779, -123.68]
-        return rescaling(1.0, offset, dtype="float32", name="preprocessing")(bgr)
-    mean, std = registry.mean_and_std(preprocessing)
-    return rescaling(1 / std, -mean / std, dtype="float32", name="preprocessing")(images)
-
-
 def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str]:
-    known = registry.ARCHITECTURES[options.architecture]
-    if min(options.height_px, options.width_px) < known.min_size_px:
+    name, known = options.architecture, ARCHITECTURES[options.architecture]
+    if min(options.image_size_px) < known.min_size_px:
         raise OrchardError(
             f"--image_size={options.height_px}x{options.width_px} is too small for "
-            f"{options.architecture}, which takes {known.min_size_px} px and up"
+            f"{name}, which takes {known.min_size_px} px and up"
         )
-    function = getattr(keras.applications, known.function)
-    kwargs = {
-        "include_top": False,
-        "input_shape": (options.height_px, options.width_px, 3),
-        "pooling": "avg",
-    }
-    if options.weights == "imagenet":
-        features = _with_imagenet_weights(function, kwargs)
-    else:
-        features = function(weights=None, **kwargs)
+    build = known.build
+    if options.weights == "imagenet" and known.build_imagenet:
+        build = known.build_imagenet
+    model = build(options.image_size_px)
     # Renamed by wrapping: keras.applications derives the file of the weights from the name.
-    backbone = keras.Model(features.inputs, features.outputs[0], name=BACKBONE_LAYER)
+    backbone = pretrained.as_backbone(
+        f"the architecture {name!r}", model, BACKBONE_LAYER, options.image_size_px
+    )
     if options.weights not in ("none", "imagenet"):
         pretrained.load_into(backbone, options.weights)
     preprocessing = options.preprocessing
-    return backbone, known.preprocessing if preprocessing == "auto" else preprocessing
-
-
-def _with_imagenet_weights(function, kwargs: dict) -> keras.Model:
-    try:
-        return function(weights="imagenet", **kwargs)
-    except Exception as error:  # keras.utils.get_file raises bare Exceptions.
-        cache = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "models")
-        raise OrchardError(
-            f"--weights=imagenet: the weights of {function.__name__} are not in {cache} and could "
-            f"not be downloaded ({_first_line(error)}); on a machine with internet build "
-            f"keras.applications.{function.__name__}(include_top=False) once, copy its file from "
-            "there into that folder (or point KERAS_HOME at a copy), or use --weights=none|PATH"
-        ) from None
+    return backbone, known.preprocessing if preprocessing == AUTO else preprocessing
 
 
 def _backbone_of_file(options: NetworkOptions) -> tuple[keras.Model, str]:
-    backbone = pretrained.load_backbone(
-        options.architecture, options.height_px, options.width_px, BACKBONE_LAYER
-    )
+    backbone = pretrained.load_backbone(options.architecture, BACKBONE_LAYER, options.image_size_px)
     preprocessing = options.preprocessing
-    if preprocessing == "auto":
+    if preprocessing == AUTO:
         if not pretrained.scales_its_input(backbone):
             raise OrchardError(
                 f"--architecture={options.architecture} has no layer that scales its input; say "
-                "what it was trained on with --preprocessing="
-                + "|".join(registry.PREPROCESSINGS[1:])
-                + ", "
+                f"what it was trained on with --preprocessing={'|'.join(PREPROCESSINGS[1:])}, "
                 "MEAN/STD such as 127/128, or inside for plain 0..255"
             )
-        preprocessing = registry.INSIDE
+        preprocessing = INSIDE
     if options.weights == "none":
         pretrained.reinitialize(backbone)
     elif options.weights not in ("auto", "imagenet"):
         pretrained.load_into(backbone, options.weights)
     return backbone, preprocessing
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,8 +1,10 @@
 """Backbones and weights from files: cut off the head, load, start anew."""
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 
 import keras
 
@@ -18,12 +20,17 @@ _HEAD_LAYERS = (
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
-def load_backbone(path: str, height_px: int, width_px: int, name: str) -> keras.Model:
+def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras.Model:
     """The features of the classifier in a .keras file, for images of the given size.
 
     The layers after the last feature map's pooling (Dense, Dropout, activations) are removed; a
     model that ends in a feature map gets global average pooling. A network saved by this trainer
     gives its own backbone, preprocessing included.
+
+    Args:
+        path: the file, local or gs://.
+        name: what the backbone is called.
+        image_size_px: height and width of the images.
     """
     model = _load_model(path)
     policy = keras.config.dtype_policy().name
@@ -31,17 +38,39 @@ def load_backbone(path: str, height_px: int, width_px: int, name: str) -> keras.
         weights = model.get_weights()
         model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
         model.set_weights(weights)
-    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise OrchardError(f"{path}: a backbone must have one input and one output")
-    features = _features(model)
+    _check_one_input_and_output(path, model)
+    without_head = keras.Model(model.inputs, _features(model))
+    return as_backbone(path, without_head, name, image_size_px)
+
+
+def as_backbone(
+    origin: str, model: keras.Model, name: str, image_size_px: tuple[int, int]
+) -> keras.Model:
+    """`model` under another name, its feature map averaged if it ends in one.
+
+    Args:
+        origin: what to call the model in errors.
+        model: from images to features [batch, n] or a feature map [batch, rows, columns, n].
+        name: what the backbone is called.
+        image_size_px: height and width of the images.
+
+    Raises:
+        OrchardError: it is something else, or takes images of another size.
+    """
+    _check_one_input_and_output(origin, model)
+    features = model.outputs[0]
     if len(features.shape) == 4:
         features = keras.layers.GlobalAveragePooling2D()(features)
     if len(features.shape) != 2:
         raise OrchardError(
-            f"{path}: expected features [batch, n] before the head, found shape {features.shape}"
+            f"{origin}: expected features [batch, n] before the head, found shape {features.shape}"
         )
     backbone = keras.Model(model.inputs, features, name=name)
-    _check_input(path, backbone.input_shape, height_px, width_px)
+    shape, wanted = backbone.input_shape, (*image_size_px, 3)
+    if len(shape) != 4 or any(s not in (None, w) for s, w in zip(shape[1:], wanted, strict=True)):
+        raise OrchardError(
+            f"{origin} takes images of {shape[1:]}, not the {wanted} of --image_size; use its size"
+        )
     return backbone
 
 
@@ -58,7 +87,7 @@ def json_with_policy(text: str, policy: str) -> str:
 
 
 def scales_its_input(backbone: keras.Model) -> bool:
-    """Whether a layer of the model (nested ones included) rescales or normalises its input."""
+    """Whether a layer of the model (nested ones included) rescales or normalizes its input."""
     layers = backbone._flatten_layers(include_self=False)
     return any(isinstance(layer, _SCALING_LAYERS) for layer in layers)
 
@@ -100,7 +129,7 @@ def _load_model(path: str) -> keras.Model:
             raise OrchardError(f"{path}: not a Keras 3 model file ({reason})") from None
 
 
-def _features(model: keras.Model):
+def _features(model: keras.Model) -> keras.KerasTensor:
     """The tensor that enters the head: what is left after peeling head layers off the end."""
     features, layers = model.outputs[0], list(model.layers)
     while len(layers) > 1 and isinstance(layers[-1], _HEAD_LAYERS):
@@ -108,29 +137,21 @@ def _features(model: keras.Model):
     return features
 
 
-def _check_input(path: str, shape: tuple, height_px: int, width_px: int) -> None:
-    wanted = (height_px, width_px, 3)
-    if len(shape) != 4 or any(s not in (None, w) for s, w in zip(shape[1:], wanted, strict=True)):
+def _check_one_input_and_output(origin: str, model: object) -> None:
+    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise OrchardError(
-            f"{path} takes images of {shape[1:]}, not the {wanted} of --image_size; use its size"
+            f"{origin}: a backbone must be a Keras model of one input and one output"
         )
 
 
-class _local_copy:
+@contextlib.contextmanager
+def _local_copy(path: str) -> Iterator[str]:
     """A local path with the content of `path`: itself, or a temporary copy of a gs:// object."""
-
-    def __init__(self, path: str):
-        self._path, self._folder = path, None
-
-    def __enter__(self) -> str:
-        if not storage.is_gcs(self._path):
-            return self._path
-        self._folder = tempfile.TemporaryDirectory()
-        local = os.path.join(self._folder.name, os.path.basename(self._path))
+    if not storage.is_gcs(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = os.path.join(folder, os.path.basename(path))
         with open(local, "wb") as file:
-            file.write(storage.read_bytes(self._path))
-        return local
-
-    def __exit__(self, *_):
-        if self._folder is not None:
-            self._folder.cleanup()
+            file.write(storage.read_bytes(path))
+        yield local

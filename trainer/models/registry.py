@@ -1,71 +1,80 @@
-"""The networks that there are: every classifier of keras.applications, by name. No TensorFlow.
+"""The architectures by name. A new one is a new file in `architectures/`, or a plugin of yours.
 
-`trainer.models.build` builds them.
+    @register_architecture("leaf_net", image_size_px=64, preprocessing="zero_to_one")
+    def leaf_net(image_size_px: tuple[int, int]) -> keras.Model: ...
+
+Imports without TensorFlow; `trainer.models.build` calls the functions.
 """
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchard.errors import OrchardError
+from orchard.registry import Registry
+from trainer.models.preprocessing import INSIDE, check_preprocessing
 
-# What each family's weights were trained on, given pixels 0..255 (keras.applications'
-# preprocess_input functions say the same): inside = the network scales by itself.
-INSIDE, ZERO_TO_ONE, SYMMETRIC = "inside", "zero_to_one", "minus_one_to_one"
-TORCH, CAFFE = "torch", "caffe"
-PREPROCESSINGS = (INSIDE, ZERO_TO_ONE, SYMMETRIC, TORCH, CAFFE)
+if TYPE_CHECKING:
+    import keras
+
+# (height, width) in px -> a model of images [batch, height, width, 3] that gives features [batch,
+# n], or a feature map [batch, rows, columns, n], which is averaged.
+BuildBackbone: TypeAlias = Callable[[tuple[int, int]], "keras.Model"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A classifier of keras.applications.
+    """A network without its head.
 
     Attributes:
-        function: its name in keras.applications.
-        image_size_px: side of the square images that its ImageNet weights were trained on.
-        preprocessing: one of `PREPROCESSINGS`.
+        build: makes the backbone, its weights drawn anew.
+        image_size_px: side of the square images that it was made for: the default --image_size.
+        preprocessing: how it expects its pixels: one of `PREPROCESSINGS`, or "MEAN/STD".
         min_size_px: smallest side that it takes.
+        build_imagenet: makes it with ImageNet weights; None: there are none.
     """
 
-    function: str
+    build: BuildBackbone
     image_size_px: int
-    preprocessing: str
-    min_size_px: int = 32
+    preprocessing: str = INSIDE
+    min_size_px: int = 1
+    build_imagenet: BuildBackbone | None = None
 
 
-def _efficientnet_sizes() -> dict[str, Architecture]:
-    sizes = (224, 240, 260, 300, 380, 456, 528, 600)
-    v2_sizes = {"B0": 224, "B1": 240, "B2": 260, "B3": 300, "S": 384, "M": 480, "L": 480}
-    table = {
-        f"efficientnet_b{i}": Architecture(f"EfficientNetB{i}", size, INSIDE)
-        for i, size in enumerate(sizes)
-    }
-    for letter, size in v2_sizes.items():
-        name = f"efficientnet_v2_{letter.lower()}"
-        table[name] = Architecture(f"EfficientNetV2{letter}", size, INSIDE)
-    return table
+ARCHITECTURES: Registry[Architecture] = Registry(
+    "architecture", package="trainer.models.architectures"
+)
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    **_efficientnet_sizes(),
-    **{
-        f"convnext_{size.lower()}": Architecture(f"ConvNeXt{size}", 224, INSIDE)
-        for size in ("Tiny", "Small", "Base", "Large", "XLarge")
-    },
-    **{f"densenet{n}": Architecture(f"DenseNet{n}", 224, TORCH) for n in (121, 169, 201)},
-    "inception_resnet_v2": Architecture("InceptionResNetV2", 299, SYMMETRIC, 75),
-    "inception_v3": Architecture("InceptionV3", 299, SYMMETRIC, 75),
-    "mobilenet": Architecture("MobileNet", 224, SYMMETRIC),
-    "mobilenet_v2": Architecture("MobileNetV2", 224, SYMMETRIC),
-    "mobilenet_v3_large": Architecture("MobileNetV3Large", 224, INSIDE),
-    "mobilenet_v3_small": Architecture("MobileNetV3Small", 224, INSIDE),
-    "nasnet_large": Architecture("NASNetLarge", 331, SYMMETRIC),
-    "nasnet_mobile": Architecture("NASNetMobile", 224, SYMMETRIC),
-    **{f"resnet{n}": Architecture(f"ResNet{n}", 224, CAFFE) for n in (50, 101, 152)},
-    **{f"resnet{n}_v2": Architecture(f"ResNet{n}V2", 224, SYMMETRIC) for n in (50, 101, 152)},
-    "vgg16": Architecture("VGG16", 224, CAFFE),
-    "vgg19": Architecture("VGG19", 224, CAFFE),
-    "xception": Architecture("Xception", 299, SYMMETRIC, 71),
-}
+def register_architecture(
+    name: str,
+    *,
+    image_size_px: int,
+    preprocessing: str = INSIDE,
+    min_size_px: int = 1,
+    build_imagenet: BuildBackbone | None = None,
+) -> Callable[[BuildBackbone], BuildBackbone]:
+    """A decorator: its function builds the backbone of --architecture=`name`.
+
+    The function is called with (height, width) in px, under the Keras dtype policy and strategy of
+    the run. Its model takes float32 images, scaled as `preprocessing` says.
+
+    Args:
+        name: what --architecture takes.
+        image_size_px: see `Architecture`, as the others.
+        preprocessing: how the backbone expects its pixels.
+        min_size_px: smallest side that it takes.
+        build_imagenet: makes it with ImageNet weights, where there are such.
+    """
+    check_preprocessing(preprocessing)
+
+    def register(build: BuildBackbone) -> BuildBackbone:
+        ARCHITECTURES.register(name)(
+            Architecture(build, image_size_px, preprocessing, min_size_px, build_imagenet)
+        )
+        return build
+
+    return register
 
 
 def is_keras_file(architecture: str) -> bool:
@@ -73,34 +82,22 @@ def is_keras_file(architecture: str) -> bool:
     return architecture.endswith(".keras")
 
 
-def check_architecture(architecture: str) -> None:
-    """Raise OrchardError for a name that is neither known nor a .keras file."""
-    if architecture in ARCHITECTURES or is_keras_file(architecture):
+def check_architecture(architecture: str, weights: str) -> None:
+    """Raise OrchardError for an unknown name, or weights that the architecture does not have."""
+    if is_keras_file(architecture):
         return
-    raise OrchardError(
-        f"--architecture={architecture} is unknown; use one of {', '.join(ARCHITECTURES)}, "
-        "or the path of a .keras file"
-    )
+    if architecture not in ARCHITECTURES:
+        raise OrchardError(
+            f"--architecture={architecture} is unknown; use one of {', '.join(ARCHITECTURES)}, "
+            "the path of a .keras file, or name the module that registers yours in --plugins"
+        )
+    if weights == "imagenet" and ARCHITECTURES[architecture].build_imagenet is None:
+        raise OrchardError(
+            f"--weights=imagenet: {architecture} comes without ImageNet weights; use "
+            "--weights=none, or the path of a weights file"
+        )
 
 
 def default_image_size_px(architecture: str) -> int | None:
-    """Side of the images that the ImageNet weights were trained on; None if not known."""
-    known = ARCHITECTURES.get(architecture)
-    return known.image_size_px if known else None
-
-
-def check_preprocessing(preprocessing: str) -> None:
-    """Raise OrchardError for a value that --preprocessing does not take."""
-    if preprocessing != "auto" and preprocessing not in PREPROCESSINGS:
-        mean_and_std(preprocessing)
-
-
-def mean_and_std(preprocessing: str) -> tuple[float, float]:
-    """The numbers of "MEAN/STD", in units of 0..255; OrchardError if it is something else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)", preprocessing)
-    if match is None or float(match[2]) == 0:
-        raise OrchardError(
-            f"--preprocessing={preprocessing} must be auto, {', '.join(PREPROCESSINGS)}, or "
-            "MEAN/STD in units of 0..255 such as 127/128"
-        )
-    return float(match[1]), float(match[2])
+    """Side of the images that the architecture was made for; None if not known (a file)."""
+    return None if is_keras_file(architecture) else ARCHITECTURES[architecture].image_size_px

@@ -151,7 +151,7 @@ class Run:
 
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)
-        with batch_norm.MomentsOfBatch(layers), self.feed.train_damage_named():
+        with batch_norm.moments_of_batch(layers), self.feed.train_damage_named():
             batch_norm.estimate(layers, self.feed.moment_batches(), self._training_forward)
 
     @functools.cached_property

@@ -22,14 +22,14 @@ def _batches(count=5, size=8):
     ]
 
 
-def test_nested_layers_are_found(network):
+def test_layers_of_finds_nested_layers(network):
     assert {layer.name for layer in batch_norm.layers_of(network)} == {"first", "nested"}
 
 
-def test_estimates_are_the_moments_of_all_batches_together(network):
+def test_estimate_gives_the_moments_of_all_batches_together(network):
     layers = batch_norm.layers_of(network)
     forward = tf.function(lambda images: network(images, training=True))
-    with batch_norm.MomentsOfBatch(layers):
+    with batch_norm.moments_of_batch(layers):
         batch_norm.estimate(layers, _batches(), forward)
     first = next(layer for layer in layers if layer.name == "first")
     everything = np.concatenate(_batches())
@@ -37,20 +37,20 @@ def test_estimates_are_the_moments_of_all_batches_together(network):
     np.testing.assert_allclose(first.moving_variance, everything.var(axis=(0, 1, 2)), rtol=1e-5)
 
 
-def test_momenta_are_put_back(network):
-    with batch_norm.MomentsOfBatch(batch_norm.layers_of(network)):
+def test_moments_of_batch_puts_the_momenta_back(network):
+    with batch_norm.moments_of_batch(batch_norm.layers_of(network)):
         assert {layer.momentum for layer in batch_norm.layers_of(network)} == {0.0}
     assert {layer.momentum for layer in batch_norm.layers_of(network)} == {0.99, 0.9}
 
 
-def test_averages_settle_after_fifty_time_constants_of_the_slowest(network):
+def test_averages_settle_counts_fifty_time_constants_of_the_slowest(network):
     assert not batch_norm.averages_settle(network, 4_900)
     assert batch_norm.averages_settle(network, 5_100)
     batch_norm.freeze(network)
     assert batch_norm.averages_settle(network, 1)
 
 
-def test_a_frozen_layer_ignores_the_batch(network):
+def test_freeze_makes_layers_ignore_the_batch(network):
     batch_norm.freeze(network)
     images = _batches(1)[0]
     trained = network(images, training=True)
