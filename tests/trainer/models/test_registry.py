@@ -14,6 +14,7 @@ from trainer.models.build import BACKBONE_LAYER, NetworkOptions, build_network
 @pytest.fixture
 def architectures(monkeypatch):
     """A registry without members, for the test to fill."""
+    registry.ARCHITECTURES.names()  # Their modules register in the real one, once a process.
     empty = Registry("architecture", package="trainer.models.architectures")
     for module in (registry, build):
         monkeypatch.setattr(module, "ARCHITECTURES", empty)
