@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from ensemble.inference import image_batches, load_network, run_members
+from ensemble.inference import LoadedMember, image_batches, run_members
 from ensemble.members import load_members
 from orchard import storage
 from trainer.data import RecordTable, load_records
@@ -127,7 +127,7 @@ def _make_member(folder: str, records: RecordTable, architecture: str, side_px: 
 
 
 def _pure_seconds(member, num_batches: int) -> np.ndarray:
-    network = tf.function(load_network(member))
+    network = tf.function(LoadedMember(member))
     size = (FLAGS.batch_size, member.input.height_px, member.input.width_px, 3)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, size, np.uint8))
     network(images).numpy()

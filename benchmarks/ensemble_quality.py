@@ -24,7 +24,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from ensemble.combine import activate
 from ensemble.fitting import greedy_selection, guard
-from ensemble.scoring import difference_interval, scores
+from ensemble.scoring import difference_interval, regret, score
 from orchard.formats import Task
 from trainer.evaluation import is_better
 
@@ -175,13 +175,13 @@ def _same(same: bool) -> str:
 def _select(p, targets, metric):
     return greedy_selection(
         p,
-        lambda mean: scores.regret(metric, mean, targets, TASK),
-        lambda mean: scores.regret("log_loss", mean, targets, TASK),
+        lambda mean: regret(metric, mean, targets, TASK),
+        lambda mean: regret("log_loss", mean, targets, TASK),
     )
 
 
 def _print_scores(metric: str, q, weights: dict[str, np.ndarray], targets) -> None:
-    singles = [scores.score(metric, one, targets, TASK) for one in q]
+    singles = [score(metric, one, targets, TASK) for one in q]
     best = 0
     for at, value in enumerate(singles):
         best = at if is_better(metric, value, singles[best]) else best
@@ -191,7 +191,7 @@ def _print_scores(metric: str, q, weights: dict[str, np.ndarray], targets) -> No
         mean = np.tensordot(w, q, axes=1)
         gain, low, high = difference_interval(metric, mean, q[best], targets, TASK)
         print(
-            f"    {kind:<16}{scores.score(metric, mean, targets, TASK):.4f}  gain over the best "
+            f"    {kind:<16}{score(metric, mean, targets, TASK):.4f}  gain over the best "
             f"network {gain:+.4f} ({low:+.4f} to {high:+.4f})  weights {np.round(w, 2).tolist()}"
         )
 

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from ensemble.combine import METHODS
+from ensemble.combine import COMBINERS, Combiner
+from ensemble.inference import NUM_VIEWS
 from ensemble.scoring import RANKING_METRICS
 from orchard import storage
 from orchard.errors import OrchardError
 from trainer.evaluation import METRICS
-
-# Test-time augmentation -> forward passes an image and member; `ensemble.inference` makes them.
-NUM_VIEWS = {"none": 1, "flips": 4, "d4": 8}
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,8 @@ class EnsembleConfig:
 
     members: run directories, or directories of fold runs.
     dataset, split: what to predict. output_dir: where everything goes.
-    combine: one of `combine.METHODS`. weights: "uniform", "greedy" or numbers, one a network.
+    combine: name of one of `combine.COMBINERS`.
+    weights: "uniform", "greedy" or numbers, one a network.
     metric: what judges, and what greedy weights are fitted for; empty: chosen by the task.
     weights_split: OUT_OF_FOLD, or splits that no member trained on.
     thresholds: "0.5", one number a class, or "f1": fitted on held-out logits (many-label tasks).
@@ -58,22 +57,29 @@ class EnsembleConfig:
             )
         if self.seed < 0:
             raise OrchardError(f"--seed={self.seed} must be at least 0")
-        _require(self, "combine", METHODS)
+        _require(self, "combine", COMBINERS.names())
         _require(self, "tta", tuple(NUM_VIEWS))
         _require(self, "metric", ("", *METRICS))
         if self.batch_size < 1:
             raise OrchardError(f"--batch_size={self.batch_size} must be at least 1")
+        if self.combiner.gives_probabilities:
+            return
         for name in ("calibrate", "soft_labels"):
-            if self.combine == "rank" and getattr(self, name):
+            if getattr(self, name):
                 raise OrchardError(
-                    f"--{name} does not go with --combine=rank: mean ranks are no probabilities; "
-                    "drop one of them"
+                    f"--{name} does not go with --combine={self.combine}, which gives no "
+                    "probabilities; drop one of them"
                 )
-        if self.combine == "rank" and self.metric and self.metric not in RANKING_METRICS:
+        if self.metric and self.metric not in RANKING_METRICS:
             raise OrchardError(
-                f"--combine=rank cannot be judged by --metric={self.metric}: mean ranks are no "
+                f"--combine={self.combine} cannot be judged by --metric={self.metric}: it gives no "
                 f"probabilities; use one of {', '.join(sorted(RANKING_METRICS))}"
             )
+
+    @property
+    def combiner(self) -> type[Combiner]:
+        """The class that `combine` names."""
+        return COMBINERS[self.combine]
 
     @property
     def needs_held_out(self) -> bool:

@@ -16,9 +16,9 @@ from ensemble.fitting import (
     parse_weights,
     refuse_leakage,
 )
-from ensemble.members import Member, Network, check_dataset, load_members
-from ensemble.output import Submission, match_ids, read_submission
+from ensemble.members import FoldGroup, Member, check_dataset, load_members
 from ensemble.scoring import default_metric
+from ensemble.submission import Submission, match_ids, read_submission
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Logits, Task, manifest
@@ -32,15 +32,22 @@ Predict = Callable[[tuple[Member, ...], RecordTable], np.ndarray]
 class Inputs:
     """What an ensemble is made from.
 
-    targets: float32 [records, classes] of the split, -1 everywhere in unlabelled rows.
-    weights: float64 [networks], or None where they are to be learned.
-    metric: what judges. thresholds: float64 [classes], or None where they are to be fitted.
-    held_out: rows to fit on and to score on; None where there are none, and `no_held_out` says why.
-    csv_rows: id -> row of the label CSV; empty for a dataset that came from no CSV.
+    Attributes:
+        members: the runs.
+        networks: which members make up which network.
+        records: the split to predict.
+        targets: float32 [records, classes] of the split, -1 everywhere in unlabelled rows.
+        submission: what predictions.csv has to look like, where that is asked for.
+        weights: float64 [networks], or None where they are to be learned.
+        metric: what judges.
+        thresholds: float64 [classes], or None where they are to be fitted.
+        held_out: rows to fit on and to score on; None where there are none.
+        no_held_out: why there are none.
+        csv_rows: id -> row of the label CSV; empty for a dataset that came from no CSV.
     """
 
     members: tuple[Member, ...]
-    networks: tuple[Network, ...]
+    networks: tuple[FoldGroup, ...]
     records: RecordTable
     targets: np.ndarray
     submission: Submission | None
@@ -55,7 +62,9 @@ class Inputs:
 def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     """Read members, dataset, labels and held-out logits.
 
-    predict: computes logits for a named `--weights_split`; not called unless all checks passed.
+    Args:
+        config: what was asked for.
+        predict: computes logits for a named `--weights_split`; not called unless all checks passed.
     """
     members, networks = load_members(config.members)
     records = load_records(config.dataset, config.split)
@@ -68,9 +77,8 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         match_ids(submission.ids, records.ids, f"--sample_submission={submission.file}")
     targets = _targets(config.labels_csv, records)
     held_out, no_held_out = _held_out(config, members, networks, predict)
-    if config.calibrate:
+    if config.calibrate and held_out is not None:
         check_every_member(held_out, members)
-    default = "roc_auc" if config.combine == "rank" else default_metric(records.task)
     return Inputs(
         members,
         networks,
@@ -78,7 +86,7 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         targets,
         submission,
         weights,
-        config.metric or default,
+        config.metric or default_metric(records.task, config.combiner.gives_probabilities),
         thresholds,
         held_out,
         no_held_out,
@@ -108,7 +116,7 @@ def _check_dataset(
 def _held_out(
     config: EnsembleConfig,
     members: tuple[Member, ...],
-    networks: tuple[Network, ...],
+    networks: tuple[FoldGroup, ...],
     predict: Predict,
 ) -> tuple[HeldOut | None, str]:
     if config.weights_split == OUT_OF_FOLD:

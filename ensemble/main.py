@@ -10,7 +10,8 @@ ensemble as one SavedModel) and logits/ (the cache that makes a second run cheap
 from absl import flags, logging
 
 from ensemble import config
-from ensemble.combine import methods
+from ensemble.combine import COMBINERS
+from ensemble.inference import NUM_VIEWS
 from orchard import cli, storage
 from orchard.errors import OrchardError
 from trainer.evaluation import metrics
@@ -21,7 +22,7 @@ flags.DEFINE_list("members", [], "Run directories of the trainer, or directories
 flags.DEFINE_string("dataset", "", "Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.")
 flags.DEFINE_string("split", "test", "What to predict; several joined by +.")
 flags.DEFINE_string("output_dir", "", "Where everything goes.")
-flags.DEFINE_enum("combine", "logits", methods.METHODS, "What is averaged.")
+flags.DEFINE_enum("combine", "logits", COMBINERS.names(), "What is averaged.")
 flags.DEFINE_string("weights", "uniform", "uniform, greedy, or one number a network: 2,1,1,1.")
 flags.DEFINE_enum(
     "metric",
@@ -36,7 +37,7 @@ flags.DEFINE_string(
     "Where weights and temperatures are fitted: OUT_OF_FOLD, or a split no member trained on.",
 )
 flags.DEFINE_bool("calibrate", False, "Fit temperatures before and after averaging.")
-flags.DEFINE_enum("tta", "none", list(config.NUM_VIEWS), "Test-time augmentation.")
+flags.DEFINE_enum("tta", "none", list(NUM_VIEWS), "Test-time augmentation.")
 flags.DEFINE_string("sample_submission", "", "CSV whose columns, ids and order to follow.")
 flags.DEFINE_string("labels_csv", "", "CSV of labels of the split's images, to score with.")
 flags.DEFINE_string(
@@ -108,8 +109,9 @@ _SAME_NAMES = (
 def remarks(settings: config.EnsembleConfig, result) -> list[str]:
     """What a user would otherwise not notice, one sentence a line; result: `pipeline.run`'s."""
     lines = []
-    verdict = result.fit.verdict
-    if verdict is not None and not verdict.trusted:
+    learned = result.fit.learned
+    if learned is not None and learned.verdict is not None and not learned.trusted:
+        verdict = learned.verdict
         lines.append(
             "Greedy weights do not beat uniform ones beyond chance "
             f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."

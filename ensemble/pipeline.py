@@ -4,14 +4,18 @@ Everything that can be refused is refused before the first image is read; nothin
 it is whole; a second run finds the logits it computed and does the rest again.
 """
 
-import numpy as np
-import tensorflow as tf
+from __future__ import annotations
 
-from ensemble.combine import activate, to_logits
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from ensemble.config import EnsembleConfig
-from ensemble.fitting import Fit, fit_combination
+from ensemble.fitting import fit_combination
 from ensemble.inference import predict_members
-from ensemble.inputs import Inputs, read_inputs
+from ensemble.inputs import read_inputs
+from ensemble.members import Member
 from ensemble.output import (
     EnsembleModel,
     save_ensemble,
@@ -20,11 +24,13 @@ from ensemble.output import (
     write_report,
     write_soft_labels,
 )
-from ensemble.result import Result
-from ensemble.scoring import Candidate, Scoreboard, build_scoreboard
+from ensemble.result import Result, judge
 from orchard import storage
 from orchard.formats import json_safe
-from trainer.evaluation import metrics
+from trainer.data import RecordTable
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 PREDICTIONS_FILE = "predictions.csv"
 WEIGHTS_FILE = "weights.json"
@@ -37,10 +43,15 @@ SAVED_MODEL_DIR = "saved_model"
 def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) -> Result:
     """Build the ensemble that `config` describes and write all of it to its output directory.
 
-    strategy: where the members run; the default strategy when None.
+    Args:
+        config: what to combine, and how.
+        strategy: where the members run; the default strategy when None.
+
+    Raises:
+        OrchardError: something that the user can mend; nothing has been written then.
     """
 
-    def predict(members, records):
+    def predict(members: Sequence[Member], records: RecordTable) -> np.ndarray:
         return predict_members(
             members,
             records,
@@ -52,108 +63,19 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
 
     inputs = read_inputs(config, predict)
     logits = predict(inputs.members, inputs.records)
-    fitted = fit_combination(
+    fit = fit_combination(
         logits,
         inputs.networks,
         inputs.held_out,
-        method=config.combine,
-        task=inputs.records.task,
+        combiner=config.combiner(inputs.records.task),
         weights=inputs.weights,
         calibrate=config.calibrate,
         metric=inputs.metric,
         seed=config.seed,
     )
-    probabilities = fitted.combination(logits)
-    result = Result(
-        inputs,
-        logits,
-        fitted,
-        probabilities,
-        _thresholds(inputs, fitted),
-        _split_board(config, inputs, logits, fitted, probabilities),
-        _held_out_board(config, inputs, fitted),
-        _fitted_on(config, inputs, fitted),
-    )
+    result = judge(config, inputs, logits, fit)
     _write(config, result)
     return result
-
-
-def _fitted_on(config: EnsembleConfig, inputs: Inputs, fitted: Fit) -> int:
-    learned = config.calibrate or (fitted.verdict is not None and fitted.verdict.trusted)
-    same_dataset = inputs.members[0].dataset_fingerprint == inputs.records.fingerprint
-    if not (learned and same_dataset):
-        return 0
-    return int(np.isin(inputs.records.ids, inputs.held_out.ids).sum())
-
-
-def _thresholds(inputs: Inputs, fitted: Fit) -> np.ndarray:
-    if inputs.thresholds is not None:
-        return inputs.thresholds
-    task = inputs.records.task
-    logits = to_logits(fitted.out_of_fold, task)
-    return metrics.best_thresholds(logits, inputs.held_out.targets, task)
-
-
-def _split_board(
-    config: EnsembleConfig,
-    inputs: Inputs,
-    logits: np.ndarray,
-    fitted: Fit,
-    probabilities: np.ndarray,
-) -> Scoreboard | None:
-    """Scores of every member, every network of folds and the ensemble on the predicted split."""
-    labelled = (inputs.targets >= 0).all(axis=1)
-    if not labelled.any():
-        return None
-    task = inputs.records.task
-    member_probabilities = [activate(one[labelled], task) for one in logits]
-    candidates = [
-        Candidate(member.name, "member", float(weight), one)
-        for member, weight, one in zip(
-            inputs.members, fitted.combination.weights, member_probabilities, strict=True
-        )
-    ]
-    for network, weight in zip(inputs.networks, fitted.network_weights, strict=True):
-        if len(network.members) > 1:
-            mean = np.mean([member_probabilities[m] for m in network.members], axis=0)
-            name = f"{network.name} (mean of {len(network.members)})"
-            candidates.append(Candidate(name, "network", float(weight), mean))
-    candidates.append(Candidate("ensemble", "ensemble", None, probabilities[labelled]))
-    return build_scoreboard(
-        f"split {config.split}, {int(labelled.sum())} labelled images",
-        candidates,
-        inputs.targets[labelled],
-        task,
-        inputs.metric,
-        ensemble_ranks_only=config.combine == "rank",
-        seed=config.seed,
-    )
-
-
-def _held_out_board(config: EnsembleConfig, inputs: Inputs, fitted: Fit) -> Scoreboard | None:
-    """Scores of the networks and the ensemble on the rows that it was fitted on."""
-    held_out = inputs.held_out
-    if held_out is None:
-        return None
-    task = inputs.records.task
-    plain = np.ones((len(inputs.members), 1))
-    networks = held_out.representations(plain, "probabilities", task)
-    candidates = [
-        Candidate(network.name, "network", float(weight), one)
-        for network, weight, one in zip(
-            inputs.networks, fitted.network_weights, networks, strict=True
-        )
-    ]
-    candidates.append(Candidate("ensemble", "ensemble", None, fitted.out_of_fold))
-    return build_scoreboard(
-        f"{len(held_out.ids)} held-out images ({config.weights_split})",
-        candidates,
-        held_out.targets,
-        task,
-        inputs.metric,
-        ensemble_ranks_only=config.combine == "rank",
-        seed=config.seed,
-    )
 
 
 def _write(config: EnsembleConfig, result: Result) -> None:
@@ -198,6 +120,7 @@ def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.nd
     if not config.soft_labels:
         return {}
     tables = {SOFT_LABELS_FILE: (result.inputs.records.ids, result.probabilities)}
-    if result.inputs.held_out is not None:
-        tables[OUT_OF_FOLD_FILE] = (result.inputs.held_out.ids, result.fit.out_of_fold)
+    out_of_fold = result.fit.out_of_fold
+    if out_of_fold is not None:
+        tables[OUT_OF_FOLD_FILE] = (out_of_fold.held_out.ids, out_of_fold.probabilities)
     return tables

@@ -14,7 +14,8 @@ from absl import flags, logging
 from tqdm import tqdm
 
 from ensemble.inference import PartialRows, Photo, list_photos, read_batches
-from ensemble.output import match_ids, read_submission, write_predictions
+from ensemble.output import write_predictions
+from ensemble.submission import match_ids, read_submission
 from orchard import cli
 from orchard.errors import OrchardError
 

@@ -1,25 +1,33 @@
-"""What `ensemble.pipeline` makes and `record` and `report` describe."""
+"""What came out: probabilities, thresholds, scores with intervals, and what to beware of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.combine import COMBINERS, activate, to_logits
+from ensemble.config import EnsembleConfig
 from ensemble.fitting import Fit, held_out_split_names
 from ensemble.inputs import Inputs
 from ensemble.members import Member
-from ensemble.scoring import Scoreboard
+from ensemble.scoring import Candidate, Scoreboard, build_scoreboard
 from trainer.data import RecordTable
+from trainer.evaluation import metrics
 
 
 @dataclass(frozen=True)
 class Result:
     """A finished ensemble.
 
-    logits: float32 [members, rows, classes]. probabilities: float64 [rows, classes].
-    thresholds: float64 [classes]. boards: scores on the split and on the held-out rows, each where
-    there are labels. fitted_on: how many images of the predicted split weights or temperatures were
-    fitted on.
+    Attributes:
+        inputs: what it was made from.
+        logits: float32 [members, rows, classes] of the predicted split.
+        fit: weights and temperatures, and how they came about.
+        probabilities: float64 [rows, classes].
+        thresholds: float64 [classes].
+        split_board: scores on the predicted split; None without labels.
+        held_out_board: scores on the held-out rows; None where there are none.
+        fitted_on: how many images of the predicted split weights or temperatures were fitted on.
     """
 
     inputs: Inputs
@@ -48,11 +56,8 @@ class Result:
             )
         if self.inputs.held_out is None:
             caveats.append(f"No scores on held-out images: {self.inputs.no_held_out}.")
-        if self.fit.combination.method == "rank":
-            caveats.append(
-                "Mean ranks order the images of a class, not the classes of an image: the classes "
-                "that they name say little."
-            )
+        if self.fit.combination.combiner.caveat:
+            caveats.append(self.fit.combination.combiner.caveat)
         return caveats
 
     @property
@@ -62,9 +67,108 @@ class Result:
         return 0 if submission is None else len(self.inputs.records) - len(submission.ids)
 
 
+def judge(config: EnsembleConfig, inputs: Inputs, logits: np.ndarray, fit: Fit) -> Result:
+    """Apply a fitted ensemble to the split to predict, and score it wherever there are labels.
+
+    Args:
+        config: what was asked for.
+        inputs: what the ensemble is made from.
+        logits: float32 [members, rows, classes] of the split.
+        fit: its weights and temperatures.
+    """
+    probabilities = fit.combination(logits)
+    return Result(
+        inputs,
+        logits,
+        fit,
+        probabilities,
+        _thresholds(inputs, fit),
+        _split_board(config, inputs, logits, fit, probabilities),
+        _held_out_board(config, inputs, fit),
+        _fitted_on(config, inputs, fit),
+    )
+
+
 def seen_in_training(members: Sequence[Member], records: RecordTable) -> list[str]:
     """Splits of a table that some member trained on."""
     # Another dataset's split of the same name holds other images.
     same = [m for m in members if m.dataset_fingerprint == records.fingerprint]
-    trained = set().union(*(held_out_split_names(m.train_split) for m in same))
+    trained = {split for member in same for split in held_out_split_names(member.train_split)}
     return [split for split in records.splits if split in trained]
+
+
+def _thresholds(inputs: Inputs, fit: Fit) -> np.ndarray:
+    if inputs.thresholds is not None:
+        return inputs.thresholds
+    if fit.out_of_fold is None:
+        raise ValueError("thresholds are fitted on held-out rows; there are none")
+    task = inputs.records.task
+    logits = to_logits(fit.out_of_fold.probabilities, task)
+    return metrics.best_thresholds(logits, fit.out_of_fold.held_out.targets, task)
+
+
+def _fitted_on(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> int:
+    verdict = None if fit.learned is None else fit.learned.verdict
+    learned = config.calibrate or (verdict is not None and verdict.trusted)
+    same_dataset = inputs.members[0].dataset_fingerprint == inputs.records.fingerprint
+    if not (learned and same_dataset) or inputs.held_out is None:
+        return 0
+    return int(np.isin(inputs.records.ids, inputs.held_out.ids).sum())
+
+
+def _split_board(
+    config: EnsembleConfig,
+    inputs: Inputs,
+    logits: np.ndarray,
+    fit: Fit,
+    probabilities: np.ndarray,
+) -> Scoreboard | None:
+    """Scores of every member, every network of folds and the ensemble on the predicted split."""
+    labelled = (inputs.targets >= 0).all(axis=1)
+    if not labelled.any():
+        return None
+    members = [activate(one[labelled], inputs.records.task) for one in logits]
+    candidates = [
+        Candidate(member.name, "member", float(weight), one)
+        for member, weight, one in zip(
+            inputs.members, fit.combination.weights, members, strict=True
+        )
+    ]
+    for network, weight in zip(inputs.networks, fit.network_weights, strict=True):
+        if len(network.members) > 1:
+            mean = np.mean([members[m] for m in network.members], axis=0)
+            name = f"{network.name} (mean of {len(network.members)})"
+            candidates.append(Candidate(name, "network", float(weight), mean))
+    candidates.append(Candidate("ensemble", "ensemble", None, probabilities[labelled]))
+    return build_scoreboard(
+        f"split {config.split}, {int(labelled.sum())} labelled images",
+        candidates,
+        inputs.targets[labelled],
+        inputs.records.task,
+        inputs.metric,
+        ensemble_ranks_only=not config.combiner.gives_probabilities,
+        seed=config.seed,
+    )
+
+
+def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scoreboard | None:
+    """Scores of the networks and the ensemble on the rows that it was fitted on."""
+    if fit.out_of_fold is None:
+        return None
+    held_out, task = fit.out_of_fold.held_out, inputs.records.task
+    plain = np.ones((len(inputs.members), 1))
+    networks = held_out.representations(plain, COMBINERS["probabilities"](task))
+    candidates = [
+        Candidate(network.name, "network", float(weight), one)
+        for network, weight, one in zip(inputs.networks, fit.network_weights, networks, strict=True)
+    ]
+    candidates.append(Candidate("ensemble", "ensemble", None, fit.out_of_fold.probabilities))
+    return build_scoreboard(
+        f"{len(held_out.ids)} held-out images ({config.weights_split})",
+        candidates,
+        held_out.targets,
+        task,
+        inputs.metric,
+        ensemble_ranks_only=not config.combiner.gives_probabilities,
+        seed=config.seed,
+    )

@@ -1,7 +1,9 @@
 """How the members' logits become the ensemble's probabilities.
 
-One formula a method, in NumPy and in TensorFlow ops; and how well probabilities mean what they
-say.
+A combiner is a class in one file: `logits.py` is the shortest, `combiner.py` says what is asked of
+it. `Combination` applies one to all members with their weights and temperatures, in NumPy and in
+the exported model. `calibrate.py` fits temperatures and measures calibration. Nothing here imports
+TensorFlow until a graph is built.
 """
 
 from typing import TYPE_CHECKING
@@ -9,38 +11,33 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.combine import methods
-    from ensemble.combine.calibrate import Reliability, fit_temperature, reliability
-    from ensemble.combine.graph import combined_in_graph
-    from ensemble.combine.methods import (
-        METHODS,
-        Combination,
+    from ensemble.combine.activation import (
         activate,
-        finish,
+        activate_in_graph,
         log_odds,
-        normalized,
-        rank_reference,
-        represent,
+        log_odds_in_graph,
         rescale,
         to_logits,
+        to_logits_in_graph,
     )
+    from ensemble.combine.calibrate import Reliability, fit_temperature, reliability
+    from ensemble.combine.combination import Combination
+    from ensemble.combine.combiner import COMBINERS, Combiner
 
 __all__ = [
+    "COMBINERS",
     "Combination",
-    "METHODS",
+    "Combiner",
     "Reliability",
     "activate",
-    "combined_in_graph",
-    "finish",
+    "activate_in_graph",
     "fit_temperature",
     "log_odds",
-    "methods",
-    "normalized",
-    "rank_reference",
+    "log_odds_in_graph",
     "reliability",
-    "represent",
     "rescale",
     "to_logits",
+    "to_logits_in_graph",
 ]
 
 __getattr__, __dir__ = attach(__name__)

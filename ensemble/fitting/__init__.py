@@ -1,11 +1,22 @@
-"""Weights and temperatures, fitted on logits of images that no member trained on."""
+"""Weights and temperatures, fitted on logits of images that no member trained on.
+
+Start with `fitter.py`: `fit_combination` is all that an ensemble learns. `held_out.py` brings the
+members' held-out logits together and refuses leakage; `weights.py` holds the greedy selection and
+the guard that judges it on rows that no fit has seen.
+"""
 
 from typing import TYPE_CHECKING
 
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.fitting.fitter import Fit, fit_combination, parse_weights
+    from ensemble.fitting.fitter import (
+        Fit,
+        HeldOutPredictions,
+        LearnedWeights,
+        fit_combination,
+        parse_weights,
+    )
     from ensemble.fitting.held_out import (
         OUT_OF_FOLD,
         HeldOut,
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Fit",
     "HeldOut",
+    "HeldOutPredictions",
+    "LearnedWeights",
     "OUT_OF_FOLD",
     "assemble_held_out",
     "check_every_member",

@@ -1,24 +1,15 @@
 """From held-out logits to a `Combination`: temperatures, weights, then the last temperature."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ensemble.combine import (
-    Combination,
-    finish,
-    fit_temperature,
-    log_odds,
-    normalized,
-    rank_reference,
-    rescale,
-    to_logits,
-)
+from ensemble.combine import Combination, Combiner, fit_temperature, rescale, to_logits
 from ensemble.fitting.held_out import HeldOut
 from ensemble.fitting.weights import Selection, Verdict, greedy_selection, guard
-from ensemble.members import Network
-from ensemble.scoring import scores
+from ensemble.members import FoldGroup
+from ensemble.scoring import regret
 from orchard.errors import OrchardError
 from orchard.formats import Task
 
@@ -26,19 +17,58 @@ _MIN_ROWS_TO_LEARN = 20
 
 
 @dataclass(frozen=True)
+class LearnedWeights:
+    """Greedy weights, and whether they are worth anything.
+
+    Attributes:
+        selection: what greedy selection picked.
+        verdict: on rows that no fit has seen; None where there is nothing to choose from.
+    """
+
+    selection: Selection
+    verdict: Verdict | None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether they are used: a gain over uniform weights that may be chance is not."""
+        return self.verdict is None or self.verdict.trusted
+
+    @property
+    def weights(self) -> np.ndarray:
+        """What is used: float64 [networks], sum 1."""
+        return self.selection.weights if self.trusted else _uniform(len(self.selection.weights))
+
+
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """The ensemble on the held-out rows.
+
+    Attributes:
+        held_out: the rows.
+        probabilities: float64 [rows, classes].
+        uncalibrated: the same weights without any temperature.
+    """
+
+    held_out: HeldOut
+    probabilities: np.ndarray
+    uncalibrated: np.ndarray
+
+
+@dataclass(frozen=True)
 class Fit:
     """How an ensemble came to its weights and temperatures.
 
-    network_weights: float64 [networks], sum 1. selection, verdict: of greedy weights, else None.
-    out_of_fold: the ensemble's probabilities float64 [rows, classes] on the held-out rows, None
-        without them.
+    Attributes:
+        combination: all of it, applied to the members.
+        network_weights: float64 [networks], sum 1.
+        learned: how greedy weights came about; None for weights that were given.
+        out_of_fold: the ensemble on the held-out rows; None without them.
     """
 
     combination: Combination
     network_weights: np.ndarray
-    selection: Selection | None
-    verdict: Verdict | None
-    out_of_fold: np.ndarray | None
+    learned: LearnedWeights | None = None
+    out_of_fold: HeldOutPredictions | None = None
 
     def uncalibrated(self, logits: np.ndarray) -> np.ndarray:
         """The same weights without any temperature: float64 [rows, classes]."""
@@ -50,7 +80,7 @@ class Fit:
         return plain(logits)
 
 
-def parse_weights(text: str, networks: Sequence[Network]) -> np.ndarray | None:
+def parse_weights(text: str, networks: Sequence[FoldGroup]) -> np.ndarray | None:
     """`--weights` -> float64 [networks] with sum 1, or None for `greedy`.
 
     Raises:
@@ -59,9 +89,9 @@ def parse_weights(text: str, networks: Sequence[Network]) -> np.ndarray | None:
     if text == "greedy":
         return None
     if text == "uniform":
-        return normalized(np.ones(len(networks)))
+        return _uniform(len(networks))
     try:
-        numbers = [float(part) for part in text.split(",")]
+        numbers = np.array([float(part) for part in text.split(",")])
     except ValueError:
         raise OrchardError(
             f"--weights={text} must be uniform, greedy or numbers such as 2,1,1,1"
@@ -73,16 +103,15 @@ def parse_weights(text: str, networks: Sequence[Network]) -> np.ndarray | None:
         )
     if not all(0 <= n < float("inf") for n in numbers) or sum(numbers) == 0:
         raise OrchardError(f"--weights={text}: weights must be >= 0, finite and not all 0")
-    return normalized(numbers)
+    return numbers / numbers.sum()
 
 
 def fit_combination(
     logits: np.ndarray,
-    networks: Sequence[Network],
+    networks: Sequence[FoldGroup],
     held_out: HeldOut | None,
     *,
-    method: str,
-    task: Task,
+    combiner: Combiner,
     weights: np.ndarray | None,
     calibrate: bool,
     metric: str,
@@ -91,54 +120,60 @@ def fit_combination(
     """Everything that an ensemble learns.
 
     Args:
-        logits: float32 [members, rows, classes] of the split to predict (ranks refer to it).
+        logits: float32 [members, rows, classes] of the split to predict.
         networks: which members make up which network.
         held_out: rows to fit on; needed for greedy weights and for calibration.
-        method: one of `combine.METHODS`.
-        task: what the labels mean.
+        combiner: how members are combined.
         weights: float64 [networks] with sum 1, or None: learn them.
         calibrate: fit temperatures, one a member before averaging and one after.
         metric: the trainer's metric that greedy weights are fitted for.
         seed: of the guard's parts and draws.
     """
-    temperatures = _temperatures(logits, held_out if calibrate else None, task)
-    representations = selection = verdict = out_of_fold = None
+    task = combiner.task
+    num_temperatures = 1 if task == Task.SINGLE_LABEL else logits.shape[2]
+    temperatures = np.ones((len(logits), num_temperatures))
+    temperature = np.ones(num_temperatures)
+    learned = out_of_fold = None
     if held_out is not None:
-        representations = held_out.representations(temperatures, method, task)
-    if weights is None:
-        weights, selection, verdict = _learn(
-            representations, held_out.targets, method, task, metric, seed
-        )
-    last = np.ones(temperatures.shape[1])
-    if held_out is not None:
-        out_of_fold = finish(np.tensordot(weights, representations, axes=1), method, task)
-    if calibrate:
-        last = fit_temperature(to_logits(out_of_fold, task), held_out.targets, task)
-        out_of_fold = rescale(out_of_fold, last, task)
+        representations = plain = held_out.representations(temperatures, combiner)
+        if calibrate:
+            temperatures = _member_temperatures(held_out, task)
+            representations = held_out.representations(temperatures, combiner)
+        if weights is None:
+            learned = _learn_weights(representations, held_out.targets, combiner, metric, seed)
+            weights = learned.weights
+        probabilities = combiner.finish(np.tensordot(weights, representations, axes=1))
+        if calibrate:
+            temperature = fit_temperature(to_logits(probabilities, task), held_out.targets, task)
+            probabilities = rescale(probabilities, temperature, task)
+        uncalibrated = combiner.finish(np.tensordot(weights, plain, axes=1))
+        out_of_fold = HeldOutPredictions(held_out, probabilities, uncalibrated)
+    elif weights is None or calibrate:
+        raise ValueError("weights and temperatures are learned on held-out rows; there are none")
     combination = Combination(
-        method,
-        task,
-        member_weights(weights, networks, len(logits)),
+        tuple(
+            combiner.fitted_to(one.astype(np.float64) / own)
+            for one, own in zip(logits, temperatures, strict=True)
+        ),
+        _member_weights(weights, networks, len(logits)),
         temperatures,
-        last,
-        _reference(logits, temperatures, task) if method == "rank" else None,
+        temperature,
     )
-    return Fit(combination, weights, selection, verdict, out_of_fold)
+    return Fit(combination, weights, learned, out_of_fold)
 
 
-def _temperatures(logits: np.ndarray, held_out: HeldOut | None, task: Task) -> np.ndarray:
-    """One row a member; ones without rows to fit on."""
-    num_members, _, num_classes = logits.shape
-    temperatures = np.ones((num_members, 1 if task == Task.SINGLE_LABEL else num_classes))
-    if held_out is None:
-        return temperatures
-    for member, (rows, own) in enumerate(zip(held_out.rows, held_out.logits, strict=True)):
-        temperatures[member] = fit_temperature(own, held_out.targets[rows], task)
-    return temperatures
+def _member_temperatures(held_out: HeldOut, task: Task) -> np.ndarray:
+    """One row of temperatures a member."""
+    return np.stack(
+        [
+            fit_temperature(own, held_out.targets[rows], task)
+            for rows, own in zip(held_out.rows, held_out.logits, strict=True)
+        ]
+    )
 
 
-def member_weights(
-    network_weights: np.ndarray, networks: Sequence[Network], num_members: int
+def _member_weights(
+    network_weights: np.ndarray, networks: Sequence[FoldGroup], num_members: int
 ) -> np.ndarray:
     """Divide each network's weight equally among its members: float64 [members], sum 1."""
     weights = np.zeros(num_members)
@@ -147,19 +182,14 @@ def member_weights(
     return weights
 
 
-def _learn(
-    representations: np.ndarray,
-    targets: np.ndarray,
-    method: str,
-    task: Task,
-    metric: str,
-    seed: int,
-) -> tuple[np.ndarray, Selection, Verdict | None]:
-    """Greedy weights where they are trusted, uniform ones elsewhere."""
+def _learn_weights(
+    representations: np.ndarray, targets: np.ndarray, combiner: Combiner, metric: str, seed: int
+) -> LearnedWeights:
+    """Greedy weights for representations [networks, rows, classes], and a verdict on them."""
 
-    def regret_on(rows: np.ndarray, which: str):
-        def regret(mean: np.ndarray) -> float:
-            value = scores.regret(which, finish(mean, method, task), targets[rows], task)
+    def regret_on(rows: np.ndarray, which: str) -> Callable[[np.ndarray], float]:
+        def regret_of(mean: np.ndarray) -> float:
+            value = regret(which, combiner.finish(mean), targets[rows], combiner.task)
             if np.isnan(value):
                 raise OrchardError(
                     f"--weights=greedy: {which} has no value on {len(rows)} of the {len(targets)} "
@@ -168,36 +198,38 @@ def _learn(
                 )
             return value
 
-        return regret
+        return regret_of
 
     def select(rows: np.ndarray) -> Selection:
         return greedy_selection(
             representations[:, rows],
             regret_on(rows, metric),
-            None if method == "rank" else regret_on(rows, "log_loss"),
+            regret_on(rows, "log_loss") if combiner.gives_probabilities else None,
         )
 
     def combine(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return finish(np.tensordot(weights, representations[:, rows], axes=1), method, task)
+        return combiner.finish(np.tensordot(weights, representations[:, rows], axes=1))
 
     num_networks, num_rows = representations.shape[:2]
     selection = select(np.arange(num_rows))
     if num_networks == 1:
-        return selection.weights, selection, None
+        return LearnedWeights(selection, None)
     if num_rows < _MIN_ROWS_TO_LEARN:
         raise OrchardError(
             f"--weights=greedy has {num_rows} held-out images, fewer than {_MIN_ROWS_TO_LEARN}: "
             "nothing can be learned from them; use --weights=uniform"
         )
     verdict = guard(
-        lambda rows: select(rows).weights, combine, metric, targets, task, num_networks, seed=seed
+        lambda rows: select(rows).weights,
+        combine,
+        metric,
+        targets,
+        combiner.task,
+        num_networks,
+        seed=seed,
     )
-    if verdict.trusted:
-        return selection.weights, selection, verdict
-    return np.full(num_networks, 1.0 / num_networks), selection, verdict
+    return LearnedWeights(selection, verdict)
 
 
-def _reference(logits: np.ndarray, temperatures: np.ndarray, task: Task):
-    return rank_reference(
-        np.stack([log_odds(one / t, task) for one, t in zip(logits, temperatures, strict=True)])
-    )
+def _uniform(count: int) -> np.ndarray:
+    return np.full(count, 1.0 / count)

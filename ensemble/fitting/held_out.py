@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.combine import represent
-from ensemble.members import Member, Network
+from ensemble.combine import Combiner
+from ensemble.members import FoldGroup, Member
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, Task, load_logits
+from orchard.formats import Logits, load_logits
 
 OUT_OF_FOLD = "OUT_OF_FOLD"
 
@@ -24,36 +24,45 @@ OUT_OF_FOLD = "OUT_OF_FOLD"
 class HeldOut:
     """Held-out logits of every member, on rows that every network covers.
 
-    ids: [rows]. targets: float32 [rows, classes], labelled.
-    rows: one int64 array a member: the rows that it predicts.
-    logits: one float32 [len(rows of that member), classes] a member.
-    networks: which members make up which network.
+    Attributes:
+        ids: unicode [rows].
+        targets: float32 [rows, classes], labelled.
+        rows: one int64 array a member: the rows that it predicts.
+        logits: one float32 [len(rows of that member), classes] a member.
+        networks: which members make up which network.
     """
 
     ids: np.ndarray
     targets: np.ndarray
     rows: tuple[np.ndarray, ...]
     logits: tuple[np.ndarray, ...]
-    networks: tuple[Network, ...]
+    networks: tuple[FoldGroup, ...]
 
-    def representations(self, temperatures: np.ndarray, method: str, task: Task) -> np.ndarray:
-        """Each network in the space where `method` averages: float64 [networks, rows, classes].
+    def representations(self, temperatures: np.ndarray, combiner: Combiner) -> np.ndarray:
+        """Each network in the space where the combiner averages.
 
-        temperatures: float64 [members, 1 or classes]. A network's members are averaged where
-        several predict a row. Ranks are those among each member's own rows.
+        A network's members are averaged where several predict a row; the combiner is fitted to each
+        member's own rows.
+
+        Args:
+            temperatures: float64 [members, 1 or classes].
+            combiner: of the task.
+
+        Returns:
+            float64 [networks, rows, classes].
         """
         result = np.zeros((len(self.networks), *self.targets.shape))
         for at, network in enumerate(self.networks):
             covered = np.zeros((len(self.ids), 1))
             for member in network.members:
                 scaled = self.logits[member].astype(np.float64) / temperatures[member]
-                result[at, self.rows[member]] += represent(scaled, method, task)
+                result[at, self.rows[member]] += combiner.fitted_to(scaled).represent(scaled)
                 covered[self.rows[member]] += 1
             result[at] /= covered
         return result
 
 
-def out_of_fold(members: Sequence[Member], networks: tuple[Network, ...]) -> HeldOut:
+def out_of_fold(members: Sequence[Member], networks: tuple[FoldGroup, ...]) -> HeldOut:
     """Held-out logits from the runs' own evaluations.
 
     Raises:
@@ -90,21 +99,20 @@ def refuse_leakage(members: Sequence[Member], split: str) -> None:
 
 
 def assemble_held_out(
-    tables: Sequence[Logits], members: Sequence[Member], networks: tuple[Network, ...]
+    tables: Sequence[Logits], members: Sequence[Member], networks: tuple[FoldGroup, ...]
 ) -> HeldOut:
     """Bring the members' tables onto the labelled rows that every network covers, sorted by id."""
     labelled = [_labelled(table) for table in tables]
-    covered: set[str] | None = None
-    for network in networks:
-        ids = {str(i) for member in network.members for i in labelled[member].ids}
-        covered = ids if covered is None else covered & ids
-    if not covered:
+    covered = [
+        {str(i) for member in network.members for i in labelled[member].ids} for network in networks
+    ]
+    ids = np.array(sorted(set.intersection(*covered)))
+    if not len(ids):
         raise OrchardError(
             "the members have no held-out labelled image in common ("
             + ", ".join(f"{m.name}: {m.eval_split}" for m in members[:6])
             + "); train every network on all folds (--fold=all) or on the same fold"
         )
-    ids = np.array(sorted(covered))
     targets = np.full((len(ids), labelled[0].targets.shape[1]), np.nan, np.float32)
     rows, logits = [], []
     for table, member in zip(labelled, members, strict=True):

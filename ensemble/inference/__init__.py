@@ -7,22 +7,23 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.inference.folder import Photo, list_photos, read_batches
     from ensemble.inference.one_pass import (
+        LoadedMember,
         image_batches,
-        load_network,
         predict_members,
         run_members,
     )
     from ensemble.inference.partial import PartialRows
     from ensemble.inference.predictor import SavedModel
-    from ensemble.inference.tta import mean_logits
+    from ensemble.inference.tta import NUM_VIEWS, mean_logits
 
 __all__ = [
+    "LoadedMember",
+    "NUM_VIEWS",
     "PartialRows",
     "Photo",
     "SavedModel",
     "image_batches",
     "list_photos",
-    "load_network",
     "mean_logits",
     "predict_members",
     "read_batches",

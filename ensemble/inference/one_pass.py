@@ -11,7 +11,7 @@ Finished logits are kept by `cache`; only members and rows that are missing are 
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -72,30 +72,35 @@ def predict_members(
     return np.stack([cache.logits for cache in caches])
 
 
-def load_network(member: Member) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The member's function from uint8 [batch, height, width, 3] to float32 logits.
+class LoadedMember:
+    """A member in memory: a function from images to logits.
 
-    Load it under the scope of the strategy that will run it.
+    Args:
+        member: what to load; under the scope of the strategy that will run it.
+
+    Attributes:
+        saved_model: the object that holds its variables.
 
     Raises:
         OrchardError: its files are not those that its run exported, or cannot be loaded.
     """
-    # One copy of what lies on gs://, to compare and to load.
-    with storage.local_tree(member.saved_model_dir) as folder:
-        check_contents(member, folder)
-        loaded = load_saved_model(folder, f"member {member.path}")
-    if "images" not in loaded.signatures:
-        raise OrchardError(
-            f"member {member.path}: its saved_model has the signatures {sorted(loaded.signatures)} "
-            "but not `images`; export it again with this version of the trainer"
-        )
-    signature = loaded.signatures["images"]
 
-    def network(images: tf.Tensor) -> tf.Tensor:
-        return signature(images=images)["logits"]
+    def __init__(self, member: Member):
+        # One copy of what lies on gs://, to compare and to load.
+        with storage.local_tree(member.saved_model_dir) as folder:
+            check_contents(member, folder)
+            self.saved_model = load_saved_model(folder, f"member {member.path}")
+        signatures = self.saved_model.signatures
+        if "images" not in signatures:
+            raise OrchardError(
+                f"member {member.path}: its saved_model has the signatures {sorted(signatures)} "
+                "but not `images`; export it again with this version of the trainer"
+            )
+        self._images = signatures["images"]
 
-    network.loaded = loaded  # the variables live as long as the function does
-    return network
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Images uint8 [batch, height, width, 3] -> logits float32 [batch, classes]."""
+        return self._images(images=images)["logits"]
 
 
 def load_saved_model(path: str, owner: str) -> tf.Module:
@@ -209,7 +214,7 @@ def run_members(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (rows int64 [n], logits float32 [members, n, classes]) without padding."""
     with strategy.scope():
-        networks = [load_network(member) for member in members]
+        networks = [LoadedMember(member) for member in members]
     inputs = [specs.index(member.input) for member in members]
 
     @tf.function

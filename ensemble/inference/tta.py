@@ -7,13 +7,22 @@
 The mean is over logits, so it is one set of logits a member, whatever happens to them afterwards.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
-from ensemble.config import NUM_VIEWS
 from ensemble.members import Member
 from orchard.errors import OrchardError
+from orchard.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_import("tensorflow")
+
+# Forward passes an image and member.
+NUM_VIEWS = {"none": 1, "flips": 4, "d4": 8}
 
 
 def check(members: Iterable[Member], tta: str) -> None:
@@ -32,13 +41,16 @@ def mean_logits(
 ) -> tf.Tensor:
     """Mean over the views of `network(view)`.
 
-    images: uint8 [batch, height, width, 3] (square for d4). Returns float32 [batch, classes].
+    Args:
+        network: images -> logits.
+        images: uint8 [batch, height, width, 3] (square for d4).
+        tta: a key of `NUM_VIEWS`.
+
+    Returns:
+        float32 [batch, classes].
     """
-    total = None
-    for view in views(images, tta):
-        logits = network(view)
-        total = logits if total is None else total + logits
-    return total / NUM_VIEWS[tta]
+    logits = [network(view) for view in views(images, tta)]
+    return sum(logits[1:], logits[0]) / len(logits)
 
 
 def views(images: tf.Tensor, tta: str) -> list[tf.Tensor]:

@@ -1,4 +1,8 @@
-"""Trained runs as members of an ensemble: found, read and checked."""
+"""Trained runs as members of an ensemble: found, read and checked.
+
+A `Member` is one finished run. A `FoldGroup` is one entry of `--members`, the folds of one network,
+which share its weight: what users call a network.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,9 +10,9 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from ensemble.members.runs import (
+        FoldGroup,
         InputSpec,
         Member,
-        Network,
         check_contents,
         check_dataset,
         load_members,
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InputSpec",
     "Member",
-    "Network",
+    "FoldGroup",
     "check_contents",
     "check_dataset",
     "load_members",

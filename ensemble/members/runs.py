@@ -1,7 +1,8 @@
 """Trained runs as members of an ensemble: found, read and checked before anything is computed.
 
 A member is one run directory of the trainer. A network is one entry of `--members`: a run on its
-own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which share its weight.
+own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which share its weight: a
+`FoldGroup`.
 """
 
 import hashlib
@@ -56,14 +57,19 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Network:
-    """One entry of `--members`: its name and the indices of its members (several: its folds)."""
+class FoldGroup:
+    """One entry of `--members`: a run on its own, or the folds of one network.
+
+    Attributes:
+        name: for tables.
+        members: indices of its members.
+    """
 
     name: str
     members: tuple[int, ...]
 
 
-def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[Network, ...]]:
+def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[FoldGroup, ...]]:
     """Read the runs named by `--members`, and group the folds of one network.
 
     Raises:
@@ -237,7 +243,7 @@ def _listing(names: Sequence[str]) -> str:
     return f"{shown}, ... ({len(names)})" if len(names) > 5 else f"{shown} ({len(names)})"
 
 
-def _group(members: Sequence[Member]) -> tuple[Network, ...]:
+def _group(members: Sequence[Member]) -> tuple[FoldGroup, ...]:
     groups: dict[str, list[int]] = {}
     for index, member in enumerate(members):
         is_fold = _FOLD_NAME.fullmatch(posixpath.basename(member.path))
@@ -245,7 +251,7 @@ def _group(members: Sequence[Member]) -> tuple[Network, ...]:
             index
         )
     return tuple(
-        Network(
+        FoldGroup(
             members[indices[0]].name.rsplit("/fold", 1)[0]
             if len(indices) > 1
             else members[indices[0]].name,

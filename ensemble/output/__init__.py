@@ -7,9 +7,6 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.output.export import EnsembleModel, save_ensemble
     from ensemble.output.predictions import (
-        Submission,
-        match_ids,
-        read_submission,
         write_predictions,
         write_soft_labels,
     )
@@ -18,9 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EnsembleModel",
-    "Submission",
-    "match_ids",
-    "read_submission",
     "save_ensemble",
     "weights_record",
     "write_predictions",

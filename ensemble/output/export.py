@@ -11,20 +11,30 @@ The loaded object also has `class_names` (string [classes]), `task` (string) and
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ensemble.combine import Combination, combined_in_graph
-from ensemble.inference import load_network, mean_logits
+from ensemble.combine import Combination
+from ensemble.inference import LoadedMember, mean_logits
 from ensemble.members import InputSpec, Member
 from orchard import storage
 from trainer.data import decode_image, fit_image
 
 
 class EnsembleModel(tf.Module):
-    """Members and everything after them; what `save` writes."""
+    """Members and everything after them; what `save_ensemble` writes.
+
+    Members without weight are left out.
+
+    Args:
+        members: the runs; their SavedModels are loaded.
+        combination: of the members.
+        class_names: of the columns.
+        thresholds: float [classes].
+        tta: views of an image whose logits are averaged.
+    """
 
     def __init__(
         self,
@@ -34,47 +44,49 @@ class EnsembleModel(tf.Module):
         thresholds: np.ndarray,
         tta: str,
     ):
-        """Load the members that have a weight; those without one are left out of the model."""
         super().__init__(name="ensemble")
-        self._combination = combination
-        self._tta = tta
-        self._inputs = [member.input for member in members]
-        self._networks = [
-            load_network(member) if weight > 0 else None
-            for member, weight in zip(members, combination.weights, strict=True)
-        ]
+        weighted = {at: members[at] for at in np.flatnonzero(combination.weights).tolist()}
+        networks = {at: LoadedMember(member) for at, member in weighted.items()}
+
+        def combined(images_for: Callable[[InputSpec], tf.Tensor]) -> tf.Tensor:
+            specs = dict.fromkeys(member.input for member in weighted.values())
+            images = {spec: images_for(spec) for spec in specs}
+            logits = {
+                at: mean_logits(networks[at], images[member.input], tta)
+                for at, member in weighted.items()
+            }
+            return combination.in_graph(logits)
+
+        self._combined = combined
         # What a Module holds is saved, if it holds variables: a constant would be lost.
-        self.members = [network.loaded for network in self._networks if network is not None]
+        self.members = [network.saved_model for network in networks.values()]
         self.class_names = tf.Variable(list(class_names), trainable=False)
-        self.task = tf.Variable(combination.task, trainable=False)
+        self.task = tf.Variable(str(combination.combiner.task), trainable=False)
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def serve(self, image_bytes):
+    def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded JPEGs, string [batch] -> probabilities and class names."""
-
-        def decoded(spec: InputSpec) -> tf.Tensor:
-            return _each(image_bytes, spec, decode_image)
-
-        return self._outputs(decoded)
+        return self._outputs(image_bytes, decode_image)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
-    def images(self, images):
+    def images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images uint8 [batch, height, width, 3] -> probabilities and class names."""
+        return self._outputs(images, fit_image)
 
-        def resized(spec: InputSpec) -> tf.Tensor:
-            return _each(images, spec, fit_image)
+    def _outputs(
+        self, batch: tf.Tensor, bring_to_size: Callable[..., tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        def images_for(spec: InputSpec) -> tf.Tensor:
+            return tf.map_fn(
+                lambda one: bring_to_size(
+                    one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode
+                ),
+                batch,
+                fn_output_signature=tf.TensorSpec([spec.height_px, spec.width_px, 3], tf.uint8),
+            )
 
-        return self._outputs(resized)
-
-    def _outputs(self, images_for) -> dict[str, tf.Tensor]:
-        used = [spec for spec, net in zip(self._inputs, self._networks, strict=True) if net]
-        images = {spec: images_for(spec) for spec in dict.fromkeys(used)}
-        logits = [
-            None if network is None else mean_logits(network, images[spec], self._tta)
-            for spec, network in zip(self._inputs, self._networks, strict=True)
-        ]
-        probabilities = combined_in_graph(logits, self._combination)
+        probabilities = self._combined(images_for)
         names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
         return {"probabilities": probabilities, "class_names": names}
 
@@ -85,12 +97,3 @@ def save_ensemble(model: EnsembleModel, path: str) -> None:
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
         tf.saved_model.save(model, folder, signatures)
         storage.replace_tree(folder, path, last="saved_model.pb")
-
-
-def _each(batch: tf.Tensor, spec: InputSpec, function) -> tf.Tensor:
-    size = [spec.height_px, spec.width_px, 3]
-    return tf.map_fn(
-        lambda one: function(one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode),
-        batch,
-        fn_output_signature=tf.TensorSpec(size, tf.uint8),
-    )

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.combine import Reliability, activate, finish, reliability, to_logits
-from ensemble.config import NUM_VIEWS, EnsembleConfig
+from ensemble.combine import activate, reliability, to_logits
+from ensemble.config import EnsembleConfig
+from ensemble.inference import NUM_VIEWS
 from ensemble.output import figures, predictions
 from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
 from ensemble.result import Result
@@ -33,7 +34,7 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
         num_views=NUM_VIEWS[config.tta],
         left_out=result.left_out,
         weights=_weights(result),
-        calibration=_calibration(config, result),
+        calibration=_calibration(config, board, result) if board else None,
         per_class=_per_class(board, result) if board else None,
         confusion=_confusion(board, result) if board else None,
         disputed=_disputed(result),
@@ -62,61 +63,48 @@ def _table(board: Scoreboard) -> dict[str, Any]:
 
 
 def _weights(result: Result) -> dict[str, Any]:
-    networks = result.inputs.networks
-    named = dict(zip([n.name for n in networks], result.fit.network_weights.tolist(), strict=True))
-    selection = result.fit.selection
+    names = [network.name for network in result.inputs.networks]
+    learned = result.fit.learned
     return {
-        "bars": html.bars(named),
-        "verdict": result.fit.verdict,
-        "learned": None
-        if selection is None
-        else list(zip([n.name for n in networks], selection.weights.tolist(), strict=True)),
-        "picks": 0 if selection is None else len(selection.order),
+        "bars": html.bars(dict(zip(names, result.fit.network_weights.tolist(), strict=True))),
+        "learned": learned,
+        "picks": learned and list(zip(names, learned.selection.weights.tolist(), strict=True)),
     }
 
 
-def _calibration(config: EnsembleConfig, result: Result) -> dict[str, Any] | None:
+def _calibration(
+    config: EnsembleConfig, board: Scoreboard, result: Result
+) -> dict[str, Any] | None:
     """Reliability on rows that fitted nothing where there are some, else on the held-out rows."""
-    if config.combine == "rank":
+    if not config.combiner.gives_probabilities:
         return None
-    before, after, where = _reliabilities(config, result)
-    if before is None:
-        return None
+    task, combination = board.task, result.fit.combination
+    found = reliability(board.ensemble.candidate.probabilities, board.targets, task)
+    before, after = found, None
+    if config.calibrate:
+        before, after = reliability(_uncalibrated(board, result), board.targets, task), found
     return {
         "figure": html.figure_to_uri(figures.reliability_figure(before, after)),
         "before": before.expected_error,
         "after": None if after is None else after.expected_error,
-        "where": where,
+        "where": board.where,
         "temperatures": [
             (member.name, _numbers(temperature))
             for member, temperature in zip(
-                result.inputs.members, result.fit.combination.member_temperatures, strict=True
+                result.inputs.members, combination.member_temperatures, strict=True
             )
         ],
-        "last": _numbers(result.fit.combination.temperature),
+        "last": _numbers(combination.temperature),
     }
 
 
-def _reliabilities(
-    config: EnsembleConfig, result: Result
-) -> tuple[Reliability | None, Reliability | None, str]:
-    """Before and after calibration of the same weights, and the rows they were measured on."""
-    inputs, task = result.inputs, result.inputs.records.task
-    board = result.split_board or result.held_out_board
-    if board is None:
-        return None, None, ""
-    calibrated = reliability(board.ensemble.candidate.probabilities, board.targets, task)
-    if not config.calibrate:
-        return calibrated, None, board.where
-    if board is result.split_board:
-        labelled = (inputs.targets >= 0).all(axis=1)
-        raw = result.fit.uncalibrated(result.logits[:, labelled])
-    else:
-        plain = np.ones((len(inputs.members), 1))
-        networks = inputs.held_out.representations(plain, config.combine, task)
-        mean = np.tensordot(result.fit.network_weights, networks, axes=1)
-        raw = finish(mean, config.combine, task)
-    return reliability(raw, board.targets, task), calibrated, board.where
+def _uncalibrated(board: Scoreboard, result: Result) -> np.ndarray:
+    """What the same weights give without temperatures on the board's rows."""
+    out_of_fold = result.fit.out_of_fold
+    if out_of_fold is not None and board is result.held_out_board:
+        return out_of_fold.uncalibrated
+    labelled = (result.inputs.targets >= 0).all(axis=1)
+    return result.fit.uncalibrated(result.logits[:, labelled])
 
 
 def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:

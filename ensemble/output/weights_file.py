@@ -37,11 +37,11 @@ def weights_record(config: EnsembleConfig, result: Result) -> dict[str, Any]:
     ]
     return {
         "schema_version": SCHEMA_VERSION,
-        "task": combination.task,
+        "task": combination.combiner.task,
         "class_names": list(inputs.records.class_names),
         "dataset": {"path": config.dataset, "fingerprint": inputs.records.fingerprint},
         "split": config.split,
-        "combine": combination.method,
+        "combine": config.combine,
         "tta": config.tta,
         "weights": config.weights,
         "weights_split": config.weights_split if inputs.held_out is not None else None,
@@ -56,15 +56,16 @@ def weights_record(config: EnsembleConfig, result: Result) -> dict[str, Any]:
 
 def _selection(result: Result) -> dict[str, Any] | None:
     """How greedy selection went; None for weights that were given."""
-    selection, verdict = result.fit.selection, result.fit.verdict
-    if selection is None:
+    learned = result.fit.learned
+    if learned is None:
         return None
+    selection, verdict = learned.selection, learned.verdict
     names = [network.name for network in result.inputs.networks]
     return {
         "order": [names[at] for at in selection.order],
         "regrets": list(selection.trajectory),
         "weights": dict(zip(names, selection.weights.tolist(), strict=True)),
-        "used": verdict is None or verdict.trusted,
+        "used": learned.trusted,
         "gain_over_uniform": None
         if verdict is None
         else {

@@ -1,14 +1,24 @@
-"""Scores with intervals: members and ensemble side by side on the same rows."""
+"""Scores with intervals: members and ensemble side by side on the same rows.
+
+`scores.py` takes the trainer's metrics of probabilities, `bootstrap.py` says how far they are from
+chance, and `scoreboard.py` brings both into one table with a verdict.
+"""
 
 from typing import TYPE_CHECKING
 
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.scoring import scores
     from ensemble.scoring.bootstrap import difference_interval
     from ensemble.scoring.scoreboard import Candidate, Scoreboard, build_scoreboard, scoreboard_text
-    from ensemble.scoring.scores import RANKING_METRICS, SHOWN_METRICS, default_metric, row_losses
+    from ensemble.scoring.scores import (
+        RANKING_METRICS,
+        SHOWN_METRICS,
+        default_metric,
+        regret,
+        row_losses,
+        score,
+    )
 
 __all__ = [
     "Candidate",
@@ -18,9 +28,10 @@ __all__ = [
     "build_scoreboard",
     "default_metric",
     "difference_interval",
+    "regret",
     "row_losses",
+    "score",
     "scoreboard_text",
-    "scores",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -23,9 +23,9 @@ _FUNCTIONS = {
 SHOWN_METRICS = ("accuracy", "log_loss", "roc_auc", "average_precision", "f1", "ece")
 
 
-def default_metric(task: Task) -> str:
-    """The metric that judges when the user names none."""
-    return "accuracy" if task == Task.SINGLE_LABEL else "roc_auc"
+def default_metric(task: Task, gives_probabilities: bool = True) -> str:
+    """The metric that judges when the user names none: one that the numbers allow."""
+    return "accuracy" if task == Task.SINGLE_LABEL and gives_probabilities else "roc_auc"
 
 
 def is_higher_better(metric: str) -> bool:

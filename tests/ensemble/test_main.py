@@ -96,7 +96,10 @@ def test_two_replicas_predict_every_row_and_end_with_the_scores(world, tmp_path)
         ({"combine": "rank", "calibrate": True}, "--calibrate does not go with"),
         ({"combine": "rank", "soft_labels": True}, "--soft_labels does not go with"),
         ({"combine": "rank", "metric": "accuracy"}, "cannot be judged by"),
-        ({"combine": "median"}, "--combine=median must be one of logits,"),
+        (
+            {"combine": "median"},
+            "--combine=median must be one of geometric, logits, probabilities, rank",
+        ),
         ({"thresholds": "f1"}, "--thresholds=f1 is for many labels an image"),
         ({"weights": "greedy", "weights_split": "fold1"}, "was trained on fold1"),
         ({"sample_submission": "absent.csv"}, "absent.csv: no such CSV file"),

@@ -109,7 +109,7 @@ def test_greedy_weights_and_calibration_on_out_of_fold_logits(world, tmp_path):
     assert record["weights_split"] == "OUT_OF_FOLD"
     assert record["selection"]["order"]
     assert all(m["temperature"] != [1.0] for m in record["members"])
-    assert result.fit.verdict is not None
+    assert result.fit.learned is not None
     soft = pd.read_csv(tmp_path / "soft_labels_out_of_fold.csv")
     assert list(soft.columns) == ["image_id", *CLASS_NAMES]
     assert len(soft) == 40
@@ -287,7 +287,7 @@ def test_folds_are_judged_apart_and_averaged_on_the_test_split(tmp_path):
     )
     result = pipeline.run(config)
     assert len(result.inputs.held_out.ids) == 61
-    assert result.fit.verdict.trusted
+    assert result.fit.learned.trusted
     assert result.fit.network_weights[0] > 0.8
     weights = result.fit.combination.weights
     assert weights[0] == weights[1] == result.fit.network_weights[0] / 2

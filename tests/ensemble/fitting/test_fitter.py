@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from ensemble.fitting.fitter import fit_combination, member_weights, parse_weights
+from ensemble.combine import COMBINERS
+from ensemble.fitting.fitter import fit_combination, parse_weights
 from ensemble.fitting.held_out import HeldOut
-from ensemble.members.runs import Network
+from ensemble.members.runs import FoldGroup
 from orchard.errors import OrchardError
 from orchard.formats import Task
 from trainer.evaluation import metrics
 
 TASK = "single_label"
-NETWORKS = (Network("a", (0, 1)), Network("b", (2,)))
+NETWORKS = (FoldGroup("a", (0, 1)), FoldGroup("b", (2,)))
 
 
 def _targets(rows, generator, classes=3):
@@ -26,7 +27,7 @@ def _held_out(noises, rows=240, scale=1.0, task=TASK):
         scale * (3 * targets - 1.5 + generator.normal(size=targets.shape) * noise)
         for noise in noises
     ]
-    networks = tuple(Network(f"n{at}", (at,)) for at in range(len(noises)))
+    networks = tuple(FoldGroup(f"n{at}", (at,)) for at in range(len(noises)))
     everything = np.arange(rows)
     held_out = HeldOut(
         everything.astype(str), targets, (everything,) * len(noises), tuple(logits), networks
@@ -35,9 +36,10 @@ def _held_out(noises, rows=240, scale=1.0, task=TASK):
 
 
 def _fit(logits, networks, held_out, **overrides):
+    overrides["combiner"] = COMBINERS[overrides.pop("method", "logits")](
+        overrides.pop("task", TASK)
+    )
     values = {
-        "method": "logits",
-        "task": TASK,
         "weights": None,
         "calibrate": False,
         "metric": "log_loss",
@@ -46,8 +48,9 @@ def _fit(logits, networks, held_out, **overrides):
 
 
 def test_folds_share_their_networks_weight():
-    weights = member_weights(np.array([0.6, 0.4]), NETWORKS, 3)
-    np.testing.assert_allclose(weights, [0.3, 0.3, 0.4])
+    logits = np.zeros((3, 2, 3), np.float32)
+    fit = _fit(logits, NETWORKS, None, weights=np.array([0.6, 0.4]))
+    np.testing.assert_allclose(fit.combination.weights, [0.3, 0.3, 0.4])
 
 
 def test_weights_are_read_as_multipliers_of_networks():
@@ -61,14 +64,14 @@ def test_weights_are_read_as_multipliers_of_networks():
 
 def test_learned_weights_are_used_where_they_beat_uniform():
     fitted = _fit(*_held_out([0.5, 20.0, 20.0]))
-    assert fitted.verdict.trusted
-    np.testing.assert_allclose(fitted.network_weights, fitted.selection.weights)
+    assert fitted.learned.trusted
+    np.testing.assert_allclose(fitted.network_weights, fitted.learned.selection.weights)
     assert fitted.network_weights[0] > 0.9
 
 
 def test_uniform_weights_are_used_where_the_gain_is_chance():
     fitted = _fit(*_held_out([1.5, 1.5, 1.5], rows=60), metric="accuracy")
-    assert not fitted.verdict.trusted
+    assert not fitted.learned.trusted
     np.testing.assert_allclose(fitted.network_weights, 1 / 3)
 
 
@@ -101,8 +104,9 @@ def test_calibration_improves_the_held_out_log_loss(method, task):
 
     def loss(fitted):
         p = fitted.combination(logits)
-        np.testing.assert_allclose(p, fitted.out_of_fold, atol=1e-6)
+        np.testing.assert_allclose(p, fitted.out_of_fold.probabilities, atol=1e-6)
         np.testing.assert_allclose(fitted.uncalibrated(logits), plain.combination(logits))
+        np.testing.assert_allclose(fitted.out_of_fold.uncalibrated, plain.out_of_fold.probabilities)
         odds = np.log(p) if task == TASK else np.log(p / (1 - p))
         return metrics.log_loss(odds, held_out.targets, task)
 
@@ -115,7 +119,14 @@ def test_rank_refers_to_the_rows_to_predict():
     fitted = _fit(shifted, networks, held_out, weights=np.array([1.0, 0.0]), method="rank")
     ranks = fitted.combination(shifted)
     assert ranks.min() == 0.0 and ranks.max() == 1.0
-    assert fitted.combination.reference.values.shape == (2, 50, 3)
+    assert fitted.combination.combiners[0].reference.values.shape == (50, 3)
+
+
+@pytest.mark.parametrize("wanted", [{"weights": None}, {"calibrate": True}])
+def test_fit_combination_without_held_out_rows_learns_nothing(wanted):
+    logits, networks, _ = _held_out([1.0, 1.0])
+    with pytest.raises(ValueError, match="learned on held-out rows"):
+        _fit(logits, networks, None, **{"weights": np.array([0.5, 0.5]), **wanted})
 
 
 def test_nothing_held_out_is_needed_for_given_weights():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ensemble.combine.methods import activate
+from ensemble.combine import COMBINERS, activate
 from ensemble.fitting.held_out import assemble_held_out, out_of_fold, refuse_leakage
-from ensemble.members.runs import InputSpec, Member, Network
+from ensemble.members.runs import FoldGroup, InputSpec, Member
 from orchard.errors import OrchardError
 from orchard.formats.logits import Logits, save_logits
 
@@ -36,11 +36,11 @@ def _table(member, ids, unlabelled=()):
 
 def test_each_fold_judges_its_own_rows():
     members = [_member(f"x/fold{k}", evaluated=f"fold{k}") for k in range(2)]
-    networks = (Network("x", (0, 1)),)
+    networks = (FoldGroup("x", (0, 1)),)
     tables = [_table(0, [4, 0, 2]), _table(1, [1, 3])]
     held_out = assemble_held_out(tables, members, networks)
     assert held_out.ids.tolist() == ["id0", "id1", "id2", "id3", "id4"]
-    z = held_out.representations(np.ones((2, 1)), "logits", "single_label")
+    z = held_out.representations(np.ones((2, 1)), COMBINERS["logits"]("single_label"))
     expected = [_LOGITS[0, 0], _LOGITS[1, 1], _LOGITS[0, 2], _LOGITS[1, 3], _LOGITS[0, 4]]
     np.testing.assert_allclose(z[0], expected, atol=1e-6)
     np.testing.assert_array_equal(held_out.targets.argmax(axis=1), [1, 0, 1, 0, 1])
@@ -49,10 +49,10 @@ def test_each_fold_judges_its_own_rows():
 def test_members_that_share_rows_are_averaged_where_the_method_averages():
     members = [_member("x/fold0"), _member("x/fold1")]
     held_out = assemble_held_out(
-        [_table(0, [0, 1]), _table(1, [1, 0])], members, (Network("x", (0, 1)),)
+        [_table(0, [0, 1]), _table(1, [1, 0])], members, (FoldGroup("x", (0, 1)),)
     )
     temperatures = np.array([[2.0], [1.0]])
-    p = held_out.representations(temperatures, "probabilities", "single_label")
+    p = held_out.representations(temperatures, COMBINERS["probabilities"]("single_label"))
     logits = np.array([[_LOGITS[m, i] for i in (0, 1)] for m in (0, 1)])
     expected = (activate(logits[0] / 2, "single_label") + activate(logits[1], "single_label")) / 2
     np.testing.assert_allclose(p[0], expected, atol=1e-6)
@@ -60,7 +60,7 @@ def test_members_that_share_rows_are_averaged_where_the_method_averages():
 
 def test_only_rows_that_every_network_covers_are_kept():
     members = [_member("a"), _member("b")]
-    networks = (Network("a", (0,)), Network("b", (1,)))
+    networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     tables = [_table(0, [0, 1, 2, 3], unlabelled=(3,)), _table(1, [3, 2, 1, 5])]
     held_out = assemble_held_out(tables, members, networks)
     assert held_out.ids.tolist() == ["id1", "id2"]
@@ -69,13 +69,13 @@ def test_only_rows_that_every_network_covers_are_kept():
 
 def test_networks_without_a_common_row_are_one_line():
     members = [_member("a"), _member("b", evaluated="fold1", train="fold0")]
-    networks = (Network("a", (0,)), Network("b", (1,)))
+    networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     with pytest.raises(OrchardError, match="no held-out labelled image in common .*b: fold1"):
         assemble_held_out([_table(0, [0]), _table(1, [1])], members, networks)
 
 
 def test_targets_that_differ_between_members_are_refused():
-    members, networks = [_member("a"), _member("b")], (Network("a", (0,)), Network("b", (1,)))
+    members, networks = [_member("a"), _member("b")], (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     other = _table(1, [0, 1])
     other.targets[0] = [1.0, 0.0]
     with pytest.raises(OrchardError, match="b has other targets"):
@@ -97,7 +97,7 @@ def test_a_sliced_training_split_counts_whole():
 
 
 def test_out_of_fold_logits_come_from_the_runs(tmp_path):
-    member, networks = _member(tmp_path / "a"), (Network("a", (0,)),)
+    member, networks = _member(tmp_path / "a"), (FoldGroup("a", (0,)),)
     with pytest.raises(OrchardError, match="fold0.npz is missing"):
         out_of_fold([member], networks)
     table = _table(0, [0, 1, 2])
@@ -116,10 +116,10 @@ def test_out_of_fold_logits_come_from_the_runs(tmp_path):
 def test_a_member_evaluated_on_its_training_images_is_refused(tmp_path):
     member = _member(tmp_path / "a", train="fold0+fold1", evaluated="fold0")
     with pytest.raises(OrchardError, match="trained on fold0"):
-        out_of_fold([member], (Network("a", (0,)),))
+        out_of_fold([member], (FoldGroup("a", (0,)),))
 
 
 def test_a_member_without_evaluation_needs_a_named_split(tmp_path):
     member = _member(tmp_path / "a", evaluated=None)
     with pytest.raises(OrchardError, match="--weights_split"):
-        out_of_fold([member], (Network("a", (0,)),))
+        out_of_fold([member], (FoldGroup("a", (0,)),))

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ensemble.combine.methods import finish
+from ensemble.combine import COMBINERS
 from ensemble.fitting.weights import greedy_selection, guard
-from ensemble.scoring import scores
+from ensemble.scoring.scores import regret as score_regret
 from trainer.evaluation import metrics
 
 TASK = "single_label"
@@ -18,7 +18,7 @@ def _networks(noises, rows=300, classes=4, seed=0):
 
 
 def _regret(metric, targets):
-    return lambda p: scores.regret(metric, p, targets, TASK)
+    return lambda p: score_regret(metric, p, targets, TASK)
 
 
 def test_one_network_is_picked_once():
@@ -74,7 +74,7 @@ def test_selection_works_where_the_method_averages():
     p, targets = _networks([1.0, 1.0])
     z = np.log(p)
     regret = _regret("log_loss", targets)
-    selection = greedy_selection(z, lambda mean: regret(finish(mean, "logits", TASK)))
+    selection = greedy_selection(z, lambda mean: regret(COMBINERS["logits"](TASK).finish(mean)))
     assert selection.trajectory[0] == pytest.approx(min(regret(one) for one in p), abs=1e-6)
 
 

@@ -66,7 +66,7 @@ def test_a_second_pass_computes_nothing(world, tmp_path, monkeypatch):
     root, dataset = world
     records, members = load_records(str(dataset), "test"), _members(root)
     first = predict_members(members, records, str(tmp_path), batch_size=8)
-    monkeypatch.setattr("ensemble.inference.one_pass.load_network", _must_not_run)
+    monkeypatch.setattr("ensemble.inference.one_pass.LoadedMember", _must_not_run)
     assert np.array_equal(predict_members(members, records, str(tmp_path), batch_size=8), first)
 
 
@@ -77,9 +77,9 @@ def test_adding_a_member_computes_only_that_one(world, tmp_path, monkeypatch):
     records = load_records(str(dataset), "test")
     predict_members(_members(root, "ab"), records, str(tmp_path), batch_size=8)
     loaded = []
-    real = module.load_network
+    real = module.LoadedMember
     monkeypatch.setattr(
-        module, "load_network", lambda member: loaded.append(member.name) or real(member)
+        module, "LoadedMember", lambda member: loaded.append(member.name) or real(member)
     )
     predict_members(_members(root, "abc"), records, str(tmp_path), batch_size=8)
     assert loaded == ["c"]

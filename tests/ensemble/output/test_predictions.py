@@ -7,12 +7,11 @@ import pytest
 from data_prep.labels.table import LabelOptions, read_labels
 from ensemble.output.predictions import (
     class_labels,
-    match_ids,
     named_classes,
-    read_submission,
     write_predictions,
     write_soft_labels,
 )
+from ensemble.submission import read_submission
 from orchard.errors import OrchardError
 
 NAMES = ("healthy", "rust", "scab")
@@ -35,14 +34,14 @@ def _submission(tmp_path, text):
     return read_submission(str(path), NAMES)
 
 
-def test_without_a_submission_every_image_has_class_and_probabilities(tmp_path):
+def test_write_predictions_without_a_submission_gives_class_and_probabilities(tmp_path):
     rows = _write(tmp_path)
     assert rows[0] == ["image_id", "class", *NAMES]
     assert [row[1] for row in rows[1:]] == ["healthy", "rust", "scab", "scab"]
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), P, rtol=1e-7)
 
 
-def test_probabilities_keep_all_digits_of_float32(tmp_path):
+def test_write_predictions_keeps_all_digits_of_float32(tmp_path):
     p = np.array([[1e-9, 0.123456789, 0.876543210]], np.float32)
     path = tmp_path / "p.csv"
     write_predictions(str(path), ["x"], p, NAMES, "single_label", thresholds=HALF)
@@ -50,7 +49,7 @@ def test_probabilities_keep_all_digits_of_float32(tmp_path):
     assert np.array_equal(back, p)
 
 
-def test_a_submission_gives_columns_and_order(tmp_path):
+def test_write_predictions_with_a_submission_follows_its_columns_and_order(tmp_path):
     sample = _submission(tmp_path, "image_id,scab,healthy,rust\nleaf_3,0,0,0\nleaf_0,0,0,0\n")
     rows = _write(tmp_path, submission=sample)
     assert rows[0] == ["image_id", "scab", "healthy", "rust"]
@@ -58,7 +57,7 @@ def test_a_submission_gives_columns_and_order(tmp_path):
     np.testing.assert_allclose(np.array(rows[2][1:], float), [0.1, 0.7, 0.2], rtol=1e-6)
 
 
-def test_a_submission_of_labels_gets_classes_over_their_thresholds(tmp_path):
+def test_write_predictions_with_a_submission_of_labels_names_classes_over_thresholds(tmp_path):
     text = "image,labels\n" + "".join(f"leaf_{i}.jpg,healthy\n" for i in range(4))
     sample = _submission(tmp_path, text)
     rows = _write(
@@ -73,37 +72,13 @@ def test_a_submission_of_labels_gets_classes_over_their_thresholds(tmp_path):
     ]
 
 
-def test_no_class_at_its_threshold_names_the_nearest():
+def test_named_classes_without_one_at_its_threshold_names_the_nearest():
     thresholds = np.array([0.9, 0.4, 0.9])
     assert class_labels(named_classes(P[3:], "multi_label", thresholds), NAMES) == ["rust"]
     assert class_labels(named_classes(P[2:3], "single_label", thresholds), NAMES) == ["scab"]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("id,healthy,rust\nleaf_0,0,0\n", "no column 'scab'; after the id it needs one column a"),
-        ("id,healthy,rust,scab,rot\nleaf_0,0,0,0,0\n", "a column 'rot', no class; after the id"),
-        ("id\nleaf_0\n", "no column 'healthy'"),
-        ("id,labels\nleaf_0,x,y\n", "row 2: 3 cells where the header has 2"),
-        ("", "the first row must name the columns"),
-        ("id,labels\nleaf_0,x\nleaf_1,x\nleaf_0,x\n", "row 4: 'leaf_0' again, as in row 2"),
-        ("id,labels\n,x\n", "row 2: no id"),
-        ("id,labels\n", "no rows below the header"),
-    ],
-)
-def test_a_submission_that_does_not_fit_is_one_line(text, words, tmp_path):
-    with pytest.raises(OrchardError, match=words):
-        _submission(tmp_path, text)
-
-
-def test_a_submission_that_is_no_text_is_one_line(tmp_path):
-    (tmp_path / "sample.csv").write_bytes(b"id,labels\n\x89PNG\r\n\x1a\n\x00")
-    with pytest.raises(OrchardError, match="sample.csv, row 2: not UTF-8 text"):
-        read_submission(str(tmp_path / "sample.csv"), NAMES)
-
-
-def test_a_class_that_is_named_class_has_its_own_column(tmp_path):
+def test_write_predictions_of_a_class_named_class_gives_it_a_column(tmp_path):
     path = tmp_path / "p.csv"
     names = ("class", "other")
     write_predictions(
@@ -115,28 +90,14 @@ def test_a_class_that_is_named_class_has_its_own_column(tmp_path):
     ]
 
 
-def test_a_submission_that_asks_for_an_unknown_image_writes_nothing(tmp_path):
+def test_write_predictions_for_an_unknown_image_writes_nothing(tmp_path):
     sample = _submission(tmp_path, "id,labels\nleaf_0,x\nleaf_9,x\n")
     with pytest.raises(OrchardError, match="'leaf_9', which is not among the 4"):
         _write(tmp_path, submission=sample)
     assert not (tmp_path / "predictions.csv").exists()
-    with pytest.raises(OrchardError, match="no such CSV file"):
-        read_submission(str(tmp_path / "absent.csv"), NAMES)
 
 
-def test_ids_match_with_or_without_extension():
-    assert match_ids(["b.JPG", "a"], ["a.jpg", "b"], "it").tolist() == [1, 0]
-    assert match_ids(["a.jpg", "a"], ["a", "a.jpg"], "it").tolist() == [1, 0]
-
-
-def test_ids_that_could_be_two_images_or_name_one_twice_are_one_line():
-    with pytest.raises(OrchardError, match="'a', which is several among"):
-        match_ids(["a"], ["a.jpg", "a.png"], "it")
-    with pytest.raises(OrchardError, match="one image twice, as 'a' and 'a.jpg'"):
-        match_ids(["a", "b", "a.jpg"], ["a", "b"], "it")
-
-
-def test_soft_labels_are_a_label_csv_of_preparation(tmp_path):
+def test_write_soft_labels_is_read_by_preparation(tmp_path):
     path = tmp_path / "soft.csv"
     p = P / P.sum(axis=1, keepdims=True)
     write_soft_labels(str(path), IDS, p, NAMES)
@@ -147,7 +108,7 @@ def test_soft_labels_are_a_label_csv_of_preparation(tmp_path):
     np.testing.assert_allclose(table.targets, p, atol=1e-6)
 
 
-def test_soft_labels_are_what_distillation_reads(tmp_path):
+def test_write_soft_labels_is_read_by_distillation(tmp_path):
     from trainer.data import soft_labels
 
     path = tmp_path / "soft.csv"
