@@ -193,11 +193,11 @@ def _reads(server: GcsServer, folder: Path, rounds: int) -> None:
 
 _EPOCHS = """
 import sys
-from trainer import input_pipeline, records
-table = records.load_records(sys.argv[1], "train")
-options = input_pipeline.InputOptions(height_px=64, width_px=64)
+from trainer.data import InputOptions, load_records, train_batches
+table = load_records(sys.argv[1], "train")
+options = InputOptions(height_px=64, width_px=64)
 steps = int(sys.argv[2]) * len(table) // 64
-batches = input_pipeline.train_batches(
+batches = train_batches(
     table, options, batch_size=64, seed=0, start_step=0, num_steps=steps, augment=None
 )
 for _ in batches:

@@ -22,7 +22,7 @@ from ensemble.submission import Submission, match_ids, read_submission
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Logits, Task, manifest
-from trainer.data import RecordTable, load_records
+from trainer.data import RecordTable, load_records, set_gcs_read_options
 
 # Logits of every member on a split of the dataset.
 Predict = Callable[[tuple[Member, ...], RecordTable], np.ndarray]
@@ -66,6 +66,7 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         config: what was asked for.
         predict: computes logits for a named `--weights_split`; not called unless all checks passed.
     """
+    set_gcs_read_options(config.dataset)
     members, networks = load_members(config.members)
     records = load_records(config.dataset, config.split)
     _check_dataset(config, members, records)

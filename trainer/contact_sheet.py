@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from orchard.formats import tfrecord
 from trainer.augment import AugmentOptions, augment_batch, draw_crops, draw_eagerly, mix_batch
-from trainer.data import CropRange, RecordTable, decode_image, read_few
+from trainer.data import CropRange, RandomCrop, RecordTable, decode_image, read_few
 
 Cell = tuple[str, np.ndarray]
 # What --each shows, one after the other, at strengths that can be seen.
@@ -77,7 +77,7 @@ class Viewer:
         crop_range = CropRange(options.crop_min_area, options.crop_max_aspect)
         return np.stack(
             [
-                decode_image(e, *self._size, crop_draws=d, crop_range=crop_range)
+                decode_image(e, *self._size, crop=RandomCrop(d, crop_range))
                 for e, d in zip(self._encoded, draws, strict=True)
             ]
         )

@@ -21,6 +21,7 @@ from trainer.checkpoints import (
     save_checkpoint,
 )
 from trainer.config import TrainConfig
+from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, intact_rows, metrics
 from trainer.results import finish_run, is_finished
 from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, connect
@@ -51,6 +52,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     if is_finished(config):
         print(f"finished already, nothing to do: {config.run_dir}")
         return 0
+    set_gcs_read_options(config.dataset)
     accelerator = connect(config)
     stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:

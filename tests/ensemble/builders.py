@@ -193,7 +193,7 @@ def make_member(
 def _write_eval_logits(path, dataset, eval_split, net, size, resize) -> None:
     from orchard.formats.logits import save_logits
     from trainer.data.decode import decode_image
-    from trainer.data.records import load_records
+    from trainer.data.load import load_records
 
     records = load_records(str(dataset), eval_split)
     images = np.stack(

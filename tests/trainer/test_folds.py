@@ -11,7 +11,7 @@ from orchard.errors import OrchardError
 from orchard.formats.logits import load_logits, save_logits
 from tests.trainer import runs
 from trainer import folds, summary
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 
 _CLASSES = ("a", "b", "c")
 

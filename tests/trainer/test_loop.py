@@ -9,7 +9,7 @@ import tensorflow as tf
 from orchard.errors import OrchardError
 from orchard.formats import logits
 from tests.trainer import runs
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 from trainer.evaluation import metrics
 from trainer.loop import train_and_evaluate
 from trainer.results import finish

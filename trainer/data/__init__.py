@@ -9,13 +9,21 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.data import pipeline
-    from trainer.data.decode import SCALES, CropRange, decode_image, fit_image, smallest_scale
+    from trainer.data.decode import (
+        SCALES,
+        CropRange,
+        RandomCrop,
+        decode_image,
+        fit_image,
+        smallest_scale,
+    )
     from trainer.data.gcs_reads import read_options
+    from trainer.data.load import load_records, set_gcs_read_options, split_names
     from trainer.data.options import InputOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import damage_named, train_batches
     from trainer.data.readers import FileSource, read_few, read_records
-    from trainer.data.records import RecordTable, check_labelled, load_records, split_names
+    from trainer.data.records import RecordTable, check_labelled
     from trainer.data.soft_labels import mix_soft_labels
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "FileSource",
     "InputOptions",
     "OrderOptions",
+    "RandomCrop",
     "RecordTable",
     "SCALES",
     "TrainOrder",
@@ -36,6 +45,7 @@ __all__ = [
     "read_few",
     "read_options",
     "read_records",
+    "set_gcs_read_options",
     "smallest_scale",
     "split_names",
     "train_batches",

@@ -66,7 +66,7 @@ class SkipLog:
         """
         bad = tf.boolean_mask(gids, ~intact)
 
-        def note():
+        def note() -> tf.Tensor:
             if in_python:
                 done = tf.numpy_function(self._note, [bad], tf.int64)
             else:

@@ -18,6 +18,7 @@ from trainer.data.order import OrderOptions
 from trainer.data.readers import DAMAGED
 from trainer.data.records import RecordTable
 
+Rows = dict[str, tf.Tensor]
 # Enough to read a block of the default order in one request.
 _READ_BUFFER_BYTES = 1 << 20
 # Requests that a window has under way at a time.
@@ -62,7 +63,7 @@ class BlockReader:
         )
 
     def _gather(self, segments: Segments, longest: int, ignore_errors: bool) -> tf.Tensor:
-        def open_segment(start, count):
+        def open_segment(start: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
             examples = self._open(start).take(count)
             return examples.ignore_errors() if ignore_errors else examples
 
@@ -79,7 +80,7 @@ class BlockReader:
         return examples.batch(count).concatenate(nothing).take(1).get_single_element()
 
     def _one_by_one(self, segments: Segments) -> tf.Tensor:
-        def read_one(gid):
+        def read_one(gid: tf.Tensor) -> tf.data.Dataset:
             example = self._open(gid).take(1).ignore_errors()
             instead = tf.data.Dataset.from_tensors(tf.constant(DAMAGED))
             return example.concatenate(instead).take(1)
@@ -120,7 +121,7 @@ def train_rows(
     lanes = _Lanes(records, options, seed, BlockReader(records, tolerant))
     first_record = start_step * per_lane
 
-    def lane_rows(lane, start, length):
+    def lane_rows(lane: tf.Tensor, start: tf.Tensor, length: tf.Tensor) -> tf.data.Dataset:
         rows = lanes.rows(lane, start, length, first_record)
         return rows.batch(per_lane, drop_remainder=True)
 
@@ -133,7 +134,7 @@ def train_rows(
         deterministic=True,
     )
 
-    def flatten(batch):
+    def flatten(batch: Rows) -> Rows:
         size = batch_size // num_hosts
         return {name: tf.reshape(value, [size]) for name, value in batch.items()}
 
@@ -148,7 +149,7 @@ def eval_rows(
     per_host = batch_size // num_hosts
     edges = np.concatenate([np.flatnonzero(np.diff(records.file_index)) + 1, [len(records)]])
 
-    def read(step):
+    def read(step: tf.Tensor) -> Rows:
         low = tf.minimum(step * batch_size + host * per_host, len(records))
         high = tf.minimum(low + per_host, len(records))
         # A range that lies in several files is cut at their edges.
@@ -179,7 +180,9 @@ class _Lanes:
         blocks = order.cut_blocks(records.file_index, options.block_records)
         self._starts, self._lengths = tf.constant(blocks.starts), tf.constant(blocks.lengths)
 
-    def rows(self, lane, start, length, first_record: int) -> tf.data.Dataset:
+    def rows(
+        self, lane: tf.Tensor, start: tf.Tensor, length: tf.Tensor, first_record: int
+    ) -> tf.data.Dataset:
         """The endless stream of a lane's rows, from the lane's `first_record`-th on."""
         window_records = self._options.window_records
         offset = order.window_offset(lane, self._options)
@@ -188,42 +191,54 @@ class _Lanes:
         first_window = (position + offset) // window_records
         skipped = position - tf.maximum(first_window * window_records - offset, 0)
 
-        def windows(epoch):
+        def borders(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            low = start + tf.maximum(window * window_records - offset, 0)
+            return low, start + tf.minimum((window + 1) * window_records - offset, length)
+
+        def windows(epoch: tf.Tensor) -> tf.data.Dataset:
             blocks = self._shuffled_blocks(epoch)
             begin = tf.where(epoch == first_epoch, first_window, 0)
             return tf.data.Dataset.range(begin, num_windows).map(
-                lambda window: self._read_window(epoch, blocks, offset, start, length, window)
+                lambda window: self._read_window(epoch, blocks, *borders(window))
             )
 
         epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
         return epochs.flat_map(windows).prefetch(1).unbatch().skip(skipped)
 
-    def _shuffled_blocks(self, epoch):
+    def _shuffled_blocks(self, epoch: tf.Tensor) -> "_LaidOut":
         key = prng.tf_mix_key(self._seed, epoch, prng.BLOCK_SALT)
         numbers = tf.range(tf.size(self._starts, tf.int64))
         shuffled = _argsort(prng.tf_splitmix64(tf.cast(numbers, tf.uint64) ^ key))
         lengths = tf.gather(self._lengths, shuffled)
-        return tf.gather(self._starts, shuffled), lengths, tf.cumsum(lengths)
+        return _LaidOut(tf.gather(self._starts, shuffled), lengths, tf.cumsum(lengths))
 
-    def _read_window(self, epoch, blocks, offset, start, length, window):
-        window_records = self._options.window_records
-        low = start + tf.maximum(window * window_records - offset, 0)
-        high = start + tf.minimum((window + 1) * window_records - offset, length)
-        segments = _cut_segments(*blocks, low, high)
+    def _read_window(
+        self, epoch: tf.Tensor, blocks: "_LaidOut", low: tf.Tensor, high: tf.Tensor
+    ) -> Rows:
+        segments = _cut_segments(blocks, low, high)
         examples = self._reader.read(segments, self._options.block_records)
         gids = _gids(segments)
-        if window_records > 1:
+        if self._options.window_records > 1:
             key = prng.tf_mix_key(self._seed, epoch, prng.WINDOW_SALT)
             shuffled = _argsort(prng.tf_splitmix64(tf.cast(gids, tf.uint64) ^ key))
             examples, gids = tf.gather(examples, shuffled), tf.gather(gids, shuffled)
         return {"example": examples, "index": gids, "epoch": tf.fill(tf.shape(gids), epoch)}
 
 
-def _cut_segments(starts, lengths, ends, low, high) -> Segments:
+class _LaidOut(NamedTuple):
+    """An epoch's blocks end to end: int64 [blocks], their first gids, lengths, ends."""
+
+    starts: tf.Tensor
+    lengths: tf.Tensor
+    ends: tf.Tensor
+
+
+def _cut_segments(blocks: _LaidOut, low: tf.Tensor, high: tf.Tensor) -> Segments:
     """The parts of laid-out blocks between two positions of the layout."""
-    first = tf.searchsorted(ends, low[None], side="right")[0]
-    last = tf.searchsorted(ends, high[None] - 1, side="right")[0] + 1
-    starts, lengths, begins = starts[first:last], lengths[first:last], (ends - lengths)[first:last]
+    first = tf.searchsorted(blocks.ends, low[None], side="right")[0]
+    last = tf.searchsorted(blocks.ends, high[None] - 1, side="right")[0] + 1
+    starts, lengths, ends = (column[first:last] for column in blocks)
+    begins = ends - lengths
     skipped = tf.maximum(low - begins, 0)
     return Segments(starts + skipped, tf.minimum(high - begins, lengths) - skipped)
 

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 SCALES = (1, 2, 4, 8)
 RESIZES = ("squash", "crop", "pad")
-# Middle grey: near zero after any of the networks' own preprocessings.
+# Middle gray: near zero after any of the networks' own preprocessings.
 PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.
 MAX_BILINEAR_FACTOR = 2
@@ -49,28 +49,38 @@ class CropRange(NamedTuple):
     max_aspect: float
 
 
+class RandomCrop(NamedTuple):
+    """One random resized crop.
+
+    Attributes:
+        draws: float32 [4], uniform 0..1: area, aspect, top, left.
+        drawn_from: what the draws mean.
+    """
+
+    draws: tf.Tensor
+    drawn_from: CropRange
+
+
 def decode_image(
     encoded: tf.Tensor,
     height_px: int,
     width_px: int,
     resize: str = "squash",
     exact: bool = False,
-    crop_draws: tf.Tensor | None = None,
-    crop_range: CropRange | None = None,
+    crop: "RandomCrop | None" = None,
 ) -> tf.Tensor:
     """Decodes a JPEG (or PNG, BMP, a GIF's first frame) to one size.
 
     Args:
-        encoded: scalar string, the encoded image; grey images become three equal channels.
+        encoded: scalar string, the encoded image; gray images become three equal channels.
         height_px: rows of the result.
         width_px: columns of the result.
         resize: what happens where the aspect differs: "squash" changes it, "crop" takes the largest
-            central window of the target's aspect, "pad" keeps all of the image and fills with grey.
+            central window of the target's aspect, "pad" keeps all of the image and fills with gray.
         exact: decode at full scale and always average (antialias): what Pillow gives, within
             rounding; slower.
-        crop_draws: float32 [4], uniform 0..1 (area, aspect, top, left): a random resized crop out
-            of `crop_range`, decoded alone and squashed to the target; `resize` doesn't matter then.
-        crop_range: what the draws mean; needed with `crop_draws`.
+        crop: a random resized crop, decoded alone and squashed to the target; `resize` doesn't
+            matter then.
 
     Returns:
         uint8 [height_px, width_px, 3], RGB.
@@ -78,10 +88,10 @@ def decode_image(
     Raises:
         tf.errors.InvalidArgumentError: the bytes are no image.
     """
-    if crop_draws is None:
+    if crop is None:
         target = _Target(height_px, width_px, resize, exact)
     else:
-        target = _RandomCrop(height_px, width_px, "squash", exact, crop_draws, crop_range)
+        target = _RandomTarget(height_px, width_px, exact, crop)
     return tf.cond(
         tf.strings.substr(encoded, 0, 3) == JPEG_START,
         lambda: target.from_jpeg(encoded),
@@ -151,15 +161,15 @@ class _Target:
         return tf.ensure_shape(image, self._shape)
 
 
-class _RandomCrop(_Target):
+class _RandomTarget(_Target):
     """A random window, squashed to the size."""
 
-    def __init__(self, height_px, width_px, resize, exact, draws, crop_range):
-        super().__init__(height_px, width_px, resize, exact)
-        self._draws, self._range = draws, crop_range
+    def __init__(self, height_px: int, width_px: int, exact: bool, crop: RandomCrop):
+        super().__init__(height_px, width_px, "squash", exact)
+        self._crop = crop
 
     def _window(self, source: tf.Tensor) -> Window:
-        return random_window(source, self._draws, self._range)
+        return random_window(source, self._crop.draws, self._crop.drawn_from)
 
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
@@ -237,7 +247,7 @@ def _fit_inside(source: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
-    """Bilinear resize with half-pixel centres; averages where it shrinks by more than two.
+    """Bilinear resize with half-pixel centers; averages where it shrinks by more than two.
 
     An image that has the size is not resampled.
 
@@ -274,7 +284,7 @@ def _rounded(image: tf.Tensor) -> tf.Tensor:
 
 
 def _place(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Centres an image on grey."""
+    """Centers an image on gray."""
     room = size - tf.shape(image)[:2]
     before = room // 2
     paddings = tf.pad(tf.stack([before, room - before], axis=1), [[0, 1], [0, 0]])

@@ -77,17 +77,14 @@ def _row_decoder(options: InputOptions, crops: AugmentOptions | None) -> Callabl
 
     def decode_row(row: Batch) -> Batch:
         row = dict(row)
-        crop_draws = row.pop("crop", None)
+        draws, crop = row.pop("crop", None), None
+        if crops is not None:
+            drawn_from = decode.CropRange(crops.crop_min_area, crops.crop_max_aspect)
+            crop = decode.RandomCrop(draws, drawn_from)
 
         def decode_it(encoded: tf.Tensor) -> tf.Tensor:
             return decode.decode_image(
-                encoded,
-                height_px,
-                width_px,
-                resize=options.resize,
-                exact=options.exact_decode,
-                crop_draws=crop_draws,
-                crop_range=crops and decode.CropRange(crops.crop_min_area, crops.crop_max_aspect),
+                encoded, height_px, width_px, options.resize, options.exact_decode, crop
             )
 
         if not options.tolerant:

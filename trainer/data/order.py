@@ -46,7 +46,7 @@ class OrderOptions:
     block_records: int = 1
     window_records: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("lanes", "block_records", "window_records"):
             if getattr(self, name) < 1:
                 raise OrchardError(f"order: {name} is {getattr(self, name)}; it must be 1 or more")

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -131,7 +131,9 @@ def eval_batches(
 
 
 @contextlib.contextmanager
-def damage_named(records: RecordTable, options: InputOptions, advice: str = bad_records.ADVICE):
+def damage_named(
+    records: RecordTable, options: InputOptions, advice: str = bad_records.ADVICE
+) -> Iterator[None]:
     """Wraps what consumes batches: an error about a damaged record then names file, record and id.
 
     After such an error alone, all records are read and decoded once to find the damaged ones.

@@ -6,16 +6,12 @@ that `fold0+fold1` and `fold1+fold0` are the same table.
 """
 
 import dataclasses
-import functools
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Task
-from orchard.formats import manifest as manifests
-from trainer.data import gcs_reads
 
 
 @dataclass(frozen=True)
@@ -69,42 +65,6 @@ class RecordTable:
         )
 
 
-def load_records(dataset_dir: str, splits: str) -> RecordTable:
-    """Reads the table of some splits, e.g. "fold0+fold1", "train" or "test".
-
-    A TFDS dataset that another program prepared will do too if it has one image and one label
-    feature; its index is scanned once and kept (see `trainer.data.tfds_records`).
-
-    Raises:
-        OrchardError: no such dataset or split, the same split twice, or splits without records.
-    """
-    if _is_foreign(dataset_dir):
-        from trainer.data import tfds_records
-
-        return tfds_records.load(dataset_dir, splits)
-    return _from_manifest(dataset_dir, splits)
-
-
-def split_names(dataset_dir: str) -> tuple[str, ...]:
-    """The splits of a dataset, in its order; of one that another program prepared, too.
-
-    Raises:
-        OrchardError: no such dataset.
-    """
-    if _is_foreign(dataset_dir):
-        from trainer.data import tfds_records
-
-        return tfds_records.split_names(dataset_dir)
-    return tuple(manifests.load_manifest(dataset_dir).splits)
-
-
-def _is_foreign(dataset_dir: str) -> bool:
-    """Whether a dataset has TFDS's metadata alone."""
-    return not storage.exists(storage.join(dataset_dir, manifests.MANIFEST_FILE)) and (
-        storage.exists(storage.join(dataset_dir, manifests.FEATURES_FILE))
-    )
-
-
 def choose_splits(dataset_dir: str, there: tuple[str, ...], splits: str) -> tuple[str, ...]:
     """Parses "a+b" against the splits that there are; returns them in the dataset's order."""
     asked = [split.strip() for split in splits.split("+")]
@@ -117,47 +77,6 @@ def choose_splits(dataset_dir: str, there: tuple[str, ...], splits: str) -> tupl
         if asked.count(split) > 1:
             raise OrchardError(f"split {split!r} is named twice in {splits!r}; name it once")
     return tuple(split for split in there if split in asked)
-
-
-def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
-    manifest = manifests.load_manifest(dataset_dir)
-    chosen = choose_splits(dataset_dir, tuple(manifest.splits), splits)
-    if storage.is_gcs(dataset_dir):
-        # Every command loads its table before TensorFlow first touches gs://.
-        shards = (shard for split in manifest.splits.values() for shard in split.shards)
-        gcs_reads.set_read_options(sum(shard.num_bytes for shard in shards))
-    frame = _frame(dataset_dir, manifest.fingerprint)
-    first_file, files = {}, []
-    for split in chosen:
-        first_file[split] = len(files)
-        files += [storage.join(dataset_dir, shard.file) for shard in manifest.splits[split].shards]
-    frame = frame[frame["split"].isin(chosen)]
-    check_not_empty(dataset_dir, splits, len(frame))
-    file_index = frame["split"].map(first_file).to_numpy() + frame["shard"].to_numpy()
-    if (np.diff(file_index) < 0).any():
-        raise OrchardError(
-            f"{dataset_dir}: {manifests.RECORDS_FILE} is not in shard order; prepare it again"
-        )
-    return RecordTable(
-        ids=frame["id"].to_numpy(str),
-        files=tuple(files),
-        file_index=file_index.astype(np.int32),
-        offsets=frame["offset"].to_numpy(np.int64),
-        lengths=frame["length"].to_numpy(np.int32),
-        targets=np.stack(frame["target"].to_numpy()).astype(np.float32),
-        class_names=manifest.class_names,
-        task=manifest.task,
-        fingerprint=manifest.fingerprint,
-        splits=chosen,
-    )
-
-
-@functools.lru_cache(maxsize=4)
-def _frame(dataset_dir: str, fingerprint: str):
-    # Training, evaluation and five folds each want a part of the same file. The fingerprint is part
-    # of the key because a dataset may be prepared again at the same path.
-    del fingerprint
-    return manifests.load_records(dataset_dir)
 
 
 def check_not_empty(dataset_dir: str, splits: str, num_records: int) -> None:

@@ -58,7 +58,9 @@ def load(dataset_dir: str, splits: str) -> RecordTable:
     info = _info(dataset_dir)
     layout = find_layout(dataset_dir, info.features)
     chosen = choose_splits(dataset_dir, tuple(info.splits), splits)
-    files, parts, ids = [], [], []
+    files: list[str] = []
+    parts: list[SplitIndex] = []
+    ids: list[str] = []
     for split in chosen:
         paths = [os.fspath(path) for path in info.splits[split].filepaths]
         index = _split_index(dataset_dir, split, paths, layout)
@@ -153,8 +155,10 @@ def _scan(split: str, paths: list[str], layout: Layout) -> SplitIndex:
             rows.append((number, frame.offset, len(frame.payload)))
             labels += found
             counts.append(len(found))
-    columns = np.array(rows, np.int64).reshape(-1, 3).T
-    return SplitIndex(*columns, np.array(labels, np.int64), np.array(counts, np.int64))
+    files, offsets, lengths = np.array(rows, np.int64).reshape(-1, 3).T
+    return SplitIndex(
+        files, offsets, lengths, np.array(labels, np.int64), np.array(counts, np.int64)
+    )
 
 
 def _labels(payload: bytes, key: str, where: str) -> list[int]:

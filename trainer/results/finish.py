@@ -18,7 +18,7 @@ from trainer.checkpoints import (
     set_network_arrays,
 )
 from trainer.config import TrainConfig, changed_flags, name_changes
-from trainer.data import RecordTable, load_records
+from trainer.data import RecordTable, load_records, set_gcs_read_options
 from trainer.evaluation import intact_rows
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
@@ -120,6 +120,7 @@ def _export(run_dir: str, which: str) -> str:
     config, resolved = load_config(run_dir)
     weights = last if which == "last" else load_checkpoint(which)
     if "optimizer0/00000" in weights.arrays:  # The state of a training, not what it evaluated.
+        set_gcs_read_options(config.dataset)
         weights = evaluated(run_dir, config, resolved, weights)
     output_dir = storage.join(run_dir, f"export-{weights.step:09d}")
     export_weights(run_dir, config, last.meta["dataset"], weights, output_dir)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from orchard.errors import OrchardError
 from trainer.config import TrainConfig
-from trainer.data import RecordTable, load_records, split_names
+from trainer.data import RecordTable, load_records, set_gcs_read_options, split_names
 from trainer.runtime import precision_policy
 from trainer.tpu import compiler, lowering
 from trainer.tpu.chips import GIB, Topology
@@ -30,6 +30,7 @@ def results(config: TrainConfig, options: PreflightOptions) -> list[Result]:
     records = None
     labels = lowering.Labels(options.num_classes, options.task)
     if config.dataset != NO_DATASET:
+        set_gcs_read_options(config.dataset)
         records = load_records(config.dataset, _train_splits(config))
         labels = lowering.Labels(len(records.class_names), records.task)
     workload = _workload(config, options, records) if options.plan else None

@@ -11,7 +11,7 @@ from ensemble.members.runs import fingerprint, load_members
 from orchard.errors import OrchardError
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
 from trainer.data.decode import decode_image
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 
 
 @pytest.fixture(scope="module")

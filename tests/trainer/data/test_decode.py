@@ -150,7 +150,7 @@ def test_random_crop_is_the_window_of_the_image():
     encoded = jpeg(smooth_image(5, 400, 600))
     draws, crop_range = [0.1, 0.6, 0.3, 0.8], decode.CropRange(0.08, 4 / 3)
     top, left, height, width = window_of([400, 600], draws, crop_range)
-    crop = decoded(encoded, 64, 64, crop_draws=tf.constant(draws), crop_range=crop_range)
+    crop = decoded(encoded, 64, 64, crop=decode.RandomCrop(tf.constant(draws), crop_range))
     expected = pillow(encoded, 64, 64, box=(left, top, left + width, top + height))
     assert psnr(crop, expected) > 36
 

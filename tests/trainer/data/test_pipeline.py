@@ -9,9 +9,9 @@ from orchard.errors import OrchardError
 from tests.trainer.datasets import jpeg, numbered_dataset, smooth_image, write_dataset
 from trainer.augment.options import AugmentOptions
 from trainer.data import pipeline
+from trainer.data.load import load_records
 from trainer.data.options import InputOptions
 from trainer.data.order import OrderOptions
-from trainer.data.records import load_records
 
 OPTIONS = InputOptions(8, 8)
 BLOCKS = dataclasses.replace(OPTIONS, order=OrderOptions(4, 3, 5))
@@ -215,12 +215,11 @@ def test_caches_change_no_batch(records, tmp_path, change):
 
 _HOST = """
 import sys
-from trainer import input_pipeline, records
-from trainer.data.options import InputOptions
-table = records.load_records(sys.argv[1], "train")
-batches = input_pipeline.train_batches(
-    table, InputOptions(8, 8), batch_size=8, seed=1, start_step=3, num_steps=4, augment=None,
-    num_hosts=2, host=int(sys.argv[2]))
+from trainer.data import InputOptions, load_records, train_batches
+table = load_records(sys.argv[1], "train")
+batches = train_batches(
+    table, InputOptions(height_px=8, width_px=8), batch_size=8, seed=1, start_step=3, num_steps=4,
+    augment=None, num_hosts=2, host=int(sys.argv[2]))
 for batch in batches.as_numpy_iterator():
     print(*batch["index"], *batch["image"][:, 0, 0, 0])
 """

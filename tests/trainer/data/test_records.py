@@ -7,7 +7,7 @@ import pytest
 from orchard.errors import OrchardError
 from tests.trainer.datasets import jpeg, numbered_dataset, smooth_image, write_dataset
 from trainer.data import readers
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 
 
 @pytest.fixture(scope="module")

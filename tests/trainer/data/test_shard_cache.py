@@ -7,7 +7,7 @@ from orchard import storage
 from orchard.errors import OrchardError
 from tests.trainer.datasets import numbered_dataset
 from trainer.data import shard_cache
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from orchard.errors import OrchardError
 from tests.trainer import runs
 from trainer.data import soft_labels
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from orchard.errors import OrchardError
 from tests.trainer import runs
 from tests.trainer.datasets import smooth_image
 from trainer.data import pipeline, tfds_records
+from trainer.data.load import load_records, split_names
 from trainer.data.options import InputOptions
-from trainer.data.records import load_records, split_names
 from trainer.runtime.accelerator import Accelerator
 from trainer.training.assembly import prepare
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from orchard import storage
 from orchard.formats.logits import Logits
 from tests.trainer import runs
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 from trainer.results import report
 
 

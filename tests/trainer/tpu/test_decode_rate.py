@@ -2,8 +2,8 @@ import itertools
 import types
 
 from tests.trainer.datasets import numbered_dataset
+from trainer.data.load import load_records
 from trainer.data.options import InputOptions
-from trainer.data.records import load_records
 from trainer.tpu import decode_rate
 
 

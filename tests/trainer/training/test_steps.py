@@ -15,7 +15,7 @@ from orchard.formats.logits import load_logits
 from tests.trainer import runs
 from trainer import loop
 from trainer.checkpoints import files as checkpoint
-from trainer.data.records import load_records
+from trainer.data.load import load_records
 from trainer.evaluation import metrics
 from trainer.loop import train_and_evaluate
 from trainer.optim.losses import Objective

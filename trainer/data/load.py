@@ -1,0 +1,94 @@
+"""The record table of a dataset: one that data_prep prepared, or another program as TFDS."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import manifest as manifests
+from trainer.data import gcs_reads, tfds_records
+from trainer.data.records import RecordTable, check_not_empty, choose_splits
+
+
+def load_records(dataset_dir: str, splits: str) -> RecordTable:
+    """Reads the table of some splits, e.g. "fold0+fold1", "train" or "test".
+
+    A TFDS dataset that another program prepared will do too if it has one image and one label
+    feature; its index is scanned once and kept (see `trainer.data.tfds_records`).
+
+    Raises:
+        OrchardError: no such dataset or split, the same split twice, or splits without records.
+    """
+    if _is_foreign(dataset_dir):
+        return tfds_records.load(dataset_dir, splits)
+    return _from_manifest(dataset_dir, splits)
+
+
+def split_names(dataset_dir: str) -> tuple[str, ...]:
+    """The splits of a dataset, in its order; of one that another program prepared, too.
+
+    Raises:
+        OrchardError: no such dataset.
+    """
+    if _is_foreign(dataset_dir):
+        return tfds_records.split_names(dataset_dir)
+    return tuple(manifests.load_manifest(dataset_dir).splits)
+
+
+def set_gcs_read_options(dataset_dir: str) -> None:
+    """Set the environment in which TensorFlow reads this dataset from gs://; see `gcs_reads`.
+
+    A command calls it before TensorFlow first touches gs://, which is when it looks. A dataset on
+    a local disk, or one that another program prepared, leaves the environment as it is.
+    """
+    if storage.is_gcs(dataset_dir) and not _is_foreign(dataset_dir):
+        splits = manifests.load_manifest(dataset_dir).splits.values()
+        num_bytes = sum(shard.num_bytes for split in splits for shard in split.shards)
+        gcs_reads.set_read_options(num_bytes)
+
+
+def _is_foreign(dataset_dir: str) -> bool:
+    """Whether a dataset has TFDS's metadata alone."""
+    return not storage.exists(storage.join(dataset_dir, manifests.MANIFEST_FILE)) and (
+        storage.exists(storage.join(dataset_dir, manifests.FEATURES_FILE))
+    )
+
+
+def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
+    manifest = manifests.load_manifest(dataset_dir)
+    chosen = choose_splits(dataset_dir, tuple(manifest.splits), splits)
+    frame = _frame(dataset_dir, manifest.fingerprint)
+    first_file: dict[str, int] = {}
+    files: list[str] = []
+    for split in chosen:
+        first_file[split] = len(files)
+        files += [storage.join(dataset_dir, shard.file) for shard in manifest.splits[split].shards]
+    frame = frame[frame["split"].isin(chosen)]
+    check_not_empty(dataset_dir, splits, len(frame))
+    file_index = frame["split"].map(first_file).to_numpy() + frame["shard"].to_numpy()
+    if (np.diff(file_index) < 0).any():
+        raise OrchardError(
+            f"{dataset_dir}: {manifests.RECORDS_FILE} is not in shard order; prepare it again"
+        )
+    return RecordTable(
+        ids=frame["id"].to_numpy(str),
+        files=tuple(files),
+        file_index=file_index.astype(np.int32),
+        offsets=frame["offset"].to_numpy(np.int64),
+        lengths=frame["length"].to_numpy(np.int32),
+        targets=np.stack(list(frame["target"])).astype(np.float32),
+        class_names=manifest.class_names,
+        task=manifest.task,
+        fingerprint=manifest.fingerprint,
+        splits=chosen,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _frame(dataset_dir: str, fingerprint: str) -> pd.DataFrame:
+    # Training, evaluation and five folds each want a part of the same file. The fingerprint is part
+    # of the key because a dataset may be prepared again at the same path.
+    del fingerprint
+    return manifests.load_records(dataset_dir)
