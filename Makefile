@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test lint torture matrix tpu-table preflight-all clean
+.PHONY: help demo test lint docs coverage torture matrix tpu-table preflight-all clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,6 +37,14 @@ lint: $(VENV)/.installed-test ## what CI checks besides the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
+docs: $(VENV)/.installed-test ## the documentation as a site in site/
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+coverage: $(VENV)/.installed-test ## the test suite with pytest-cov: which lines no test runs
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest -n 2 --dist=loadfile --cov --cov-report=term-missing:skip-covered
+
 torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 	$(BIN)/python -m tests.data_prep.torture_prep --kills=24
 	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200 -rP
@@ -44,11 +52,11 @@ torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix
 
-tpu-table: $(VENV)/.installed-test ## BUILD.md's table of the article's networks on v5e: an hour, resumable
-	$(BIN)/python -m benchmarks.tpu_table --groups=article --build_md=BUILD.md
+tpu-table: $(VENV)/.installed-test ## docs/benchmarks.md's table of the article's networks on v5e: an hour, resumable
+	$(BIN)/python -m benchmarks.tpu_table --groups=article --write_to=docs/benchmarks.md
 
 preflight-all: $(VENV)/.installed-test ## compile every network for a TPU, resumable: many hours
-	$(BIN)/python -m benchmarks.tpu_table --groups=article,article_768,v6e,popular,registry --build_md=BUILD.md
+	$(BIN)/python -m benchmarks.tpu_table --groups=article,article_768,v6e,popular,registry --write_to=docs/benchmarks.md
 
-clean: ## the demo's output and the virtual environment
-	rm -rf demo_output $(VENV)
+clean: ## the demo's output, the site and the virtual environment
+	rm -rf demo_output site $(VENV)

@@ -4,11 +4,12 @@ from setuptools import find_packages, setup
 
 # Never a requirement of its own: a TPU VM's wheel brings another package named tensorflow.
 _TENSORFLOW = ["tensorflow>=2.19"]
-# The newest libtpu aborts this wheel, the last one with TPU support; BUILD.md names both versions.
+# The newest libtpu aborts this wheel, the last one with TPU support: docs/guides/tpu.md.
 _TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
 _BEAM = ["apache-beam>=2.60"]
 # Exact: preflight reaches libtpu through private names of jaxlib. jax 0.10 needs Python 3.11.
 _PREFLIGHT = ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"]
+_DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
     "pytest-timeout",
@@ -63,9 +64,11 @@ setup(
         "tpu": _TPU,
         "beam": _BEAM,
         "preflight": _PREFLIGHT,
+        "docs": _DOCS,
         "test": _TEST,
         "dev": [
             *_TEST,
+            *_DOCS,
             "import-linter>=2.15",
             "mypy",
             "pandas-stubs",

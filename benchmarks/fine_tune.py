@@ -3,8 +3,8 @@
     python -m benchmarks.fine_tune --backbone=efficientnet_lite0_imagenet.keras \
         --preprocessing=127/128 --dataset=DIR/fashion/1.0.0 --output_dir=/tmp/fine_tune
 
-Prints a table of the scores on the held-out fold, for BUILD.md. Each row is a run of `trainer.main`
-and goes on where it stopped.
+Prints a table of the scores on the held-out fold, for docs/benchmarks.md. Each row is a run of
+`trainer.main` and goes on where it stopped.
 """
 
 import os

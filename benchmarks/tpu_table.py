@@ -1,6 +1,6 @@
-r"""What the TPUs' compiler says of many networks' training steps: BUILD.md's table, and the rest.
+r"""What the TPUs' compiler says of many networks' training steps: the table of docs/benchmarks.md.
 
-    python -m benchmarks.tpu_table [--groups=article,registry] [--build_md=BUILD.md]
+    python -m benchmarks.tpu_table [--groups=article,registry] [--write_to=docs/benchmarks.md]
 
 Each entry is one run of `python -m trainer.preflight --json` in a process of its own, at the lowest
 priority: a large network takes many minutes. What was found goes at once to
@@ -30,7 +30,7 @@ flags.DEFINE_list(
 )
 flags.DEFINE_string("results", "benchmarks/results/tpu_table.json", "Where results are kept.")
 flags.DEFINE_bool("refresh", False, "Ask again for what is known.")
-flags.DEFINE_string("build_md", "", "Put the table between this file's tpu_table marks.")
+flags.DEFINE_string("write_to", "", "Put the table between this file's tpu_table marks.")
 
 GIB = 2**30
 _ARTICLE = ("resnet152_v2", "inception_resnet_v2", "efficientnet_b6", "efficientnet_b7")
@@ -107,8 +107,8 @@ def main() -> int:
     results = _results()
     table = "\n".join([*_HEADER, *(_row(entry, results[entry.name]) for entry in wanted)])
     print(table)
-    if FLAGS.build_md:
-        _put_between_marks(FLAGS.build_md, table)
+    if FLAGS.write_to:
+        _put_between_marks(FLAGS.write_to, table)
     return int(any("error" in results[entry.name] for entry in wanted))
 
 

@@ -3,7 +3,7 @@
 #
 #   examples/gcs_smoke.sh gs://BUCKET/orchard-smoke
 #
-# Needs credentials with roles/storage.objectUser on the bucket (see BUILD.md), writes about 30 MB
+# Needs credentials with roles/storage.objectUser on the bucket (see docs/guides/gcs.md), writes about 30 MB
 # below the given path and removes it at the end (KEEP=1 leaves it). About five minutes on two cores.
 # Without a bucket: python -m tests.gcs_server -- examples/gcs_smoke.sh gs://orchard-test/smoke
 set -euo pipefail

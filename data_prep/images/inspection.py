@@ -1,7 +1,7 @@
 """One image: what its bytes are, and whether a record may hold them.
 
 The format is told from the content, never from the file's name. What becomes of each kind is in
-BUILD.md, "What becomes of each image".
+docs/guides/prepare.md, "What happens to each image".
 """
 
 import contextlib

@@ -83,7 +83,7 @@ def check_installed() -> None:
     if missing:
         raise OrchardError(
             f"preflight needs {', '.join(missing)}, which are not installed here; "
-            "run: pip install -e '.[preflight]' (not on a TPU VM: see BUILD.md)"
+            "run: pip install -e '.[preflight]' (not on a TPU VM: see docs/guides/tpu.md)"
         )
 
 
