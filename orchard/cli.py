@@ -89,7 +89,7 @@ def _explained(error: Exception) -> str | None:
             f"{near!r} cannot be written in {error.encoding} ({error.reason}); name files, ids and "
             "flags in UTF-8, and run in a locale of UTF-8, such as LC_ALL=C.UTF-8"
         )
-    return storage.explain_error(error)
+    return storage.explain(error)
 
 
 def _reader_is_gone() -> bool:

@@ -2,7 +2,7 @@
 
 
 class OrchardError(Exception):
-    """A mistake in the input, the flags or the environment, told in one line.
+    """A mistake in the input, the flags or the environment, explained in one line.
 
     The message says what was wrong, what was received (file, row, value) and what to do.
     Commands print it without a traceback; see `orchard.cli.run`.
@@ -10,4 +10,4 @@ class OrchardError(Exception):
 
 
 class MissingObject(OrchardError):
-    """The bucket is there and answers, but has no such object."""
+    """There is no such file or object, where the storage itself is there and answers."""

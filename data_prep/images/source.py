@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from orchard import storage
 from orchard.errors import MissingObject, OrchardError
-from orchard.storage import gcs
+from orchard.parallel import in_parallel
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD = 32  # images: the memory that they take is a worker's
@@ -28,9 +28,9 @@ def file_name(image_id: str, extension: str) -> str:
 
 
 class ImageSource:
-    """The files below one folder, local or gs://; a file that leads out of it is refused.
+    """The files below one folder, local or remote; a file that leads out of it is refused.
 
-    `remote`: on gs://, where each reading is a request.
+    `remote`: each reading is a request.
 
     Raises:
       OrchardError: on construction, when the folder does not exist.
@@ -38,7 +38,7 @@ class ImageSource:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.remote = storage.is_gcs(root)
+        self.remote = storage.is_remote(root)
         if not self.remote:
             if not os.path.isdir(root):
                 raise OrchardError(
@@ -48,7 +48,7 @@ class ImageSource:
             self._safe_folders = {"": self._real_root}
 
     def read(self, file: str) -> tuple[bytes, int]:
-        """The content of `file` and its modification time in ns (0 on gs://).
+        """The content of `file` and its modification time in ns (0 where it is remote).
 
         Raises:
           SourceProblem: outside the folder, missing or unreadable.
@@ -70,13 +70,13 @@ class ImageSource:
     def read_many(self, files: Sequence[str]) -> Iterator[tuple[bytes, int] | SourceProblem]:
         """What `read` returns or raises for each of `files`, in their order.
 
-        On gs:// some are read at a time: each takes a while, most of it waiting.
+        Remote ones are read several at a time: each takes a while, most of it waiting.
         """
         if not self.remote:
             yield from map(self._attempt, files)
             return
         for start in range(0, len(files), _READ_AHEAD):
-            yield from gcs.in_parallel(self._attempt, files[start : start + _READ_AHEAD])
+            yield from in_parallel(self._attempt, files[start : start + _READ_AHEAD])
 
     def _attempt(self, file: str) -> tuple[bytes, int] | SourceProblem:
         try:

@@ -4,15 +4,12 @@
 written against the generation that was seen there, by the holder of the dataset's lock.
 """
 
-import fcntl
 import functools
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from data_prep.plan import Plan
@@ -21,8 +18,8 @@ from data_prep.shard import Receipt, read_receipt
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE
-from orchard.parallel import Background
-from orchard.storage import GcsLock, gcs
+from orchard.parallel import REQUEST_THREADS, Background, in_parallel
+from orchard.storage import gcs
 
 # What files that are no shards bear where a shard bears its plan's fingerprint.
 _NO_SHARD = "metadata"
@@ -30,8 +27,7 @@ _NO_SHARD = "metadata"
 _RECEIPT_KEY = "orchard-receipt"
 _MAX_METADATA_BYTES = 6 << 10
 _MIN_WAITING_BYTES = 64 << 20
-# Who presses Ctrl-C does not wait for a network that may be why.
-_INTERRUPTED_SECONDS = 0.5
+_ADVICE = "set TMPDIR to a folder on a disk with room"
 
 
 class GcsStaging(Staging):
@@ -53,14 +49,15 @@ class GcsStaging(Staging):
         self.root = storage.join(data_dir, ".staging", name, version)
         self._lock_path = storage.join(data_dir, ".staging", f"{name}-{version}.lock")
         self._receipts = storage.join(self.root, "receipts")
-        self._scratch = _scratch_dir(self.final_dir)
+        self._scratch = storage.scratch_path(self.final_dir)
         self.files_dir = os.path.join(self._scratch, "files")
         self.receipts_dir = os.path.join(self._scratch, "receipts")
         self.spool_path = os.path.join(self._scratch, "spool")
         self._direct = direct
         if direct:
             self.files_dir, self.receipts_dir = self.final_dir, self._receipts
-        self._lock: GcsLock | None = None
+        self._locks = ExitStack()
+        self._lock = storage.Lock()
         # What we know to be in the bucket, by file name: found there, then uploaded.
         self._objects: dict[str, gcs.ObjectInfo] = {}
 
@@ -79,27 +76,26 @@ class GcsStaging(Staging):
         Raises:
           OrchardError: another writer is at work.
         """
-        handle = self._lock_scratch()
+        with (
+            storage.lock(f"{self._scratch}.lock", self.final_dir, _ADVICE),
+            self._without_scratch(),
+            ExitStack() as self._locks,
+        ):
+            if self._direct:
+                # Their workers are on other machines from the start.
+                self._take_lock()
+            yield
+
+    @contextmanager
+    def _without_scratch(self) -> Iterator[None]:
         try:
-            status = os.fstat(handle)
-            place = f"{os.uname().nodename} {_boot_id()} {status.st_dev}:{status.st_ino}"
-            self._lock = GcsLock(self._lock_path, self.final_dir, place)
-            try:
-                if self._direct:
-                    # Their workers are on other machines from the start.
-                    self._lock.acquire(print)
-                yield
-                self._lock.release()
-            except KeyboardInterrupt:
-                self._lock.release(_INTERRUPTED_SECONDS)
-                raise
-            except BaseException:
-                self._lock.release()
-                raise
-            finally:
-                shutil.rmtree(self._scratch, ignore_errors=True)
+            yield
         finally:
-            os.close(handle)
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _take_lock(self) -> None:
+        lock = storage.lock(self._lock_path, self.final_dir, _ADVICE)
+        self._lock = self._locks.enter_context(lock)
 
     def claim(self, overwrite: bool) -> None:
         """Take the lock that other machines see, and list what is there.
@@ -108,7 +104,7 @@ class GcsStaging(Staging):
           OrchardError: another writer is at work, or something is there that we did not write.
         """
         if not self._direct:
-            self._lock.acquire(print)
+            self._take_lock()
         self._objects = gcs.list_objects(self.final_dir + "/")
         if overwrite or not self.is_finished():
             for found in self._objects.values():
@@ -118,28 +114,10 @@ class GcsStaging(Staging):
         """Whether a dataset of this name and version was published when `claim` looked."""
         return FEATURES_FILE in self._objects
 
-    def _lock_scratch(self) -> int:
-        try:
-            os.makedirs(os.path.dirname(self._scratch), mode=0o700, exist_ok=True)
-            handle = os.open(f"{self._scratch}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise OrchardError(
-                f"{error.filename}: {error.strerror}; set TMPDIR to a folder on a disk with room"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise OrchardError(
-                f"{self.final_dir} is being written by another process on this machine; wait for "
-                "it or stop it"
-            ) from None
-        return handle
-
     def written(self, plan: Plan) -> dict[int, Receipt]:
         """The receipts of the shards that are in the bucket, by the bucket's own checksums."""
         candidates = [shard for shard in plan.shards if self._has_shard(plan, shard)]
-        receipts = gcs.in_parallel(lambda shard: self._read_receipt(plan, shard), candidates)
+        receipts = in_parallel(lambda shard: self._read_receipt(plan, shard), candidates)
         found = zip(candidates, receipts, strict=True)
         return {shard: receipt for shard, receipt in found if receipt is not None}
 
@@ -147,7 +125,7 @@ class GcsStaging(Staging):
         found = self._objects.get(plan.file_name(shard))
         return (
             found is not None
-            and found.metadata.get(storage.FINGERPRINT_KEY) == plan.fingerprints[shard]
+            and found.metadata.get(gcs.FINGERPRINT_KEY) == plan.fingerprints[shard]
         )
 
     def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
@@ -175,7 +153,7 @@ class GcsStaging(Staging):
             yield from map(self._check_uploaded, receipts)
             return
         largest = 0
-        with Background(self._upload_shard, _MIN_WAITING_BYTES, gcs.THREADS) as uploads:
+        with Background(self._upload_shard, _MIN_WAITING_BYTES, REQUEST_THREADS) as uploads:
             for receipt in receipts:
                 largest = max(largest, receipt.num_bytes)
                 uploads.max_waiting_bytes = max(_MIN_WAITING_BYTES, workers * largest)
@@ -184,7 +162,7 @@ class GcsStaging(Staging):
 
     def _upload_shard(self, receipt: Receipt) -> Receipt:
         self._lock.raise_if_lost()
-        metadata = {storage.FINGERPRINT_KEY: receipt.fingerprint}
+        metadata = {gcs.FINGERPRINT_KEY: receipt.fingerprint}
         text = json.dumps(vars(receipt))
         if len(text) <= _MAX_METADATA_BYTES:
             metadata[_RECEIPT_KEY] = text
@@ -225,18 +203,18 @@ class GcsStaging(Staging):
         """
         del overwrite  # What was there is gone since `remove_finished`.
         rest = {name: data for name, data in files.items() if name != FEATURES_FILE}
-        gcs.in_parallel(lambda item: self._upload_metadata(*item), list(rest.items()))
+        in_parallel(lambda item: self._upload_metadata(*item), list(rest.items()))
         # Two requests at a time, where the second does not depend on the first.
         steps = (self._lock.check, lambda: self._check_all_is_ours({*shards, *rest}))
-        gcs.in_parallel(lambda step: step(), steps)
+        in_parallel(lambda step: step(), steps)
         publish = functools.partial(self._upload_metadata, FEATURES_FILE, files[FEATURES_FILE])
         list_notes = functools.partial(gcs.list_objects, self.root + "/")
-        _, notes = gcs.in_parallel(lambda step: step(), (publish, list_notes))
-        gcs.in_parallel(lambda note: gcs.delete(note.path), list(notes.values()))
+        _, notes = in_parallel(lambda step: step(), (publish, list_notes))
+        in_parallel(lambda note: gcs.delete(note.path), list(notes.values()))
 
     def _upload_metadata(self, name: str, data: bytes) -> None:
         self._objects[name] = gcs.write_bytes(
-            self._path(name), data, self._generation(name), {storage.FINGERPRINT_KEY: _NO_SHARD}
+            self._path(name), data, self._generation(name), {gcs.FINGERPRINT_KEY: _NO_SHARD}
         )
 
     def _check_all_is_ours(self, wanted: set[str]) -> None:
@@ -268,22 +246,8 @@ def _parse_receipt(text: str) -> Receipt | None:
 
 
 def _refuse_stranger(found: gcs.ObjectInfo) -> None:
-    if storage.FINGERPRINT_KEY not in found.metadata:
+    if gcs.FINGERPRINT_KEY not in found.metadata:
         raise OrchardError(
             f"{found.path} is in the way and was not written by data_prep; remove it, or choose "
             "another --version"
         )
-
-
-def _scratch_dir(final_dir: str) -> str:
-    """The local folder of a dataset on gs://; the same for every run, so that none piles up."""
-    name = hashlib.sha256(final_dir.encode()).hexdigest()[:16]
-    return os.path.join(tempfile.gettempdir(), f"orchard-{os.getuid()}", name)
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

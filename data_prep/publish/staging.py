@@ -12,7 +12,6 @@ from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE
 from orchard.parallel import Background
-from orchard.storage import file_lock
 
 _STAGING = ".staging"
 # Files that are flushed to the disk at a time, and the bytes that may wait for it.
@@ -103,11 +102,15 @@ def open_staging(data_dir: str, name: str, version: str, direct: bool = False) -
       name: the dataset's.
       version: the dataset's.
       direct: whether workers, on other machines, write to gs:// themselves.
+
+    Raises:
+      OrchardError: Orchard only reads from there.
     """
     if storage.is_gcs(data_dir):
         from data_prep.publish.gcs_staging import GcsStaging
 
         return GcsStaging(data_dir, name, version, direct)
+    storage.check_writable(data_dir)
     return LocalStaging(data_dir, name, version)
 
 
@@ -182,7 +185,7 @@ class LocalStaging(Staging):
 
     def _flush(self, name: str, num_bytes: int) -> None:
         """Begin to bring a file to the disk; once published, a dataset survives a power cut."""
-        list(self._flushes.add(os.path.join(self.files_dir, name), num_bytes))
+        self._flushes.add(os.path.join(self.files_dir, name), num_bytes)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -192,7 +195,7 @@ class LocalStaging(Staging):
           OrchardError: another writer is at work.
         """
         with (
-            file_lock(self._lock_path, self.final_dir, "choose another --data_dir"),
+            storage.lock(self._lock_path, self.final_dir, "choose another --data_dir"),
             Background(storage.sync, _MAX_UNFLUSHED_BYTES, _FLUSHES) as self._flushes,
         ):
             yield

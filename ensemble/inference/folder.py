@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import google_crc32c
@@ -10,6 +10,7 @@ import google_crc32c
 from data_prep.images import ImageOptions, inspect_image, record_jpeg
 from orchard import storage
 from orchard.errors import MissingObject, OrchardError
+from orchard.parallel import DaemonExecutor
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD_BATCHES = 2
@@ -41,7 +42,7 @@ def list_photos(images_dir: str) -> list[tuple[str, str]]:
     if not storage.exists(images_dir):
         raise OrchardError(f"--images_dir={images_dir}: no such folder")
     found: dict[str, str] = {}
-    for relative in _walk(images_dir):
+    for relative in storage.list_files(images_dir):
         image_id, extension = os.path.splitext(relative)
         if extension.lower() not in _EXTENSIONS:
             continue
@@ -66,7 +67,7 @@ def read_batches(
     Each is prepared as a dataset's records are: files that turn by EXIF are turned upright, PNG and
     WebP become JPEG, everything else keeps its bytes.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with DaemonExecutor(threads) as pool:
         ahead: list[list[Future[Photo]]] = []
         for start in range(0, len(photos), batch_size):
             ahead.append([pool.submit(_read, *one) for one in photos[start : start + batch_size]])
@@ -81,7 +82,7 @@ def _read(image_id: str, path: str) -> Photo:
         data = storage.read_bytes(path)
     except OrchardError as error:
         # A file that cannot be read is a bad one; a bucket that does not answer is not.
-        if storage.is_gcs(path) and not isinstance(error, MissingObject):
+        if storage.is_remote(path) and not isinstance(error, MissingObject):
             raise
         return Photo(image_id, path, b"", problem=str(error).removeprefix(f"{path}: "))
     facts = inspect_image(data, _OPTIONS)
@@ -91,15 +92,3 @@ def _read(image_id: str, path: str) -> Photo:
         return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
     except ValueError as error:
         return Photo(image_id, path, b"", problem=str(error))
-
-
-def _walk(folder: str, prefix: str = "") -> Iterator[str]:
-    for name in storage.list_names(storage.join(folder, prefix) if prefix else folder):
-        relative = f"{prefix}/{name}" if prefix else name
-        path = storage.join(folder, relative)
-        # On gs:// an image is told by its name alone: a request for each would take minutes.
-        is_image = os.path.splitext(name)[1].lower() in _EXTENSIONS
-        if is_image and (storage.is_gcs(path) or not os.path.isdir(path)):
-            yield relative
-        elif storage.list_names(path):
-            yield from _walk(folder, relative)

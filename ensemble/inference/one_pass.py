@@ -87,7 +87,7 @@ class LoadedMember:
 
     def __init__(self, member: Member):
         # One copy of what lies on gs://, to compare and to load.
-        with storage.local_tree(member.saved_model_dir) as folder:
+        with storage.local_copy(member.saved_model_dir) as folder:
             check_contents(member, folder)
             self.saved_model = load_saved_model(folder, f"member {member.path}")
         signatures = self.saved_model.signatures
@@ -109,7 +109,7 @@ def load_saved_model(path: str, owner: str) -> tf.Module:
     From gs:// by way of a local copy: a byte that changed on its way there would go unnoticed.
     """
     try:
-        with storage.local_tree(path) as folder:
+        with storage.local_copy(path) as folder:
             return tf.saved_model.load(folder)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]

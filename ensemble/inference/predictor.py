@@ -1,8 +1,6 @@
 """An exported ensemble, or a single member, as a function from JPEGs to probabilities."""
 
 import hashlib
-import os
-import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,8 +89,7 @@ def _find(path: str) -> str:
 
 
 def _task_of_run(path: str, folder: str) -> Task:
-    parent = posixpath.dirname(folder) if storage.is_gcs(folder) else os.path.join(folder, "..")
-    for run in (path, parent):
+    for run in (path, storage.parent(folder)):
         record = storage.join(run, "run.json")
         if storage.exists(record):
             return Task(storage.read_json(record)["task"])

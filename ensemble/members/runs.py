@@ -6,10 +6,9 @@ own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which sha
 """
 
 import hashlib
-import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchard import storage
@@ -76,7 +75,7 @@ def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[FoldGr
         OrchardError: a path that is no finished run, has the network of another one, or whose
             classes, task or dataset differ from the first member's.
     """
-    runs = [run for path in paths for run in _expand(_plain(path))]
+    runs = [run for path in paths for run in _expand(storage.normalize(path))]
     members = tuple(_read(run, name) for run, name in zip(runs, _short_names(runs), strict=True))
     first_of: dict[str, Member] = {}
     for member in members:
@@ -127,25 +126,10 @@ def check_contents(member: Member, saved_model_dir: str) -> None:
 def fingerprint(saved_model_dir: str) -> str:
     """SHA-256, in hex, over the names and contents of a SavedModel's files, as the trainer's."""
     digest = hashlib.sha256()
-    for name in sorted(_files(saved_model_dir)):
+    for name in storage.list_files(saved_model_dir):
         content = storage.read_bytes(storage.join(saved_model_dir, name))
         digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
     return digest.hexdigest()
-
-
-def _files(folder: str, prefix: str = "") -> Iterator[str]:
-    for name in storage.list_names(storage.join(folder, prefix)):
-        below = list(_files(folder, f"{prefix}{name}/"))
-        # An empty folder has neither children nor content, as object stores know none.
-        yield from below or ([] if _is_folder(folder, prefix + name) else [prefix + name])
-
-
-def _is_folder(folder: str, name: str) -> bool:
-    return not storage.is_gcs(folder) and os.path.isdir(storage.join(folder, name))
-
-
-def _plain(path: str) -> str:
-    return path.rstrip("/") if storage.is_gcs(path) else os.path.normpath(path)
 
 
 def _expand(path: str) -> list[str]:

@@ -1,18 +1,23 @@
-"""Threads and processes that end when the program ends."""
+"""Threads and processes that end when the program ends.
+
+Start with `in_parallel`, which maps a function over a list. `Background` works on what is finished
+while more is being made, and bounds what waits; `DaemonExecutor` is the pool under both.
+"""
 
 from typing import TYPE_CHECKING
 
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from orchard.parallel import background
-    from orchard.parallel.background import Background
     from orchard.parallel.processes import die_with_parent
+    from orchard.parallel.threads import REQUEST_THREADS, Background, DaemonExecutor, in_parallel
 
 __all__ = [
+    "REQUEST_THREADS",
     "Background",
-    "background",
+    "DaemonExecutor",
     "die_with_parent",
+    "in_parallel",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,7 +1,9 @@
-"""Reading and writing files, wherever they lie.
+"""Reading and writing files, wherever they are: local, on gs://, or (to read) any fsspec URL.
 
-Every function takes a local path or a gs:// path. A write is atomic, what is read from a bucket is
-checked, and what a user can cause (no such file, no permission) is an `OrchardError` of one line.
+The functions here take any path and ask the storage of its scheme. A write is atomic, what is read
+from gs:// is checked, and what a user can cause (no such file, no permission) is an `OrchardError`
+of one line. Start reading at `backend.py`: `Storage` is what a storage can do. The ones that come
+with us are in `backends/`; to add one, derive from `Storage` and register it in `STORAGES`.
 """
 
 from typing import TYPE_CHECKING
@@ -10,15 +12,23 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from orchard.storage import gcs
+    from orchard.storage.backend import STORAGES, FileInfo, Storage
     from orchard.storage.files import (
-        FINGERPRINT_KEY,
+        SizeAndCrc32c,
+        check_writable,
         exists,
+        explain,
         is_gcs,
+        is_remote,
         join,
         json_bytes,
+        list_files,
         list_names,
-        local_tree,
+        local_copy,
+        lock,
         make_directory,
+        normalize,
+        parent,
         parse_json,
         read_bytes,
         read_json,
@@ -27,31 +37,38 @@ if TYPE_CHECKING:
         reading,
         remove_tree,
         replace_tree,
-        replacing,
         size_and_crc32c,
         sizes_and_crc32cs,
+        stat,
         sync,
+        tensorflow_reads,
         write_bytes,
         write_json,
         writing,
     )
-    from orchard.storage.gcs_errors import explain_error
-    from orchard.storage.gcs_lock import GcsLock
-    from orchard.storage.lock_files import file_lock
+    from orchard.storage.locks import Lock, scratch_path
 
 __all__ = [
-    "FINGERPRINT_KEY",
-    "GcsLock",
+    "STORAGES",
+    "FileInfo",
+    "Lock",
+    "SizeAndCrc32c",
+    "Storage",
+    "check_writable",
     "exists",
-    "file_lock",
-    "explain_error",
+    "explain",
     "gcs",
     "is_gcs",
+    "is_remote",
     "join",
     "json_bytes",
+    "list_files",
     "list_names",
-    "local_tree",
+    "local_copy",
+    "lock",
     "make_directory",
+    "normalize",
+    "parent",
     "parse_json",
     "read_bytes",
     "read_json",
@@ -60,10 +77,12 @@ __all__ = [
     "reading",
     "remove_tree",
     "replace_tree",
-    "replacing",
+    "scratch_path",
     "size_and_crc32c",
     "sizes_and_crc32cs",
+    "stat",
     "sync",
+    "tensorflow_reads",
     "write_bytes",
     "write_json",
     "writing",

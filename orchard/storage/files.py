@@ -1,101 +1,174 @@
-"""The only module that knows local paths from gs://: read, write, list, checksum, remove.
+"""Functions on paths of any kind: each asks the storage that the path's scheme names."""
 
-Every function takes either kind of path. A write is atomic: local files appear by a rename, objects
-by one upload. Failures that a user can cause (no such file, no permission) are `OrchardError`s in
-one line. What only objects have is in `gcs.py`.
-"""
-
-import io
+import functools
 import json
-import os
-import posixpath
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, BinaryIO
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import IO, Any, NamedTuple
 
 import google_crc32c
 
 from orchard.errors import OrchardError
-from orchard.storage import gcs
+from orchard.parallel import in_parallel
+from orchard.storage.backend import ANY_OTHER, LOCAL, STORAGES, FileInfo, Storage
+from orchard.storage.locks import Lock
 
 _READ_CHUNK_BYTES = 1 << 22
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
 
 
-# The key, in an object's metadata, of the fingerprint of the plan that it was written for.
-FINGERPRINT_KEY = "orchard-fingerprint"
+class SizeAndCrc32c(NamedTuple):
+    """Size and checksum of a file's content."""
+
+    num_bytes: int
+    crc32c: int
+
+
+def _scheme(path: str) -> str:
+    found = _SCHEME.match(path)
+    if not found:
+        return LOCAL
+    scheme, slashes = found.groups()
+    if slashes:
+        return scheme if scheme in STORAGES else ANY_OTHER
+    if scheme in STORAGES:
+        # A local folder `gs:` is not what anyone means.
+        raise OrchardError(f"{path}: two slashes are needed, {scheme}://BUCKET/PATH")
+    return LOCAL
+
+
+@functools.cache
+def _storage_of_scheme(scheme: str) -> Storage:
+    return STORAGES[scheme]()
+
+
+def _storage(path: str) -> Storage:
+    return _storage_of_scheme(_scheme(path))
 
 
 def is_gcs(path: str) -> bool:
-    """Whether `path` names an object or a prefix on Google Cloud Storage.
+    """Whether `path` is on Google Cloud Storage: for what no other storage has, or needs."""
+    return _scheme(path) == "gs"
 
-    Raises:
-      OrchardError: it begins like one; a local folder `gs:` is not what anyone means.
-    """
-    if path.startswith("gs:") and not path.startswith(gcs.PREFIX):
-        raise OrchardError(f"{path}: two slashes are needed, gs://BUCKET/PATH")
-    return path.startswith(gcs.PREFIX)
+
+def is_remote(path: str) -> bool:
+    """Whether each use of `path` is a request: slow, many at a time, and no file can grow."""
+    return _storage(path).is_remote
+
+
+def tensorflow_reads(path: str) -> bool:
+    """Whether TensorFlow itself can read `path`."""
+    return _storage(path).tensorflow_reads
+
+
+def check_writable(path: str) -> None:
+    """Raise OrchardError if `path` is where Orchard only reads; before anything is computed."""
+    _storage(path).check_writable(path)
+
+
+def explain(error: Exception) -> str | None:
+    """One line for another library's error that comes from a storage; None for other errors."""
+    lines = (_storage_of_scheme(scheme).explain(error) for scheme in STORAGES)
+    return next(filter(None, lines), None)
 
 
 def join(*parts: str) -> str:
-    """Join path components, with `/` on gs:// and the system's separator elsewhere."""
-    return posixpath.join(*parts) if is_gcs(parts[0]) else os.path.join(*parts)
+    """Join path components, with `/` on remote paths and the system's separator elsewhere."""
+    return _storage(parts[0]).join(*parts)
+
+
+def parent(directory: str) -> str:
+    """The directory that a directory is in."""
+    return _storage(directory).parent(directory)
+
+
+def normalize(path: str) -> str:
+    """The same path in one spelling, without a slash at its end."""
+    return _storage(path).normalize(path)
 
 
 def exists(path: str) -> bool:
     """Whether a file, a directory, an object or a non-empty prefix of that name exists."""
-    return gcs.exists(path) if is_gcs(path) else os.path.exists(path)
+    return _storage(path).exists(path)
+
+
+def stat(path: str) -> FileInfo | None:
+    """Size and, where known, checksum of a file, without reading it; None where there is none."""
+    return _storage(path).stat(path)
 
 
 def list_names(directory: str) -> list[str]:
     """Names of the direct children of `directory`, sorted; empty when there is none."""
-    if is_gcs(directory):
-        return gcs.list_names(directory)
-    with _told(directory):
-        return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return _storage(directory).list_names(directory)
+
+
+def list_files(directory: str) -> list[str]:
+    """Paths, relative to `directory` and with `/`, of all files in it and below, sorted."""
+    return _storage(directory).list_files(directory)
 
 
 def read_bytes(path: str) -> bytes:
-    """The whole content of a file or object."""
-    if is_gcs(path):
-        return gcs.read_bytes(path)
-    with _told(path), open(path, "rb") as file:
-        return file.read()
+    """The whole content of a file."""
+    return _storage(path).read_bytes(path)
 
 
-@contextmanager
-def reading(path: str) -> Iterator[BinaryIO]:
-    """The content of a file or object, to be read in pieces in the block."""
-    if is_gcs(path):
-        yield io.BytesIO(gcs.read_bytes(path))
-        return
-    with _told(path), open(path, "rb") as file:
-        yield file
+def reading(path: str) -> AbstractContextManager[IO[bytes]]:
+    """A file to be read in pieces in the block."""
+    return _storage(path).open(path)
 
 
 def read_range(
     path: str, start: int, num_bytes: int, is_intact: Callable[[bytes], bool] | None = None
 ) -> bytes:
-    """`num_bytes` from byte `start` of a file or object; fewer where it ends before.
+    """`num_bytes` of a file from byte `start` on; fewer where it ends before.
 
-    What comes from gs:// and is not intact is read again a few times; what is returned may still
-    be damaged, where it is damaged at rest.
+    What comes over a network and is not intact is read again a few times; what is returned may
+    still be damaged, where it is damaged at rest.
     """
-    if is_gcs(path):
-        return gcs.read_range(path, start, num_bytes, is_intact)
-    with _told(path), open(path, "rb") as file:
-        file.seek(start)
-        return file.read(num_bytes)
+    return _storage(path).read_range(path, start, num_bytes, is_intact)
 
 
 def read_ranges(
     ranges: Sequence[tuple[str, int, int]], is_intact: Callable[[bytes], bool] | None = None
 ) -> list[bytes]:
-    """`read_range` of each (path, start, num_bytes), in order; those on gs:// at the same time."""
-    if any(is_gcs(path) for path, _, _ in ranges):
-        return gcs.in_parallel(lambda one: read_range(*one, is_intact), ranges)
+    """`read_range` of each (path, start, num_bytes), in order; remote ones at the same time."""
+    if any(is_remote(path) for path, _, _ in ranges):
+        return in_parallel(lambda one: read_range(*one, is_intact), ranges)
     return [read_range(*one) for one in ranges]
+
+
+def size_and_crc32c(path: str) -> SizeAndCrc32c | None:
+    """Size and crc32c of a file's content: read now, or as the storage keeps them.
+
+    None where there is no such file.
+    """
+    info = stat(path)
+    if info is None:
+        return None
+    if info.crc32c is not None:
+        return SizeAndCrc32c(info.num_bytes, info.crc32c)
+    size, crc = 0, 0
+    with reading(path) as file:
+        while chunk := file.read(_READ_CHUNK_BYTES):
+            size, crc = size + len(chunk), google_crc32c.extend(crc, chunk)
+    return SizeAndCrc32c(size, crc)
+
+
+def sizes_and_crc32cs(paths: Sequence[str]) -> list[SizeAndCrc32c | None]:
+    """`size_and_crc32c` of each, in order; remote ones at the same time."""
+    if any(map(is_remote, paths)):
+        return in_parallel(size_and_crc32c, paths)
+    return list(map(size_and_crc32c, paths))
+
+
+def local_copy(path: str) -> AbstractContextManager[str]:
+    """A local file or directory with the content of `path`: itself, or a copy for the block.
+
+    What is copied is checked against the storage's checksums, where it has any; TensorFlow's own
+    reads are not.
+    """
+    return _storage(path).local_copy(path)
 
 
 def read_json(path: str) -> Any:
@@ -117,20 +190,13 @@ def write_bytes(path: str, data: bytes, only_if_absent: bool = False, durable: b
     """Write `data` to `path` atomically, making local parent directories.
 
     Args:
-      path: destination.
-      data: the whole content.
-      only_if_absent: raise `OrchardError` instead of replacing what is there already.
-      durable: wait for the local disk. Without it the file is atomic for everyone but a machine
-        that crashes; `sync` makes up for it.
+        path: destination.
+        data: the whole content.
+        only_if_absent: raise `OrchardError` instead of replacing what is there already.
+        durable: wait for the local disk. Without it a crash of the machine may lose the file or
+            empty it, until `sync`.
     """
-    if is_gcs(path):
-        gcs.write_bytes(path, data, gcs.ABSENT if only_if_absent else None)
-        return
-    with _told(path):
-        if only_if_absent and os.path.exists(path):
-            raise OrchardError(f"{path} exists already; nothing was written")
-        with replacing(path, durable) as file:
-            file.write(data)
+    _storage(path).write_bytes(path, data, only_if_absent, durable)
 
 
 def write_json(path: str, value: Any, only_if_absent: bool = False) -> None:
@@ -143,85 +209,14 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-@contextmanager
-def replacing(path: str, durable: bool = True) -> Iterator[Any]:
-    """A binary file that becomes the local `path` when the block ends well, whole.
+def writing(path: str, fingerprint: str = "") -> AbstractContextManager[IO[bytes]]:
+    """A binary file that becomes `path` when the block ends well.
 
-    On the disk, too, if `durable`.
+    A local one needs `sync` before it survives a power cut. An object is written to a temporary
+    local file first and uploaded whole, so that a writer that dies leaves nothing behind; its
+    metadata holds the `fingerprint`.
     """
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
-
-
-@contextmanager
-def writing(path: str, fingerprint: str = "") -> Iterator[Any]:
-    """A binary file that becomes `path`, local or gs://, when the block ends well.
-
-    A local one is not on the disk for good yet: `sync` it before anyone is told that it is. An
-    object is written to a temporary local file first and uploaded whole, so that a writer that dies
-    leaves nothing behind; its metadata holds the `fingerprint`.
-    """
-    if not is_gcs(path):
-        with _told(path), replacing(path, durable=False) as file:
-            yield file
-        return
-    with tempfile.NamedTemporaryFile(prefix="orchard-") as file:
-        yield file
-        file.flush()
-        _, crc = size_and_crc32c(file.name)
-        gcs.upload_file(file.name, path, crc, metadata={FINGERPRINT_KEY: fingerprint})
-
-
-def sync(path: str) -> None:
-    """Wait until a local file or directory is on the disk for good."""
-    with _told(path):
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def size_and_crc32c(path: str) -> tuple[int, int] | None:
-    """Bytes and crc32c of a file's content (read now) or of an object (as the service keeps it).
-
-    None when there is no such file or object.
-    """
-    if is_gcs(path):
-        found = gcs.stat(path)
-        return found and (found.num_bytes, found.crc32c)
-    if not os.path.isfile(path):
-        return None
-    size, crc = 0, 0
-    with _told(path), open(path, "rb") as file:
-        while chunk := file.read(_READ_CHUNK_BYTES):
-            size, crc = size + len(chunk), google_crc32c.extend(crc, chunk)
-    return size, crc
-
-
-def make_directory(path: str) -> None:
-    """Make a local directory with its parents; gs:// has none to make."""
-    if not is_gcs(path):
-        with _told(path):
-            os.makedirs(path, exist_ok=True)
-
-
-def sizes_and_crc32cs(paths: Sequence[str]) -> list[tuple[int, int] | None]:
-    """`size_and_crc32c` of each, in order; those on gs:// at the same time."""
-    if any(map(is_gcs, paths)):
-        return gcs.in_parallel(size_and_crc32c, paths)
-    return list(map(size_and_crc32c, paths))
+    return _storage(path).writing(path, fingerprint)
 
 
 def replace_tree(source_dir: str, path: str, last: str) -> None:
@@ -230,51 +225,37 @@ def replace_tree(source_dir: str, path: str, last: str) -> None:
     Locally it appears by a rename. On gs:// `last` is its last object: the file without which a
     reader sees nothing, for instance `saved_model.pb`.
     """
-    path = path.rstrip("/")
-    if is_gcs(path):
-        gcs.upload_tree(source_dir, path, last)
-        return
-    temporary = f"{path}.{os.getpid()}.tmp"
-    with _told(path):
-        try:
-            shutil.copytree(source_dir, temporary)
-            remove_tree(path)
-            os.replace(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def local_tree(path: str) -> Iterator[str]:
-    """A local directory with the content of `path`: itself, or a copy for the length of the block.
-
-    What is read from gs:// through this is compared with the service's checksums; TensorFlow's own
-    reads are not.
-    """
-    if not is_gcs(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
-        gcs.download_tree(path, directory)
-        yield directory
+    _storage(path).replace_tree(source_dir, path, last)
 
 
 def remove_tree(path: str) -> None:
     """Remove a directory, a prefix, a file or an object, with everything below; absent is fine."""
-    if is_gcs(path):
-        gcs.remove_tree(path)
-        return
-    with _told(path):
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        elif os.path.lexists(path):
-            os.remove(path)
+    _storage(path).remove_tree(path)
 
 
-@contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turn what the file system refuses into one line that names the path."""
-    try:
-        yield
-    except OSError as error:
-        raise OrchardError(f"{path}: {error.strerror or error}") from error
+def make_directory(path: str) -> None:
+    """Make a local directory with its parents; object stores have none to make."""
+    _storage(path).make_directory(path)
+
+
+def sync(path: str) -> None:
+    """Wait until a local file or directory survives a power cut; what is remote does already."""
+    _storage(path).sync(path)
+
+
+def lock(path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
+    """Hold the lock at `path` while the block runs.
+
+    A dead holder's lock is free at once on a file system, and on gs:// for the same machine; for
+    other machines after 30 seconds without a sign of life. A lock on gs:// that cannot be renewed
+    is lost: ask the yielded `Lock` before anything is published.
+
+    Args:
+        path: of the lock file or object; a local one stays there.
+        what: what is locked, for messages.
+        advice: what to do where the lock cannot be made, for messages.
+
+    Raises:
+        OrchardError: another process holds it, or it cannot be made.
+    """
+    return _storage(path).lock(path, what, advice)

@@ -1,33 +1,30 @@
 """Google Cloud Storage: whole objects, checksummed both ways, retried, refusals explained.
 
-`storage.py` is what the other modules use; this one is for what only objects have: generations (the
-service's version numbers, the one way to keep two writers apart) and metadata.
+Use `orchard.storage` for reading and writing files; this module is for what only objects have:
+generations (the service's version numbers, by which two writers are kept apart) and metadata.
 """
 
 import base64
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import google_crc32c
 
 from orchard.errors import OrchardError
-from orchard.parallel import background
+from orchard.parallel import in_parallel
 from orchard.storage.gcs_client import TRANSFERS, bucket, explained, patience, until_intact
 
 PREFIX = "gs://"
-# Below the client's pool of 10 connections.
-THREADS = 8
+# The key, in an object's metadata, of the fingerprint of the plan that it was written for.
+FINGERPRINT_KEY = "orchard-fingerprint"
 # https://cloud.google.com/storage/docs/buckets#naming
 _BUCKET = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 ABSENT = 0  # As a generation to match: "there must be no such object".
 # A chunk is held in memory by the client and sent again as a whole after a fault.
 _CHUNK_BYTES = 32 << 20
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class ObjectInfo:
 
 
 class GenerationConflict(OrchardError):
-    """Not the object (or the absence) that the caller had seen: another writer was here."""
+    """An object was written or removed by another writer since we looked at it."""
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -151,16 +148,16 @@ def upload_file(
     """Create or replace an object with a local file's content; above 8 MiB by a resumable upload.
 
     Args:
-      local_path: the file.
-      path: the object.
-      crc32c: the content's, as whoever made the file computed it: what ends up in the bucket has
-        this checksum, or the upload fails.
-      generation: the generation to replace, `ABSENT` for a new object, None for whatever is there.
-      metadata: the object's metadata.
+        local_path: the file.
+        path: the object.
+        crc32c: the content's, computed when the file was written: what ends up in the bucket has
+            this checksum, or the upload fails.
+        generation: the generation to replace, `ABSENT` for a new object, None for any or none.
+        metadata: the object's metadata.
 
     Raises:
-      GenerationConflict: another object is there than the caller said.
-      OrchardError: the service refuses, does not answer in time, or the file changed.
+        GenerationConflict: the object there has another generation.
+        OrchardError: the service refuses, does not answer in time, or the file changed.
     """
     expected = ObjectInfo(path, os.path.getsize(local_path), crc32c, 0, metadata or {})
     return _upload(
@@ -172,7 +169,7 @@ def delete(path: str, generation: int | None = None) -> None:
     """Delete an object; one that is gone already is fine.
 
     Raises:
-      GenerationConflict: it is of another generation.
+        GenerationConflict: it has another generation.
     """
     from google.api_core import exceptions
 
@@ -208,37 +205,19 @@ def upload_tree(source_dir: str, path: str, last: str) -> None:
 
     def upload(name: str) -> None:
         local = os.path.join(source_dir, name)
-        upload_file(local, f"{path}/{name.replace(os.sep, '/')}", _crc32c(local))
+        upload_file(local, f"{path}/{name.replace(os.sep, '/')}", local_crc32c(local))
 
     in_parallel(upload, [name for name in names if name != last])
     upload(last)
 
 
-def download_tree(path: str, target_dir: str) -> None:
-    """Put all objects below `path` into a local directory, each checked against its crc32c."""
-    path = path.rstrip("/")
-
-    def download(name: str) -> None:
-        local = os.path.join(target_dir, *name.split("/"))
-        os.makedirs(os.path.dirname(local), exist_ok=True)
-        with open(local, "wb") as file:
-            file.write(read_bytes(f"{path}/{name}"))
-
-    # Some programs make objects like `assets/` in place of folders.
-    in_parallel(download, [name for name in list_objects(path + "/") if not name.endswith("/")])
-
-
-def _crc32c(local_path: str) -> int:
+def local_crc32c(local_path: str) -> int:
+    """The crc32c of a local file's content."""
     crc = 0
     with open(local_path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             crc = google_crc32c.extend(crc, chunk)
     return crc
-
-
-def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of each item, in order, by threads: most of a request's time is spent waiting."""
-    return background.in_parallel(function, items, THREADS)
 
 
 def _upload(expected: ObjectInfo, generation: int | None, send: Callable) -> ObjectInfo:

@@ -21,9 +21,9 @@ def explain(path: str, permission: str, error: Exception) -> str:
     """One line on why `path` could not be used.
 
     Args:
-      path: the gs:// path.
-      permission: what the refused call needs, for instance `storage.objects.get`.
-      error: an exception of google-cloud-storage, google-auth or TensorFlow.
+        path: the gs:// path.
+        permission: what the refused call needs, for instance `storage.objects.get`.
+        error: an exception of google-cloud-storage, google-auth or TensorFlow.
     """
     status, text = _status(error)
     kind = type(error).__name__
@@ -57,7 +57,7 @@ def is_missing_object(error: Exception) -> bool:
     return status == 404 and "bucket does not exist" not in text
 
 
-def explain_error(error: Exception) -> str | None:
+def explain_tensorflow(error: Exception) -> str | None:
     """The same for an error of TensorFlow's gs:// file system; None for any other error."""
     text = str(error)
     from_tensorflow = type(error).__module__.startswith("tensorflow.")
@@ -101,9 +101,9 @@ def _code(error: Exception) -> int:
     code = getattr(error, "code", None)
     if isinstance(code, int):
         return int(code)
-    response = getattr(error, "response", None)
-    if getattr(response, "status_code", None):
-        return int(response.status_code)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status:
+        return int(status)
     match = _STATUS.search(str(error))
     return int(match[1] or match[2]) if match else 0
 

@@ -11,25 +11,68 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from orchard.errors import OrchardError
 from orchard.storage import gcs
+from orchard.storage.locks import Lock, file_lock, scratch_path
 
 _BEAT_SECONDS = 5.0
 _LEASE_SECONDS = 30.0
 # A holder gives up this long before others may take over.
 _MARGIN_SECONDS = 10.0
+# How long giving a lock back may hold up the end of a program: others can wait for its lease to end
+# instead. A network that is down may be why a program was interrupted.
+_RELEASE_SECONDS = 5.0
+_RELEASE_INTERRUPTED_SECONDS = 0.5
 
 
-class GcsLock:
+@contextmanager
+def gcs_lock(path: str, what: str) -> Iterator[Lock]:
+    """Hold the lock object at `path` while the block runs.
+
+    A lock file on this machine is held beside it, so that a second process here is refused at once,
+    and the object of a process that died here is taken over at once.
+
+    Args:
+        path: of the lock object.
+        what: what is locked, for messages.
+
+    Raises:
+        OrchardError: another process holds it.
+    """
+    local = f"{scratch_path(path)}.lock"
+    with file_lock(local, what, "set TMPDIR to a folder on a disk with room"):
+        lock = GcsLock(path, what, _place(local))
+        lock.acquire(print)
+        release_seconds = _RELEASE_SECONDS
+        try:
+            yield lock
+        except KeyboardInterrupt:
+            release_seconds = _RELEASE_INTERRUPTED_SECONDS
+            raise
+        finally:
+            lock.release(release_seconds)
+
+
+def _place(local_lock: str) -> str:
+    """A name for the file of a local lock, as no other machine or file has."""
+    status = os.stat(local_lock)
+    boot_id = ""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
+        boot_id = file.read().strip()
+    return f"{os.uname().nodename} {boot_id} {status.st_dev}:{status.st_ino}"
+
+
+class GcsLock(Lock):
     """The lock object at `path`, held from `acquire` to `release`.
 
     Args:
-      path: of the lock object.
-      what: what is locked, for messages.
-      place: names this machine's local lock file; the caller holds that one, so an object left by
-        a holder in the same place is a dead one's.
+        path: of the lock object.
+        what: what is locked, for messages.
+        place: names a lock file on this machine that the caller holds: an object that was left by a
+            holder in the same place is a dead one's.
     """
 
     def __init__(self, path: str, what: str, place: str) -> None:
@@ -50,23 +93,26 @@ class GcsLock:
         self._mutex = threading.Lock()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="gcs-lock")
 
-    def acquire(self, say: Callable[[str], None]) -> None:
+    def acquire(self, log: Callable[[str], None]) -> None:
         """Take the lock; waits for the end of a lease when its holder may be dead.
 
+        Args:
+            log: takes the line that says why it takes so long.
+
         Raises:
-          OrchardError: another writer is alive.
+            OrchardError: another writer is alive.
         """
         try:
             self._write(gcs.ABSENT)
         except gcs.GenerationConflict:
-            self._take_over(say)
+            self._take_over(log)
         self._thread.start()
 
     def check(self) -> None:
         """Renew the lock now.
 
         Raises:
-          OrchardError: it was lost; nothing may be published any more.
+            OrchardError: it was lost; nothing may be published any more.
         """
         self._renew()
         self.raise_if_lost()
@@ -78,18 +124,18 @@ class GcsLock:
         if self._lost:
             raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
 
-    def release(self, seconds: float | None = None) -> None:
+    def release(self, max_seconds: float | None = None) -> None:
         """Give the lock back, unless it was lost or never taken.
 
         Args:
-          seconds: try no longer than this. Whoever wants a lock that was not given back takes it
-            over: at once in the same place, elsewhere after a lease.
+            max_seconds: try no longer than this. A lock that is not given back is free at once in
+                the same place, elsewhere after a lease.
         """
         if self._generation:
             self._stop.set()
             last = threading.Thread(target=self._give_back, daemon=True, name="gcs-lock-release")
             last.start()
-            last.join(seconds)
+            last.join(max_seconds)
 
     def _give_back(self) -> None:
         self._thread.join()
@@ -103,12 +149,12 @@ class GcsLock:
         # The lease runs from before the request: others may have seen the object earlier than we.
         self._renewed = started
 
-    def _take_over(self, say: Callable[[str], None]) -> None:
+    def _take_over(self, log: Callable[[str], None]) -> None:
         found = gcs.stat(self._path)
         holder = self._holder(found)
         if found is not None and holder.get("place") != self._place:
             who = f"process {holder.get('pid')} on {holder.get('host')}"
-            say(
+            log(
                 f"{self._what} has a writer, {who}: waiting up to {_LEASE_SECONDS:.0f} s to see "
                 "whether it is alive"
             )

@@ -79,7 +79,7 @@ def reads_blocks(records: RecordTable, options: InputOptions) -> bool:
     """Whether the block reader is what "auto" comes to; depends on options and paths alone."""
     if options.reader != "auto":
         return options.reader == "block"
-    remote = any(storage.is_gcs(path) for path in records.files)
+    remote = any(storage.is_remote(path) for path in records.files)
     return remote and options.cache == "none" and not options.cache_dir
 
 

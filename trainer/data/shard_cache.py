@@ -5,7 +5,6 @@ import os
 import posixpath
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import google_crc32c
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.parallel import DaemonExecutor
 from trainer.data.records import RecordTable
 
 _PARALLEL_TRANSFERS = 4
@@ -31,19 +31,19 @@ def with_local_copies(records: RecordTable, cache_dir: str) -> RecordTable:
     Raises:
         OrchardError: the directory is remote, the shards don't fit the disk, or a copy is damaged.
     """
-    if storage.is_gcs(cache_dir):
+    if storage.is_remote(cache_dir):
         raise OrchardError(f"cache_dir is {cache_dir}; it must be a directory on a local disk")
     folder = os.path.join(cache_dir, records.fingerprint[:16])
     local = [os.path.join(folder, posixpath.basename(path)) for path in records.files]
-    facts = _in_parallel(size_and_known_crc32c, records.files, "checking shards")
+    facts = _in_parallel(_stat, records.files, "checking shards")
     missing = [
         (path, copy, fact)
         for path, copy, fact in zip(records.files, local, facts, strict=True)
-        if not (os.path.exists(copy) and os.path.getsize(copy) == fact[0])
+        if not (os.path.exists(copy) and os.path.getsize(copy) == fact.num_bytes)
     ]
     if missing:
         os.makedirs(folder, exist_ok=True)
-        _check_room(folder, sum(fact[0] for *_, fact in missing))
+        _check_room(folder, sum(fact.num_bytes for *_, fact in missing))
         _in_parallel(_copy, missing, f"copying shards to {folder}")
     return dataclasses.replace(records, files=tuple(local))
 
@@ -54,7 +54,7 @@ def in_memory(files: Sequence[str]) -> list[bytes]:
     Raises:
         OrchardError: they don't fit.
     """
-    total = sum(size for size, _ in _in_parallel(size_and_known_crc32c, files, "checking shards"))
+    total = sum(fact.num_bytes for fact in _in_parallel(_stat, files, "checking shards"))
     room = int(_MEMORY_PART * psutil.virtual_memory().available)
     if total > room:
         raise OrchardError(
@@ -64,23 +64,20 @@ def in_memory(files: Sequence[str]) -> list[bytes]:
     return _in_parallel(storage.read_bytes, files, "reading shards into memory")
 
 
-def size_and_known_crc32c(path: str) -> tuple[int, int | None]:
+def _stat(path: str) -> storage.FileInfo:
     """Size of a shard, and its crc32c where that is known without reading it."""
-    if not storage.is_gcs(path) and os.path.isfile(path):
-        return os.path.getsize(path), None
-    found = storage.size_and_crc32c(path)
+    found = storage.stat(path)
     if found is None:
         raise OrchardError(f"shard {path} is missing; verify the dataset")
     return found
 
 
-def _copy(task: tuple[str, str, tuple[int, int | None]]) -> None:
-    source, target, (size, crc) = task
+def _copy(task: tuple[str, str, storage.FileInfo]) -> None:
+    source, target, fact = task
     data = storage.read_bytes(source)
-    if crc is None:
-        crc = google_crc32c.value(data)
+    crc = google_crc32c.value(data) if fact.crc32c is None else fact.crc32c
     storage.write_bytes(target, data)
-    if storage.size_and_crc32c(target) != (size, crc):
+    if storage.size_and_crc32c(target) != (fact.num_bytes, crc):
         os.remove(target)
         raise OrchardError(f"the copy {target} differs from {source}; run again, or check the disk")
 
@@ -95,7 +92,7 @@ def _check_room(folder: str, needed: int) -> None:
 
 
 def _in_parallel(task: Callable[..., Result], items: Sequence, description: str) -> list[Result]:
-    with ThreadPoolExecutor(_PARALLEL_TRANSFERS) as pool:
+    with DaemonExecutor(_PARALLEL_TRANSFERS) as pool:
         results = pool.map(task, items)
         # A bar for what takes long; nothing flashes by for a few local files.
         return list(tqdm(results, description, len(items), unit="shard", delay=2))

@@ -1,10 +1,6 @@
 """Backbones and weights from files: cut off the head, load, start anew."""
 
-import contextlib
-import os
 import re
-import tempfile
-from collections.abc import Iterator
 
 import keras
 
@@ -103,7 +99,7 @@ def load_into(backbone: keras.Model, path: str) -> None:
             donor = donor.get_layer(backbone.name) if backbone.name in names else donor
             backbone.set_weights(donor.get_weights())
         else:
-            with _local_copy(path) as local:
+            with storage.local_copy(path) as local:
                 backbone.load_weights(local)
     except (ValueError, KeyError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
@@ -121,7 +117,7 @@ def reinitialize(model: keras.Model) -> None:
 def _load_model(path: str) -> keras.Model:
     if not storage.exists(path):
         raise OrchardError(f"{path} does not exist")
-    with _local_copy(path) as local:
+    with storage.local_copy(path) as local:
         try:
             return keras.models.load_model(local, compile=False)
         except (ValueError, TypeError, OSError, KeyError) as error:
@@ -142,16 +138,3 @@ def _check_one_input_and_output(origin: str, model: object) -> None:
         raise OrchardError(
             f"{origin}: a backbone must be a Keras model of one input and one output"
         )
-
-
-@contextlib.contextmanager
-def _local_copy(path: str) -> Iterator[str]:
-    """A local path with the content of `path`: itself, or a temporary copy of a gs:// object."""
-    if not storage.is_gcs(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        local = os.path.join(folder, os.path.basename(path))
-        with open(local, "wb") as file:
-            file.write(storage.read_bytes(path))
-        yield local

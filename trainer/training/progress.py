@@ -20,7 +20,7 @@ class MetricsLog:
 
     Lines of steps that a resumed run takes again are removed first, so that a step has one line.
     What is no number is null.
-    Objects on gs:// cannot grow: there the file is written anew by `flush`.
+    A remote file cannot grow: it is written anew by `flush`.
     """
 
     def __init__(self, run_dir: str, resumed_step: int):
@@ -37,7 +37,7 @@ class MetricsLog:
         """Append a line."""
         line = json_safe({"kind": kind, "step": step, **values})
         self._lines.append(line)
-        if not storage.is_gcs(self._path):
+        if not storage.is_remote(self._path):
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from orchard.storage.gcs_errors import explain, explain_error
+from orchard.storage.gcs_errors import explain, explain_tensorflow
 
 FORBIDDEN = (
     "{{function_node __wrapped__ReadFile}} Error executing an HTTP request: HTTP response code "
@@ -18,7 +18,7 @@ TensorFlowError.__module__ = "tensorflow.python.framework.errors_impl"
 
 
 def test_tensorflows_refusal_becomes_one_line_with_principal_role_and_bucket():
-    line = explain_error(TensorFlowError(FORBIDDEN))
+    line = explain_tensorflow(TensorFlowError(FORBIDDEN))
     assert line == (
         "gs://plants/a/b: me@example.com lacks storage.objects.get (403); grant it "
         "roles/storage.objectViewer on the bucket: gcloud storage buckets add-iam-policy-binding "
@@ -28,14 +28,14 @@ def test_tensorflows_refusal_becomes_one_line_with_principal_role_and_bucket():
 
 def test_credentials_that_tensorflow_was_refused_are_told_with_what_to_do():
     text = "Error executing an HTTP request: HTTP response code 401 with body '...'"
-    assert "gcloud auth application-default login" in explain_error(TensorFlowError(text))
+    assert "gcloud auth application-default login" in explain_tensorflow(TensorFlowError(text))
 
 
 @pytest.mark.parametrize(
     "error", [ValueError(FORBIDDEN), TensorFlowError("OOM when allocating tensor")]
 )
 def test_other_errors_are_left_alone(error):
-    assert explain_error(error) is None
+    assert explain_tensorflow(error) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""Files on this machine's file system, network disks included."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import IO
+
+from orchard.errors import MissingObject, OrchardError
+from orchard.storage.backend import LOCAL, STORAGES, FileInfo, Storage
+from orchard.storage.locks import Lock, file_lock
+
+
+@STORAGES.register(LOCAL)
+class LocalStorage(Storage):
+    """Paths without a scheme; a file or a tree appears, or is replaced, by one rename."""
+
+    is_remote = False
+    is_writable = True
+    tensorflow_reads = True
+
+    def list_names(self, directory: str) -> list[str]:
+        """Names of the direct children of a directory, sorted; empty where there is none."""
+        with _translate_errors(directory):
+            return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+
+    def stat(self, path: str) -> FileInfo | None:
+        """The size of a file; None where there is no such file."""
+        with _translate_errors(path):
+            return FileInfo(os.path.getsize(path), None) if os.path.isfile(path) else None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or a directory of that name."""
+        return os.path.exists(path)
+
+    def list_files(self, directory: str) -> list[str]:
+        """Paths, relative to a directory and with `/`, of all files in it and below, sorted."""
+
+        def refuse(error: OSError) -> None:
+            raise error
+
+        with _translate_errors(directory):
+            return sorted(
+                os.path.relpath(os.path.join(folder, name), directory).replace(os.sep, "/")
+                for folder, _, names in os.walk(directory, onerror=refuse, followlinks=True)
+                for name in names
+            )
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole content of a file."""
+        with self.open(path) as file:
+            return file.read()
+
+    def read_range(
+        self,
+        path: str,
+        start: int,
+        num_bytes: int,
+        is_intact: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
+        """`num_bytes` of a file from byte `start` on; fewer where it ends before."""
+        with self.open(path) as file:
+            file.seek(start)
+            return file.read(num_bytes)
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to be read in pieces."""
+        with _translate_errors(path), open(path, "rb") as file:
+            yield file
+
+    @contextmanager
+    def local_copy(self, path: str) -> Iterator[str]:
+        """The path itself."""
+        yield path
+
+    def join(self, *parts: str) -> str:
+        """Join the components of a path."""
+        return os.path.join(*parts)
+
+    def parent(self, directory: str) -> str:
+        """The directory that a directory is in; for a link, the one that its target is in."""
+        return os.path.join(directory, "..")
+
+    def normalize(self, path: str) -> str:
+        """The same path in one spelling."""
+        return os.path.normpath(path)
+
+    def write_bytes(
+        self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
+    ) -> None:
+        """See `orchard.storage.write_bytes`."""
+        with _translate_errors(path):
+            if only_if_absent and os.path.exists(path):
+                raise OrchardError(f"{path} exists already; nothing was written")
+            with _replacing(path, durable) as file:
+                file.write(data)
+
+    @contextmanager
+    def writing(self, path: str, fingerprint: str = "") -> Iterator[IO[bytes]]:
+        """See `orchard.storage.writing`."""
+        with _translate_errors(path), _replacing(path, durable=False) as file:
+            yield file
+
+    def replace_tree(self, source_dir: str, path: str, last: str) -> None:
+        """See `orchard.storage.replace_tree`."""
+        path = path.rstrip("/")
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with _translate_errors(path):
+            try:
+                shutil.copytree(source_dir, temporary)
+                self.remove_tree(path)
+                os.replace(temporary, path)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def remove_tree(self, path: str) -> None:
+        """See `orchard.storage.remove_tree`."""
+        with _translate_errors(path):
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path)
+            elif os.path.lexists(path):
+                os.remove(path)
+
+    def make_directory(self, path: str) -> None:
+        """See `orchard.storage.make_directory`."""
+        with _translate_errors(path):
+            os.makedirs(path, exist_ok=True)
+
+    def sync(self, path: str) -> None:
+        """See `orchard.storage.sync`."""
+        with _translate_errors(path):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def lock(self, path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
+        """See `orchard.storage.lock`."""
+        return file_lock(path, what, advice)
+
+
+@contextmanager
+def _replacing(path: str, durable: bool) -> Iterator[IO[bytes]]:
+    """A file that becomes `path` when the block ends well."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+
+
+@contextmanager
+def _translate_errors(path: str) -> Iterator[None]:
+    """Turn what the file system refuses into one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        kind = MissingObject if isinstance(error, FileNotFoundError) else OrchardError
+        raise kind(f"{path}: {error.strerror or error}") from error
