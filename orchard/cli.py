@@ -12,6 +12,7 @@ from absl import app, flags
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.flags import Options, parse
 
 EXIT_BAD_INPUT = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
@@ -23,8 +24,8 @@ _NO_TENSORFLOW = (
 )
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Parse the flags and run `main()`, turning user errors into one line on stderr.
+def run(main: Callable[[], int | None], *options: type[Options]) -> None:
+    """Define and parse the flags of `options` and run `main()`; user errors are one line on stderr.
 
     A leading `~/` in a flag's value, or in an item of a list, becomes the home folder: neither the
     shell (in `--name=~/x`) nor a flagfile expands it.
@@ -39,7 +40,15 @@ def run(main: Callable[[], int | None]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     # For a Ctrl-C before or after `main`, such as while Python waits for threads to end.
     sys.excepthook = _end_quietly
-    app.run(functools.partial(_guarded, main))
+    app.run(functools.partial(_guarded, main), flags_parser=functools.partial(_parse, options))
+
+
+def _parse(options: tuple[type[Options], ...], argv: list[str]) -> list[str]:
+    try:
+        return parse(argv, *options, summary=sys.modules["__main__"].__doc__ or "")
+    except OrchardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:

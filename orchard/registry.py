@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from orchard.errors import OrchardError
+from orchard.plugins import import_plugins
 
 Member = TypeVar("Member")
 
@@ -95,3 +96,4 @@ class Registry(Generic[Member]):
                 importlib.import_module(f"{self._package}.{module.name}")
             for name, member in plugins.items():
                 self.register(name)(member)
+            import_plugins()  # In a worker process nobody has.

@@ -1,38 +1,31 @@
 """TrainConfig as absl flags, for the commands that take one (`main`, `preflight`)."""
 
 import importlib.resources
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from absl import flags
 
-from orchard.errors import OrchardError
-from trainer.config import TrainConfig, config_of_flags, flag_fields
-from trainer.config_checks import EXCLUSIVE_FLAGS
-
-_DEFINE: dict[type, Callable] = {
-    str: flags.DEFINE_string,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    bool: flags.DEFINE_bool,
-}
+from orchard.flags import Options, build, option
+from trainer.config import EXCLUSIVE_FLAGS, TrainConfig
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Define --recipe and one flag for each field of TrainConfig and its augmentation."""
-    names = ", ".join(recipes())
-    flags.DEFINE_string("recipe", "", f"Defaults for the other flags: {names}.", values)
-    for field in flag_fields():
-        help_text, choices = field.metadata["help"], field.metadata["choices"]
-        if choices:
-            help_text = f"{help_text} {'|'.join(c for c in choices if c)}."
-        _DEFINE[field.type](field.name, field.default, help_text, flag_values=values)
+def _choices() -> tuple[str, ...]:
+    return ("", *recipes())
 
 
-def config_from_flags(values: flags.FlagValues) -> TrainConfig:
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Options, group="bookkeeping"):
+    """Where the defaults of the other flags come from."""
+
+    recipe: str = option("", "Defaults for the other flags.", choices=_choices, common=True)
+
+
+def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
     """The TrainConfig of parsed flags; a flag on the command line beats the recipe."""
-    if values.recipe:
-        _apply_recipe(values, values.recipe)
-    return config_of_flags({field.name: values[field.name].value for field in flag_fields()})
+    recipe = build(RecipeOptions, values).recipe
+    if recipe:
+        _apply_recipe(values, recipe)
+    return build(TrainConfig, values)
 
 
 def recipes() -> list[str]:
@@ -43,8 +36,6 @@ def recipes() -> list[str]:
 
 
 def _apply_recipe(values: flags.FlagValues, recipe: str) -> None:
-    if recipe not in recipes():
-        raise OrchardError(f"--recipe={recipe} must be one of {', '.join(recipes())}")
     text = (importlib.resources.files("trainer") / "recipes" / f"{recipe}.flags").read_text()
     for line in text.splitlines():
         if line.startswith("--"):

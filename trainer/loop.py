@@ -24,7 +24,7 @@ from trainer.config import TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, intact_rows, metrics
 from trainer.results import finish_run, is_finished
-from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, connect
+from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, check_pod, connect_to_train
 from trainer.training import (
     BlowUp,
     Reporter,
@@ -53,7 +53,8 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         print(f"finished already, nothing to do: {config.run_dir}")
         return 0
     set_gcs_read_options(config.dataset)
-    accelerator = connect(config)
+    accelerator = connect_to_train(config)
+    check_pod(accelerator, {"run_dir": config.run_dir, "dataset": config.dataset}, config)
     stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:
         with run_lock(config.run_dir, accelerator.is_chief) as check_lock, stop:

@@ -1,31 +1,48 @@
-"""python -m trainer.main: flags to one trained network, or to one a fold."""
+r"""Train one network, or one a fold.
+
+    python -m trainer.main --dataset=DIR/plants/1.0.0 --run_dir=runs/b0 --fold=0 \
+        --architecture=efficientnet_b0 --batch_size=32 --epochs=10
+
+Run again with the same flags it goes on where it stopped.
+"""
 
 import time
+from dataclasses import dataclass
 
-from absl import flags, logging
+from absl import logging
+from absl.flags import FLAGS
 
-from orchard import cli
-from trainer import command_line
+from orchard import cli, flags
+from orchard.flags import Options, option
+from trainer.command_line import RecipeOptions, config_from_flags
+from trainer.config import TrainConfig
 
-_EXPORT_ONLY = flags.DEFINE_bool(
-    "export_only", False, "Train nothing: export --checkpoint of --run_dir."
-)
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "best", "What --export_only exports: best, last, or the path of a checkpoint."
-)
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options, group="bookkeeping"):
+    """Another export of a training that there is."""
+
+    export_only: bool = option(False, "Train nothing: export --checkpoint of --run_dir.")
+    checkpoint: str = option(
+        "best", "What --export_only exports: best, last, or the path of a checkpoint."
+    )
+
+
+OPTIONS = (TrainConfig, RecipeOptions, ExportOptions)
 
 
 def main() -> int:
     """Train what the flags say; exit status 75: the same command should be run again."""
-    if not flags.FLAGS["verbosity"].present:
+    if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Ours are printed; TensorFlow's are chatter.
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
     started = time.monotonic()
-    if _EXPORT_ONLY.value:
+    export = flags.build(ExportOptions)
+    if export.export_only:
         from trainer.results import export_only
 
-        return export_only(flags.FLAGS.run_dir, _CHECKPOINT.value)
-    config = command_line.config_from_flags(flags.FLAGS)
+        return export_only(FLAGS.run_dir, export.checkpoint)
+    config = config_from_flags()
     if config.fold == "all":
         from trainer import folds
 
@@ -35,8 +52,5 @@ def main() -> int:
     return loop.train_and_evaluate(config, started)
 
 
-command_line.define_flags()
-flags.adopt_module_key_flags(command_line)  # So that --help shows them.
-
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, *OPTIONS)

@@ -7,67 +7,66 @@ One row an image: as evaluation sees it, then as training sees it in one epoch a
 --each there is one row an augmentation instead, which shows it alone.
 """
 
-import dataclasses
 import io
+from dataclasses import dataclass, field
 
 import numpy as np
-from absl import flags
 
-from orchard import cli, storage
+from orchard import cli, flags, storage
 from orchard.errors import OrchardError
+from orchard.flags import Options, option, required
 from trainer.augment import AugmentOptions
-from trainer.config import TrainConfig, parse_image_size
-from trainer.data import load_records, split_names
+from trainer.data import RESIZES, load_records, split_names
+from trainer.models import parse_image_size
 
-_DATASET = flags.DEFINE_string("dataset", "", "Dataset directory: DATA_DIR/NAME/VERSION.")
-_SPLIT = flags.DEFINE_string("split", "", "Splits such as train or fold0; default: the first.")
-_OUTPUT = flags.DEFINE_string("output", "", "PNG to write.")
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "160", "N or HEIGHTxWIDTH in px.")
-_RESIZES = TrainConfig.__dataclass_fields__["resize"].metadata["choices"]
-_RESIZE = flags.DEFINE_enum("resize", "squash", _RESIZES, "How an image meets the size.")
-_IMAGES = flags.DEFINE_integer("images", 6, "Rows: images of the split, evenly spread.", 2)
-_EPOCHS = flags.DEFINE_integer("epochs", 6, "Columns: epochs.", 1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the draws, as in training.")
-_EACH = flags.DEFINE_bool("each", False, "One row an augmentation, each alone.")
-_DEFINE = {
-    str: flags.DEFINE_string,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    bool: flags.DEFINE_bool,
-}
-_FLAGS = {
-    field.name: _DEFINE[field.type](field.name, field.default, field.metadata["help"])
-    for field in dataclasses.fields(AugmentOptions)
-}
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions(Options, group="sheet"):
+    """What to show."""
+
+    dataset: str = field(metadata=required("Dataset directory: DATA_DIR/NAME/VERSION."))
+    split: str = option("", "Splits such as train or fold0; default: the first.")
+    output: str = field(metadata=required("PNG to write."))
+    image_size: str = option("160", "N or HEIGHTxWIDTH in px.")
+    resize: str = option("squash", "How an image is fitted to the size.", choices=RESIZES)
+    images: int = option(6, "Rows: images of the split, evenly spread.", at_least=2)
+    epochs: int = option(6, "Columns: epochs.", at_least=1)
+    seed: int = option(0, "Of the draws, as in training.", at_least=0, at_most=2**32 - 1)
+    each: bool = option(False, "One row an augmentation, each alone.")
+
+    def check(self) -> None:
+        """Refuse what is no size and no PNG."""
+        super().check()
+        parse_image_size(self.image_size)
+        if not self.output.lower().endswith(".png"):
+            raise OrchardError(f"--output={self.output}: name a .png file")
 
 
 def main() -> None:
     """Write the sheet."""
-    if not (_DATASET.value and _OUTPUT.value.lower().endswith(".png")):
-        raise OrchardError("pass --dataset=DIR/NAME/VERSION and --output=FILE.png")
-    options = AugmentOptions(**{name: flag.value for name, flag in _FLAGS.items()})
-    height_px, width_px = parse_image_size(_IMAGE_SIZE.value)
-    records = load_records(_DATASET.value, _SPLIT.value or split_names(_DATASET.value)[0])
+    options, augment = flags.build(PreviewOptions), flags.build(AugmentOptions)
+    height_px, width_px = parse_image_size(options.image_size)
+    records = load_records(options.dataset, options.split or split_names(options.dataset)[0])
     if len(records) < 2:
         raise OrchardError(
-            f"{_DATASET.value}: split {'+'.join(records.splits)} has one record; mixing wants two: "
-            "choose another --split"
+            f"{options.dataset}: split {'+'.join(records.splits)} has one record; mixing needs "
+            "two: choose another --split"
         )
-    gids = np.unique(np.linspace(0, len(records) - 1, _IMAGES.value).astype(np.int64))
+    gids = np.unique(np.linspace(0, len(records) - 1, options.images).astype(np.int64))
     gids = gids[: len(gids) // 2 * 2]  # Mixing wants pairs.
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
     from trainer import contact_sheet
 
-    view = contact_sheet.Viewer(records, gids, (height_px, width_px), _RESIZE.value, _SEED.value)
-    if _EACH.value:
-        rows = contact_sheet.single_rows(view, _EPOCHS.value)
+    view = contact_sheet.Viewer(records, gids, (height_px, width_px), options.resize, options.seed)
+    if options.each:
+        rows = contact_sheet.single_rows(view, options.epochs)
     else:
-        rows = contact_sheet.epoch_rows(view, options, _EPOCHS.value)
+        rows = contact_sheet.epoch_rows(view, augment, options.epochs)
     png = io.BytesIO()
     contact_sheet.draw_sheet(rows, height_px, width_px).save(png, "PNG")
-    storage.write_bytes(_OUTPUT.value, png.getvalue())
-    print(_OUTPUT.value)
+    storage.write_bytes(options.output, png.getvalue())
+    print(options.output)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, PreviewOptions, AugmentOptions)

@@ -1,29 +1,36 @@
-"""python -m trainer.summary: run directories to one CSV, a row a run, for comparing many."""
+"""Compare many runs: a CSV with a row a run.
+
+python -m trainer.summary --runs_dir=runs
+"""
 
 import csv
 import io
+from dataclasses import dataclass, field
 from typing import Any
 
-from absl import flags
-
-from orchard import cli, storage
+from orchard import cli, flags, storage
 from orchard.errors import OrchardError
+from orchard.flags import Options, option, required
 from trainer.config import TrainConfig
-
-_RUNS_DIR = flags.DEFINE_string("runs_dir", "", "Folder of run directories, at any depth.")
-_OUTPUT = flags.DEFINE_string("output", "", "CSV to write; default: RUNS_DIR/summary.csv.")
 
 _FIRST_COLUMNS = ("run", "architecture", "image_size_px", "fold", "best_step", "best_metric")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SummaryOptions(Options):
+    """Which runs, and where to write."""
+
+    runs_dir: str = field(metadata=required("Folder of run directories, at any depth."))
+    output: str = option("", "CSV to write; default: RUNS_DIR/summary.csv.")
+
+
 def main() -> None:
     """Collect every finished run under --runs_dir."""
-    if not _RUNS_DIR.value:
-        raise OrchardError("say where the runs are: --runs_dir=runs")
-    rows = collect(_RUNS_DIR.value)
+    options = flags.build(SummaryOptions)
+    rows = collect(options.runs_dir)
     if not rows:
-        raise OrchardError(f"--runs_dir={_RUNS_DIR.value} holds no finished run (no run.json)")
-    path = _OUTPUT.value or storage.join(_RUNS_DIR.value, "summary.csv")
+        raise OrchardError(f"--runs_dir={options.runs_dir} holds no finished run (no run.json)")
+    path = options.output or storage.join(options.runs_dir, "summary.csv")
     storage.write_bytes(path, csv_text(rows).encode())
     print(f"{len(rows)} runs: {path}")
 
@@ -69,4 +76,4 @@ def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, SummaryOptions)

@@ -25,4 +25,4 @@ def _die_after(step: int) -> None:
 
 if __name__ == "__main__":
     _die_after(int(sys.argv.pop(1)))
-    cli.run(main.main)
+    cli.run(main.main, *main.OPTIONS)

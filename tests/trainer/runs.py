@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from tests.trainer.datasets import jpeg, write_dataset
-from trainer.config import TrainConfig, flag_fields
+from trainer.config import TrainConfig
 
 NUM_CLASSES = 3
 
@@ -70,7 +70,11 @@ def config(dataset: str, backbone: str, run_dir, **changes) -> TrainConfig:
 def command(config: TrainConfig) -> list[str]:
     """The command line of a config: only what differs from the defaults."""
     values = config.flags()
-    changed = [f"--{f.name}={values[f.name]}" for f in flag_fields() if values[f.name] != f.default]
+    changed = [
+        f"--{flag.name}={values[flag.name]}"
+        for flag in TrainConfig.flag_fields()
+        if values[flag.name] != flag.default
+    ]
     return [sys.executable, "-m", "trainer.main", *changed]
 
 

@@ -100,7 +100,7 @@ def test_several_topologies_share_a_table_with_a_plan(tmp_path, tiny_backbone):
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--batch_size=8"], "say which network"),
+        (["--batch_size=8"], "--architecture is required"),
         (["--architecture=mobilenet_v2"], "--batch_size"),
         (
             ["--architecture=mobilenet_v2", "--batch_size=8", "--topology=v9:2x2"],

@@ -52,8 +52,8 @@ def test_a_split_of_one_record_is_told_in_one_line(tmp_path):
     assert "split train has one record" in result.stderr.splitlines()[-1]
 
 
-def test_bad_flags_are_one_line(tmp_path):
+def test_preview_output_that_is_no_png_is_refused_in_one_line(tmp_path):
     result = preview(f"--dataset={tmp_path}", "--output=sheet.jpg")
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("error: pass --dataset=")
+    assert result.stderr.splitlines()[-1].startswith("error: --output=sheet.jpg: name a .png file")
     assert "Traceback" not in result.stderr

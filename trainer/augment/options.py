@@ -1,9 +1,8 @@
 """What augmentation there is: the options, and the layout of a parameter row."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from orchard.errors import OrchardError
+from orchard.flags import Options, option
 
 FLIPS = ("none", "horizontal", "both")
 
@@ -37,43 +36,60 @@ COLUMNS = (
 INDEX = {name: position for position, name in enumerate(COLUMNS)}
 
 
-def _flag(default: Any, help_text: str, choices: tuple = ()) -> Any:
-    return field(default=default, metadata={"help": help_text, "choices": choices})
-
-
-@dataclass(frozen=True)
-class AugmentOptions:
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions(Options, group="augmentation"):
     """What the training images go through; every option off but for the flips.
 
     Ranges are symmetric: `rotate_degrees=10` draws uniformly from -10..10, `brightness=0.2` a
     factor from 0.8..1.2. Raises OrchardError for values that cannot be.
     """
 
-    flips: str = _flag("horizontal", "Random flips.", FLIPS)
-    quarter_turns: bool = _flag(False, "Random rotations by 0, 90, 180 or 270 degrees (square).")
-    crop_min_area: float = _flag(
-        1.0, "Random resized crops of at least this part of the area, 0..1; 1: none."
+    flips: str = option("horizontal", "Random flips.", choices=FLIPS)
+    quarter_turns: bool = option(False, "Random rotations by 0, 90, 180 or 270 degrees (square).")
+    crop_min_area: float = option(
+        1.0,
+        "Random resized crops of at least this part of the area, 0..1; 1: none.",
+        at_least=0.01,
+        at_most=1,
     )
-    crop_max_aspect: float = _flag(4 / 3, "Random crops' width to height at most, and its inverse.")
-    rotate_degrees: float = _flag(0.0, "Random rotation up to this, 0..45.")
-    shear: float = _flag(0.0, "Random horizontal shear up to this, as a tangent, 0..0.5.")
-    zoom: float = _flag(0.0, "Random zoom by 1 - zoom to 1 + zoom, 0..0.5.")
-    translate: float = _flag(0.0, "Random shift up to this part of each side, 0..0.5.")
-    brightness: float = _flag(0.0, "Random factor of brightness, 1 - this to 1 + this, 0..1.")
-    contrast: float = _flag(0.0, "Random factor of contrast, likewise.")
-    saturation: float = _flag(0.0, "Random factor of saturation, likewise.")
-    erase: float = _flag(0.0, "Probability that a box of 2 to 33 % of the area is erased, 0..1.")
-    randaugment_ops: int = _flag(0, "RandAugment: operations an image; 0: none.")
-    randaugment_magnitude: float = _flag(9.0, "RandAugment: strength of each operation, 0..10.")
-    mixup_alpha: float = _flag(0.0, "Mixup: Beta(alpha, alpha) of the ratio; 0: none.")
-    cutmix_alpha: float = _flag(0.0, "Cutmix: likewise of the area; with mixup: one of the two.")
-
-    def __post_init__(self):
-        if self.flips not in FLIPS:
-            raise OrchardError(f"flips is {self.flips!r}; choose one of {', '.join(FLIPS)}")
-        for name, (low, high) in _RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise OrchardError(f"{name} is {getattr(self, name)}; it must be {low}..{high}")
+    crop_max_aspect: float = option(
+        4 / 3, "Random crops' width to height at most, and its inverse.", at_least=1, at_most=10
+    )
+    rotate_degrees: float = option(
+        0.0, "Random rotation up to this, 0..45.", at_least=0, at_most=45
+    )
+    shear: float = option(
+        0.0, "Random horizontal shear up to this, as a tangent, 0..0.5.", at_least=0, at_most=0.5
+    )
+    zoom: float = option(
+        0.0, "Random zoom by 1 - zoom to 1 + zoom, 0..0.5.", at_least=0, at_most=0.5
+    )
+    translate: float = option(
+        0.0, "Random shift up to this part of each side, 0..0.5.", at_least=0, at_most=0.5
+    )
+    brightness: float = option(
+        0.0, "Random factor of brightness, 1 - this to 1 + this, 0..1.", at_least=0, at_most=1
+    )
+    contrast: float = option(0.0, "Random factor of contrast, likewise.", at_least=0, at_most=1)
+    saturation: float = option(0.0, "Random factor of saturation, likewise.", at_least=0, at_most=1)
+    erase: float = option(
+        0.0,
+        "Probability that a box of 2 to 33 % of the area is erased, 0..1.",
+        at_least=0,
+        at_most=1,
+    )
+    randaugment_ops: int = option(
+        0, "RandAugment: operations an image; 0: none.", at_least=0, at_most=10
+    )
+    randaugment_magnitude: float = option(
+        9.0, "RandAugment: strength of each operation, 0..10.", at_least=0, at_most=10
+    )
+    mixup_alpha: float = option(
+        0.0, "Mixup: Beta(alpha, alpha) of the ratio; 0: none.", at_least=0, at_most=100
+    )
+    cutmix_alpha: float = option(
+        0.0, "Cutmix: likewise of the area; with mixup: one of the two.", at_least=0, at_most=100
+    )
 
     @property
     def mixes(self) -> bool:
@@ -89,21 +105,3 @@ class AugmentOptions:
     def recolours(self) -> bool:
         """Whether brightness, contrast or saturation change, outside RandAugment."""
         return self.brightness > 0 or self.contrast > 0 or self.saturation > 0
-
-
-_RANGES = {
-    "crop_min_area": (0.01, 1),
-    "crop_max_aspect": (1, 10),
-    "rotate_degrees": (0, 45),
-    "shear": (0, 0.5),
-    "zoom": (0, 0.5),
-    "translate": (0, 0.5),
-    "brightness": (0, 1),
-    "contrast": (0, 1),
-    "saturation": (0, 1),
-    "erase": (0, 1),
-    "randaugment_ops": (0, 10),
-    "randaugment_magnitude": (0, 10),
-    "mixup_alpha": (0, 100),
-    "cutmix_alpha": (0, 100),
-}

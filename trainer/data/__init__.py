@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from trainer.data.gcs_reads import read_options
     from trainer.data.load import load_records, set_gcs_read_options, split_names
-    from trainer.data.options import InputOptions
+    from trainer.data.options import RESIZES, DatasetOptions, InputOptions, ReadOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import damage_named, train_batches
     from trainer.data.readers import FileSource, read_few, read_records
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CropRange",
+    "DatasetOptions",
     "FileSource",
     "InputOptions",
     "OrderOptions",
+    "RESIZES",
     "RandomCrop",
+    "ReadOptions",
     "RecordTable",
     "SCALES",
     "TrainOrder",

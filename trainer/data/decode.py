@@ -19,7 +19,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 SCALES = (1, 2, 4, 8)
-RESIZES = ("squash", "crop", "pad")
 # Middle gray: near zero after any of the networks' own preprocessings.
 PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.

@@ -1,31 +1,59 @@
-"""How records become batches: the options, and what they come to for a dataset."""
+"""What to train on and how records become batches: the options, and what they come to."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.flags import Kind, Options, option, required
 from trainer.data import order
-from trainer.data.decode import RESIZES
 from trainer.data.order import OrderOptions
 from trainer.data.records import RecordTable
 
-READERS = ("auto", "local", "block")
-CACHES = ("none", "ram")
-ON_BAD_RECORD = ("fail", "skip")
+RESIZES = ("squash", "crop", "pad")
 
 
-def _flag(default: Any, help_text: str, choices: tuple = ()) -> Any:
-    return field(default=default, metadata={"help": help_text, "choices": choices})
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(Options, group="data"):
+    """Which records are trained and evaluated on, and with what targets."""
+
+    dataset: str = field(
+        metadata=required(
+            "Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.", kind=Kind.BOOKKEEPING
+        )
+    )
+    fold: str = option(
+        "",
+        "Fold to evaluate on, trained on the others: 0, 1, ... or all.",
+        kind=Kind.RESOLVED,
+        common=True,
+    )
+    train_split: str = option(
+        "", "Splits to train on, such as train or fold1+fold2.", kind=Kind.RESOLVED
+    )
+    eval_split: str = option(
+        "",
+        "Splits to evaluate on; none: train on everything and keep the last weights.",
+        kind=Kind.RESOLVED,
+    )
+    soft_labels: str = option("", "CSV of id and one probability a class, mixed into the targets.")
+    soft_labels_weight: float = option(
+        0.3, "Share of --soft_labels in the targets, 0..1.", at_least=0, at_most=1
+    )
+
+    def check(self) -> None:
+        """Refuse two ways to choose the splits, and folds that cannot be."""
+        super().check()
+        if self.fold and (self.train_split or self.eval_split):
+            raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
+        if self.fold and self.fold != "all" and not self.fold.isdigit():
+            raise OrchardError(f"--fold={self.fold}: choose 0, 1, 2, ... or all")
 
 
-@dataclass(frozen=True)
-class InputOptions:
-    """How records become batches. Raises OrchardError for values that cannot be.
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions(Options, group="data"):
+    """How records are read and decoded.
 
     Attributes:
-        height_px: rows of every image.
-        width_px: columns of every image.
         resize: see `trainer.data.decode.decode_image`.
         exact_decode: full-scale accurate decode and antialiased resize, as Pillow gives; slower.
         reader: "local" reads single records, in a uniformly random order; "block" reads blocks in
@@ -36,43 +64,62 @@ class InputOptions:
             large enough.
         on_bad_record: "skip" gives a damaged record weight 0, names it and goes on.
         threads: decoding threads of this process; 0: one a core.
-        order: lanes, blocks and windows; None: from reader, records and batch.
     """
 
-    height_px: int
-    width_px: int
-    resize: str = _flag("squash", "How an image meets the size.", RESIZES)
-    exact_decode: bool = _flag(False, "Decode JPEGs at full scale before every resize.")
-    reader: str = _flag("auto", "How records are read.", READERS)
-    cache: str = _flag("none", "ram: hold the encoded files in memory.", CACHES)
-    cache_dir: str = _flag("", "Local directory for a verified copy of the shards.")
-    on_bad_record: str = _flag("fail", "What a damaged record does.", ON_BAD_RECORD)
-    threads: int = _flag(0, "Decoding threads; 0: one a core.")
-    order: OrderOptions | None = None
+    resize: str = option("squash", "How an image is fitted to --image_size.", choices=RESIZES)
+    exact_decode: bool = option(False, "Decode JPEGs at full scale before every resize.")
+    reader: str = option(
+        "auto",
+        "How records are read: each has an order of its own.",
+        choices=("auto", "local", "block"),
+    )
+    cache: str = option(
+        "none",
+        "ram: hold the encoded files in memory.",
+        choices=("none", "ram"),
+        kind=Kind.BOOKKEEPING,
+    )
+    cache_dir: str = option(
+        "", "Local directory for a verified copy of the shards.", kind=Kind.BOOKKEEPING
+    )
+    on_bad_record: str = option(
+        "fail", "What to do about a damaged record.", choices=("fail", "skip")
+    )
+    threads: int = option(
+        0,
+        "Decoding threads; 0: one a core.",
+        at_least=0,
+        at_most=10_000,
+        kind=Kind.BOOKKEEPING,
+    )
 
-    def __post_init__(self):
-        for name in ("height_px", "width_px"):
-            if getattr(self, name) < 1:
-                raise OrchardError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.threads < 0:
-            raise OrchardError(f"threads is {self.threads}; it must be 0 (one a core) or more")
-        for name in ("resize", "reader", "cache", "on_bad_record"):
-            choices = self.__dataclass_fields__[name].metadata["choices"]
-            if getattr(self, name) not in choices:
-                raise OrchardError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(choices)}"
-                )
+    def check(self) -> None:
+        """Refuse a cache that the reader would not use, and two caches."""
+        super().check()
         if self.reader == "block" and (self.cache != "none" or self.cache_dir):
-            raise OrchardError(
-                "reader=block reads the shards where they are; drop cache and cache_dir, or it"
-            )
+            raise OrchardError("--reader=block excludes --cache and --cache_dir; remove one")
         if self.cache != "none" and self.cache_dir:
-            raise OrchardError("cache=ram and cache_dir exclude each other; choose one")
+            raise OrchardError("--cache=ram and --cache_dir exclude each other; choose one")
 
     @property
     def tolerant(self) -> bool:
         """Whether damaged records are skipped."""
         return self.on_bad_record == "skip"
+
+
+@dataclass(frozen=True)
+class InputOptions(ReadOptions):
+    """How records become batches of images of one size.
+
+    Attributes:
+        height_px: rows of every image.
+        width_px: columns of every image.
+        order: lanes, blocks and windows; None: from reader, records and batch.
+    """
+
+    height_px: int = field(metadata=required("Rows of every image.", at_least=1))
+    width_px: int = field(metadata=required("Columns of every image.", at_least=1))
+    order: OrderOptions | None = None
 
 
 def reads_blocks(records: RecordTable, options: InputOptions) -> bool:

@@ -12,18 +12,18 @@ import pandas as pd
 
 from orchard import storage
 from orchard.errors import OrchardError
-from trainer.config import TrainConfig
+from trainer.data.options import DatasetOptions
 from trainer.data.records import RecordTable
 
 
-def mix_soft_labels(config: TrainConfig, records: RecordTable) -> np.ndarray:
+def mix_soft_labels(options: DatasetOptions, records: RecordTable) -> np.ndarray:
     """float32 [n, num_classes]: (1 - weight) * targets + weight * soft labels.
 
     Raises:
         OrchardError: a class column or a training id is missing, or a value is not in 0..1.
     """
-    soft = read(config.soft_labels, records.ids, records.class_names)
-    weight = config.soft_labels_weight
+    soft = read(options.soft_labels, records.ids, records.class_names)
+    weight = options.soft_labels_weight
     return ((1 - weight) * records.targets + weight * soft).astype(np.float32)
 
 

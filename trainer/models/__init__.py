@@ -12,28 +12,21 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.models import batch_norm
     from trainer.models.build import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, build_network
-    from trainer.models.preprocessing import check_preprocessing
+    from trainer.models.options import ModelOptions, parse_image_size
     from trainer.models.pretrained import json_with_policy
-    from trainer.models.registry import (
-        ARCHITECTURES,
-        Architecture,
-        check_architecture,
-        default_image_size_px,
-        register_architecture,
-    )
+    from trainer.models.registry import ARCHITECTURES, Architecture, register_architecture
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "BACKBONE_LAYER",
     "LOGITS_LAYER",
+    "ModelOptions",
     "NetworkOptions",
     "batch_norm",
     "build_network",
-    "check_architecture",
-    "check_preprocessing",
-    "default_image_size_px",
     "json_with_policy",
+    "parse_image_size",
     "register_architecture",
 ]
 

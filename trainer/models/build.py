@@ -13,7 +13,12 @@ import keras
 from orchard.errors import OrchardError
 from trainer.models import pretrained
 from trainer.models.preprocessing import AUTO, INSIDE, PREPROCESSINGS, preprocess
-from trainer.models.registry import ARCHITECTURES, check_architecture, is_keras_file
+from trainer.models.registry import (
+    ARCHITECTURES,
+    check_architecture,
+    check_image_size,
+    is_keras_file,
+)
 
 BACKBONE_LAYER = "backbone"
 LOGITS_LAYER = "logits"
@@ -66,11 +71,7 @@ def build_network(options: NetworkOptions) -> keras.Model:
 
 def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str]:
     name, known = options.architecture, ARCHITECTURES[options.architecture]
-    if min(options.image_size_px) < known.min_size_px:
-        raise OrchardError(
-            f"--image_size={options.height_px}x{options.width_px} is too small for "
-            f"{name}, which takes {known.min_size_px} px and up"
-        )
+    check_image_size(name, *options.image_size_px)
     build = known.build
     if options.weights == "imagenet" and known.build_imagenet:
         build = known.build_imagenet

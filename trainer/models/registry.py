@@ -98,6 +98,16 @@ def check_architecture(architecture: str, weights: str) -> None:
         )
 
 
+def check_image_size(architecture: str, height_px: int, width_px: int) -> None:
+    """Raise OrchardError for images that are smaller than the architecture takes."""
+    smallest = 1 if is_keras_file(architecture) else ARCHITECTURES[architecture].min_size_px
+    if min(height_px, width_px) < smallest:
+        raise OrchardError(
+            f"--image_size={height_px}x{width_px} is too small for {architecture}, which takes "
+            f"{smallest} px and up"
+        )
+
+
 def default_image_size_px(architecture: str) -> int | None:
     """Side of the images that the architecture was made for; None if not known (a file)."""
     return None if is_keras_file(architecture) else ARCHITECTURES[architecture].image_size_px

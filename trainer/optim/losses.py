@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from orchard.errors import OrchardError
 from orchard.formats import Task
+from trainer.optim.options import parse_class_weights
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,10 @@ def class_weights(text: str, targets: np.ndarray, task: Task) -> tuple[float, ..
             return tuple(float(w) for w in num_rows / (num_classes * counts))
         # A weight of 0 would leave that class's logit to chance.
         return tuple(float(w) for w in np.where(counts < num_rows, num_rows / counts - 1, 1.0))
-    try:
-        weights = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        weights = ()
-    if len(weights) != num_classes or not all(0 <= w < np.inf for w in weights):
+    weights = parse_class_weights(text)
+    if len(weights) != num_classes:
         raise OrchardError(
-            f"--class_weights={text} must be none, balanced or {num_classes} numbers from 0 up, "
-            "in the order of the class names"
+            f"--class_weights={text}: there are {num_classes} classes; give one number a class, in "
+            "the order of the class names"
         )
     return weights

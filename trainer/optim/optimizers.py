@@ -3,32 +3,32 @@
 import keras
 import tensorflow as tf
 
-from trainer.config import TrainConfig
 from trainer.models import BACKBONE_LAYER, batch_norm
+from trainer.optim.options import OptimizerOptions
 
 _DEPTH_GROUPS = 12  # Layers of BEiT and ViT-B, whose layer decays (0.65..0.9) people know.
 
 
 def make_optimizer(
-    config: TrainConfig, network: keras.Model, variables: list
+    options: OptimizerOptions, network: keras.Model, variables: list
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of `config` for `variables` of `network`, built: its slots exist.
+    """The optimizer of `options` for `variables` of `network`, built: its slots exist.
 
     Call it in the strategy's scope. Gradients must be summed over replicas, and clipped, before
     `apply`; see `_layerwise`.
     """
-    constructor, kwargs = _rules(config)[config.optimizer]
+    constructor, kwargs = _rules(options)[options.optimizer]
     optimizer = _layerwise(constructor)(
         learning_rate=0.0,  # Set before every step.
-        use_ema=config.ema_momentum > 0,
-        ema_momentum=config.ema_momentum or 0.99,
+        use_ema=options.ema_momentum > 0,
+        ema_momentum=options.ema_momentum or 0.99,
         **kwargs,
     )
-    multipliers = layer_multipliers(network, config.layer_decay)
+    multipliers = layer_multipliers(network, options.layer_decay)
     decayed = _decayed(network)
     optimizer.build(variables)
     optimizer.per_variable = [
-        (multipliers.get(id(v), 1.0), config.weight_decay if id(v) in decayed else 0.0)
+        (multipliers.get(id(v), 1.0), options.weight_decay if id(v) in decayed else 0.0)
         for v in variables
     ]
     return optimizer
@@ -66,15 +66,15 @@ def _decayed(network: keras.Model) -> set[int]:
     return {id(v) for v in network.trainable_variables if len(v.shape) > 1} - norms
 
 
-def _rules(config: TrainConfig) -> dict[str, tuple[type, dict]]:
+def _rules(options: OptimizerOptions) -> dict[str, tuple[type, dict]]:
     optimizers = keras.optimizers
     return {
         "adamw": (optimizers.Adam, {}),
         "adam": (optimizers.Adam, {}),
         "lamb": (optimizers.Lamb, {}),
         "lion": (optimizers.Lion, {}),
-        "rmsprop": (optimizers.RMSprop, {"momentum": config.momentum}),
-        "sgd": (optimizers.SGD, {"momentum": config.momentum, "nesterov": config.momentum > 0}),
+        "rmsprop": (optimizers.RMSprop, {"momentum": options.momentum}),
+        "sgd": (optimizers.SGD, {"momentum": options.momentum, "nesterov": options.momentum > 0}),
     }
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.flags import Kind
 from orchard.formats import Logits, json_safe, load_logits, save_logits
 from trainer.checkpoints import (
     Checkpoint,
@@ -36,7 +37,7 @@ def is_finished(config: TrainConfig) -> bool:
     described = storage.read_json(path)
     done = TrainConfig.from_json(described["config"])
     # What flags such as --batch_size resolve to is not worked out here: they must be given alike.
-    changes = changed_flags(done, config, ("result", "resolved"))
+    changes = changed_flags(done, config, Kind.RESULT, Kind.RESOLVED)
     if changes:
         raise OrchardError(
             f"{config.run_dir} holds a finished training with other flags: "

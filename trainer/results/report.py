@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from orchard import html, storage
 from orchard.formats import Logits, Task
-from trainer.config import TrainConfig, flag_fields
+from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.evaluation import metrics
 from trainer.results import figures
@@ -160,6 +160,6 @@ def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
 
 
 def _changed_settings(config: dict[str, Any]) -> str:
-    defaults = {field.name: field.default for field in flag_fields()}
+    defaults = {flag.name: flag.default for flag in TrainConfig.flag_fields()}
     flags = TrainConfig.from_json(config).flags()
     return "\n".join(f"--{n}={value}" for n, value in flags.items() if value != defaults[n])

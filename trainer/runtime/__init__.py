@@ -5,14 +5,27 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.runtime.accelerator import Accelerator, connect, precision_policy, set_precision
+    from trainer.runtime.accelerator import (
+        Accelerator,
+        check_pod,
+        connect,
+        connect_to_train,
+        precision_policy,
+        set_precision,
+    )
     from trainer.runtime.interruption import EXIT_RUN_AGAIN, StopRequests, same_on_all_workers
+    from trainer.runtime.options import ComputeOptions, HardwareOptions, InterruptionOptions
 
 __all__ = [
     "Accelerator",
+    "ComputeOptions",
     "EXIT_RUN_AGAIN",
+    "HardwareOptions",
+    "InterruptionOptions",
     "StopRequests",
+    "check_pod",
     "connect",
+    "connect_to_train",
     "precision_policy",
     "same_on_all_workers",
     "set_precision",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -9,7 +10,8 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
-from trainer.config import TrainConfig
+from trainer.data import ReadOptions
+from trainer.runtime.options import ComputeOptions, HardwareOptions
 
 _TPU_STEPS_PER_CALL = 16  # A host round trip costs about a step there; a signal waits this long.
 
@@ -23,12 +25,14 @@ class Accelerator:
         strategy: tf.distribute strategy; networks and optimizers are made in its scope.
         num_hosts: processes that read their own part of each batch.
         host: which of them this is; 0 writes the files.
+        pod_hosts: hosts of a TPU, all of which this one process drives.
     """
 
     kind: str
     strategy: tf.distribute.Strategy
     num_hosts: int = 1
     host: int = 0
+    pod_hosts: int = 1
 
     @property
     def num_replicas(self) -> int:
@@ -55,39 +59,40 @@ class Accelerator:
         return wanted or (_TPU_STEPS_PER_CALL if self.kind == "tpu" else 1)
 
 
-def connect(config: TrainConfig) -> Accelerator:
-    """Find the hardware, make it ready and check that the flags suit it."""
-    if config.deterministic:
+def connect(options: HardwareOptions) -> Accelerator:
+    """Find the hardware and make it ready."""
+    wanted = options.accelerator
+    if wanted == "tpu" or (wanted == "auto" and (options.tpu or _tpu_in_environment())):
+        return _connect_tpu(options)
+    gpus = tf.config.list_physical_devices("GPU")
+    if wanted == "gpu" and not gpus:
+        raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
+    if "TF_CONFIG" in os.environ:
+        return _connect_workers(options)
+    if gpus and wanted != "cpu":
+        return _connect_gpus(options, gpus)
+    if gpus:
+        tf.config.set_visible_devices([], "GPU")
+    return _connect_cpus(options.replicas or 1)
+
+
+def connect_to_train(options: ComputeOptions) -> Accelerator:
+    """Find the hardware, make it ready, and check that it can compute as the options say."""
+    if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    accelerator = _connect(config)
-    if config.jit_compile and (accelerator.kind == "tpu" or accelerator.num_replicas > 1):
+    accelerator = connect(options)
+    if options.jit_compile and (accelerator.kind == "tpu" or accelerator.num_replicas > 1):
         raise OrchardError(
             f"--jit_compile works on one device, not on {accelerator.describe()}; drop it"
         )
     return accelerator
 
 
-def precision_policy(config: TrainConfig, kind: str) -> str:
+def precision_policy(options: ComputeOptions, kind: str) -> str:
     """The Keras dtype policy that --precision asks for."""
-    if config.precision == "auto":
+    if options.precision == "auto":
         return "mixed_bfloat16" if kind == "tpu" else "float32"
-    return config.precision
-
-
-def _connect(config: TrainConfig) -> Accelerator:
-    wanted = config.accelerator
-    if wanted == "tpu" or (wanted == "auto" and (config.tpu or _tpu_in_environment())):
-        return _connect_tpu(config)
-    gpus = tf.config.list_physical_devices("GPU")
-    if wanted == "gpu" and not gpus:
-        raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
-    if "TF_CONFIG" in os.environ:
-        return _connect_workers(config)
-    if gpus and wanted != "cpu":
-        return _connect_gpus(config, gpus)
-    if gpus:
-        tf.config.set_visible_devices([], "GPU")
-    return _connect_cpus(config.replicas or 1)
+    return options.precision
 
 
 def _tpu_in_environment() -> bool:
@@ -96,10 +101,10 @@ def _tpu_in_environment() -> bool:
     return any(os.environ.get(name) for name in names)
 
 
-def _connect_tpu(config: TrainConfig) -> Accelerator:
-    if config.replicas:
+def _connect_tpu(options: HardwareOptions) -> Accelerator:
+    if options.replicas:
         raise OrchardError("--replicas does not apply to a TPU, which is used whole; drop it")
-    name = config.tpu or os.environ.get("TPU_NAME") or "local"
+    name = options.tpu or os.environ.get("TPU_NAME") or "local"
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         if name != "local":
@@ -112,29 +117,33 @@ def _connect_tpu(config: TrainConfig) -> Accelerator:
             f"TPU {name!r} cannot be used ({reason}); check --tpu, and that tensorflow-tpu "
             "is the only TensorFlow installed, or use --accelerator=cpu|gpu"
         ) from None
-    check_pod(config, strategy.extended.num_hosts)
     # One process drives all hosts of a pod, each of which reads its own part of the batches.
-    return Accelerator("tpu", strategy)
+    return Accelerator("tpu", strategy, pod_hosts=strategy.extended.num_hosts)
 
 
-def check_pod(config: TrainConfig, num_hosts: int) -> None:
-    """Raise OrchardError for what the hosts of a TPU pod cannot all reach.
+def check_pod(accelerator: Accelerator, paths: Mapping[str, str], reading: ReadOptions) -> None:
+    """Refuse what the hosts of a TPU pod cannot all reach.
 
     This process runs on one of them. The others run the input pipeline's graph, without Python.
+
+    Args:
+        accelerator: what is run on; all but pods reach everything.
+        paths: by the names of their flags.
+        reading: how records are read.
     """
-    if num_hosts <= 1:
+    if accelerator.pod_hosts == 1:
         return
-    pod = f"a TPU of {num_hosts} hosts"
-    for name, path in (("run_dir", config.run_dir), ("dataset", config.dataset)):
+    pod = f"a TPU of {accelerator.pod_hosts} hosts"
+    for name, path in paths.items():
         if not storage.is_gcs(path):
             raise OrchardError(f"--{name}={path}: {pod} needs it on gs://, which all of them see")
-    if config.reader == "local" or config.cache != "none" or config.cache_dir:
+    if reading.reader == "local" or reading.cache != "none" or reading.cache_dir:
         raise OrchardError(
             f"{pod} reads blocks straight from gs://: drop --reader=local, --cache and --cache_dir"
         )
 
 
-def _connect_workers(config: TrainConfig) -> Accelerator:
+def _connect_workers(options: HardwareOptions) -> Accelerator:
     try:
         tf_config = json.loads(os.environ["TF_CONFIG"])
         workers, task = tf_config["cluster"]["worker"], tf_config["task"]
@@ -146,19 +155,19 @@ def _connect_workers(config: TrainConfig) -> Accelerator:
             f'TF_CONFIG must read {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": '
             f'"worker", "index": 0}}}}; it does not ({error})'
         ) from None
-    if config.replicas:
+    if options.replicas:
         raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
-    if config.accelerator == "cpu":
+    if options.accelerator == "cpu":
         tf.config.set_visible_devices([], "GPU")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     kind = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
     return Accelerator(kind, strategy, len(workers), host)
 
 
-def _connect_gpus(config: TrainConfig, gpus: list) -> Accelerator:
-    if config.replicas > len(gpus):
-        raise OrchardError(f"--replicas={config.replicas}: there are {len(gpus)} GPUs here")
-    names = [f"GPU:{i}" for i in range(config.replicas or len(gpus))]
+def _connect_gpus(options: HardwareOptions, gpus: list) -> Accelerator:
+    if options.replicas > len(gpus):
+        raise OrchardError(f"--replicas={options.replicas}: there are {len(gpus)} GPUs here")
+    names = [f"GPU:{i}" for i in range(options.replicas or len(gpus))]
     return Accelerator("gpu", _strategy(names))
 
 

@@ -5,8 +5,8 @@ import time
 
 import tensorflow as tf
 
-from trainer.config import TrainConfig
 from trainer.runtime.accelerator import Accelerator
+from trainer.runtime.options import InterruptionOptions
 from trainer.runtime.preemption import PreemptionWatch
 
 EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: "try the same command again".
@@ -16,7 +16,7 @@ class StopRequests:
     """While active, SIGTERM (Kubernetes, Slurm) is noted instead of ending the process.
 
     Args:
-        config: of its flags --max_minutes and --watch_preemption.
+        options: --max_minutes and --watch_preemption.
         started: time.monotonic() at which the limit began to count.
         accelerator: its workers agree on the step at which they stop.
 
@@ -24,13 +24,13 @@ class StopRequests:
         reason: why to stop, once that is so.
     """
 
-    def __init__(self, config: TrainConfig, started: float, accelerator: Accelerator):
-        self._deadline = started + 60 * config.max_minutes if config.max_minutes else None
+    def __init__(self, options: InterruptionOptions, started: float, accelerator: Accelerator):
+        self._deadline = started + 60 * options.max_minutes if options.max_minutes else None
         self._accelerator = accelerator
         self._notice: str | None = None
         self._longest_seconds = 0.0
         self._previous_handler = None
-        self._watch = PreemptionWatch(self._note) if config.watch_preemption else None
+        self._watch = PreemptionWatch(self._note) if options.watch_preemption else None
         self.reason = "another worker was told to stop"
 
     def __enter__(self) -> "StopRequests":

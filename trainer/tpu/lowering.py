@@ -123,7 +123,8 @@ def _without_data(config: TrainConfig) -> TrainConfig:
         class_weights="balanced" if weighted else "none",
         freeze_epochs=0.0,  # The stage that trains everything needs the most.
         batch_size=0,
-        batch_size_per_replica=config.accumulation_steps,
+        # Mixing pairs images.
+        batch_size_per_replica=config.accumulation_steps * (2 if config.augment.mixes else 1),
     )
 
 

@@ -1,51 +1,58 @@
-"""What preflight is asked, as one frozen, validated value."""
+"""What preflight is asked, as flags."""
 
 from dataclasses import dataclass
 
 from orchard.errors import OrchardError
+from orchard.flags import Options, option
 from orchard.formats import Task
-from trainer.tpu.chips import Topology
+from trainer.tpu import compiler
+from trainer.tpu.chips import Topology, parse_topology
 
 NO_DATASET = "none"  # Stands for --dataset and --run_dir, which decide nothing of the step.
 
 
-@dataclass(frozen=True)
-class PreflightOptions:
-    """What to find out. Raises OrchardError for values that cannot be.
+@dataclass(frozen=True, kw_only=True)
+class PreflightOptions(Options, group="preflight"):
+    """What to find out."""
 
-    Attributes:
-        topologies: slices to compile for.
-        find_batch: look for the largest batch that fits.
-        as_json: print JSON.
-        num_classes: columns of the targets.
-        task: what the labels mean.
-        plan: say what a training would take.
-        utilization: share of the bound that the plan counts on, 0..1.
-        num_records: training images, for the plan; 0: the dataset's.
-        image_kb: encoded kB an image, for the plan.
-        decode_images_per_second: of one core; 0: measured, where there is a dataset.
-        cache_dir: results of earlier compilations.
-    """
+    topology: tuple[str, ...] = option(
+        ("v5e:2x2",),
+        "Slices to compile for, GENERATION:SHAPE, separated by commas.",
+        common=True,
+    )
+    find_batch: bool = option(False, "Find the largest batch per replica that fits.", common=True)
+    json: bool = option(False, "Print JSON.")
+    num_classes: int = option(4, "Classes, where there is no --dataset.", at_least=2)
+    task: Task = option(Task.SINGLE_LABEL, "Task, where there is no --dataset.")
+    plan: bool = option(
+        False, "Also say what --epochs over --dataset (or --num_records) would take at best."
+    )
+    utilization: float = option(0.4, "(--plan) Share of the bound to count on.", above=0, at_most=1)
+    num_records: int = option(0, "(--plan) Images, without a --dataset.", at_least=0)
+    image_kb: float = option(0.0, "(--plan) Encoded kB an image, without a --dataset.", at_least=0)
+    decode_images_per_second: float = option(
+        0.0,
+        "(--plan) What one core of a host decodes; default: measured on this machine from "
+        "--dataset.",
+        at_least=0,
+    )
+    compile_cache_dir: str = option(
+        "", f"Results by program; default {compiler.default_cache_dir()}."
+    )
 
-    topologies: tuple[Topology, ...]
-    find_batch: bool
-    as_json: bool
-    num_classes: int
-    task: Task
-    plan: bool
-    utilization: float
-    num_records: int
-    image_kb: float
-    decode_images_per_second: float
-    cache_dir: str
-
-    def __post_init__(self):
-        if not self.topologies:
+    def check(self) -> None:
+        """Refuse topologies that do not exist."""
+        super().check()
+        if not self.topology:
             raise OrchardError("--topology is empty; give one or more, such as v5e:2x2,v6e:2x2")
-        if self.num_classes < 2:
-            raise OrchardError(f"--num_classes={self.num_classes} must be 2 or more")
-        if not 0 < self.utilization <= 1:
-            raise OrchardError(f"--utilization={self.utilization} must be above 0, at most 1")
-        for name in ("num_records", "image_kb", "decode_images_per_second"):
-            if getattr(self, name) < 0:
-                raise OrchardError(f"--{name}={getattr(self, name)} must be 0 or more")
+        _ = self.topologies
+
+    @property
+    def topologies(self) -> tuple[Topology, ...]:
+        """The slices of --topology."""
+        return tuple(parse_topology(text) for text in self.topology)
+
+    @property
+    def cache_dir(self) -> str:
+        """Where results of earlier compilations are."""
+        return self.compile_cache_dir or compiler.default_cache_dir()

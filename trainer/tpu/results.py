@@ -7,8 +7,15 @@ from typing import Any
 import tensorflow as tf
 
 from orchard.errors import OrchardError
+from orchard.flags import select
 from trainer.config import TrainConfig
-from trainer.data import RecordTable, load_records, set_gcs_read_options, split_names
+from trainer.data import (
+    InputOptions,
+    RecordTable,
+    load_records,
+    set_gcs_read_options,
+    split_names,
+)
 from trainer.runtime import precision_policy
 from trainer.tpu import compiler, lowering
 from trainer.tpu.chips import GIB, Topology
@@ -17,7 +24,7 @@ from trainer.tpu.decode_rate import images_per_core_second
 from trainer.tpu.examine import Examiner
 from trainer.tpu.options import NO_DATASET, PreflightOptions
 from trainer.tpu.report import Result
-from trainer.training import choose_splits, input_options
+from trainer.training import choose_splits
 
 
 def results(config: TrainConfig, options: PreflightOptions) -> list[Result]:
@@ -91,7 +98,7 @@ def _workload(
         num_bytes = int(options.num_records * options.image_kb * 1000)
         return Workload(options.num_records, num_bytes, config.epochs, rate)
     if rate is None:
-        rate = images_per_core_second(records, input_options(config))
+        rate = images_per_core_second(records, select(InputOptions, config))
     return Workload(len(records), records.num_bytes, config.epochs, rate)
 
 

@@ -6,7 +6,6 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
-    from trainer.training.feed import input_options
     from trainer.training.locking import run_lock
     from trainer.training.plan import NO_SPLIT, Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
@@ -37,7 +36,6 @@ __all__ = [
     "check_same_data",
     "checkpoint_meta",
     "choose_splits",
-    "input_options",
     "make_plan",
     "out_of_memory",
     "prepare",

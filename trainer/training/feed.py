@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from orchard.flags import select
 from trainer.augment import AugmentOptions
 from trainer.config import TrainConfig
-from trainer.data import OrderOptions, RecordTable, TrainOrder
+from trainer.data import InputOptions, OrderOptions, RecordTable, TrainOrder
 from trainer.data import pipeline as input_pipeline
 from trainer.evaluation import distribute
 from trainer.runtime import Accelerator
@@ -34,11 +35,16 @@ class Feed:
     train_records: RecordTable
     eval_records: RecordTable | None
 
+    @functools.cached_property
+    def input_options(self) -> InputOptions:
+        """How images are read and resized."""
+        return select(InputOptions, self.config)
+
     @property
     def order(self) -> OrderOptions:
         """The order that training records come in."""
         return input_pipeline.order_options(
-            self.train_records, input_options(self.config), self.plan.batch_size
+            self.train_records, self.input_options, self.plan.batch_size
         )
 
     def batch_ids(self, step: int) -> list[str]:
@@ -67,7 +73,7 @@ class Feed:
         """A host's part of the evaluation batches."""
         return input_pipeline.eval_batches(
             self.eval_records,
-            input_options(self.config),
+            self.input_options,
             batch_size=self.plan.eval_batch_size,
             num_hosts=num_hosts,
             host=host,
@@ -75,11 +81,11 @@ class Feed:
 
     def train_damage_named(self):
         """The context in which a damaged training record is told by its id."""
-        return input_pipeline.damage_named(self.train_records, input_options(self.config))
+        return input_pipeline.damage_named(self.train_records, self.input_options)
 
     def eval_damage_named(self):
         """The context in which a damaged evaluation record is told by its id."""
-        return input_pipeline.damage_named(self.eval_records, input_options(self.config))
+        return input_pipeline.damage_named(self.eval_records, self.input_options)
 
     def _distributed(
         self, seed: int, start_step: int, num_steps: int, augment: AugmentOptions | None
@@ -92,7 +98,7 @@ class Feed:
     ) -> tf.data.Dataset:
         return input_pipeline.train_batches(
             self.train_records,
-            input_options(self.config),
+            self.input_options,
             batch_size=self.plan.batch_size,
             seed=seed,
             start_step=start_step,
@@ -101,18 +107,3 @@ class Feed:
             num_hosts=num_hosts,
             host=host,
         )
-
-
-def input_options(config: TrainConfig) -> input_pipeline.InputOptions:
-    """How images are read and resized."""
-    return input_pipeline.InputOptions(
-        height_px=config.height_px,
-        width_px=config.width_px,
-        resize=config.resize,
-        exact_decode=config.exact_decode,
-        reader=config.reader,
-        cache=config.cache,
-        cache_dir=config.cache_dir,
-        on_bad_record=config.on_bad_record,
-        threads=config.threads,
-    )

@@ -12,6 +12,7 @@ from absl import logging
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.flags import Kind
 from trainer.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
 from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable
@@ -77,7 +78,7 @@ def checkpoint_meta(run: Run) -> dict[str, Any]:
 
 def _check_same_training(run: Run, saved: Checkpoint) -> None:
     old = TrainConfig.from_json(saved.meta["config"])
-    changes = changed_flags(old, run.config, ("result",))
+    changes = changed_flags(old, run.config, Kind.RESULT)
     now = run.resolved()
     changes += [
         (name, value, now.get(name))

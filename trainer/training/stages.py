@@ -9,6 +9,7 @@ import json
 import keras
 
 from orchard import storage
+from orchard.flags import select
 from trainer.checkpoints import TrainState
 from trainer.config import TrainConfig
 from trainer.models import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, batch_norm, build_network
@@ -41,7 +42,7 @@ def build_state(
     keras.utils.set_random_seed(config.seed)
     set_precision(precision_policy(config, accelerator.kind))
     with accelerator.strategy.scope():
-        network = build_network(network_options(config, num_classes))
+        network = build_network(select(NetworkOptions, config, num_classes=num_classes))
         return with_optimizers(config, accelerator, network, plan)
 
 
@@ -57,19 +58,6 @@ def with_optimizers(
         variables = trained_variables(network, head_only)
         made.append(make_optimizer(config, network, variables))
     return TrainState(network, made)
-
-
-def network_options(config: TrainConfig, num_classes: int) -> NetworkOptions:
-    """What network the flags mean."""
-    return NetworkOptions(
-        architecture=config.architecture,
-        num_classes=num_classes,
-        height_px=config.height_px,
-        width_px=config.width_px,
-        weights=config.weights,
-        preprocessing=config.preprocessing,
-        dropout=config.dropout,
-    )
 
 
 def save_network_graph(run_dir: str, network: keras.Model) -> None:

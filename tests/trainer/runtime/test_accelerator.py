@@ -57,9 +57,10 @@ def test_a_tpu_vm_is_known_by_its_environment(monkeypatch):
     assert accelerator.connect(_config(accelerator="cpu")).kind == "cpu"
 
 
-def test_a_tpu_is_used_whole():
+def test_connect_replicas_of_a_tpu_in_the_environment_are_refused(monkeypatch):
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     with pytest.raises(OrchardError, match="--replicas does not apply to a TPU"):
-        accelerator.connect(_config(accelerator="tpu", replicas=4))
+        accelerator.connect(_config(replicas=4))
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,13 @@ def test_a_tpu_is_used_whole():
         ({"cache_dir": "/mnt/ssd"}, "--cache_dir"),
     ],
 )
-def test_what_a_pods_hosts_cannot_reach_is_refused_before_training(flags, complaint):
+def test_check_pod_what_its_hosts_cannot_reach_is_refused(flags, complaint):
+    config = _config(**flags)
+    paths = {"run_dir": config.run_dir, "dataset": config.dataset}
+    strategy = tf.distribute.get_strategy()
     with pytest.raises(OrchardError, match=complaint):
-        accelerator.check_pod(_config(**flags), num_hosts=4)
-    accelerator.check_pod(_config(**flags), num_hosts=1)
+        accelerator.check_pod(accelerator.Accelerator("tpu", strategy, pod_hosts=4), paths, config)
+    accelerator.check_pod(accelerator.Accelerator("tpu", strategy), paths, config)
 
 
 def test_on_a_tpu_precision_is_bfloat16_unless_said_otherwise():
