@@ -1,67 +1,120 @@
-"""What one ensemble is made of: the flags of `ensemble.main`, validated."""
+"""What one ensemble is made of, as one frozen, validated value: the flags of `ensemble.main`."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-from ensemble.combine import COMBINERS, Combiner
-from ensemble.inference import NUM_VIEWS
+from ensemble import combine, inference
+from ensemble.combine import Combiner
+from ensemble.fitting import weight_numbers
 from ensemble.scoring import RANKING_METRICS
 from orchard import storage
 from orchard.errors import OrchardError
-from trainer.evaluation import METRICS
+from orchard.flags import option, required
+from trainer import evaluation
+from trainer.runtime import HardwareOptions
 
 
-@dataclass(frozen=True)
-class EnsembleConfig:
-    """One ensemble. Construction raises OrchardError for values that cannot be.
+def _metrics() -> tuple[str, ...]:
+    return ("", *evaluation.METRICS)
 
-    members: run directories, or directories of fold runs.
-    dataset, split: what to predict. output_dir: where everything goes.
-    combine: name of one of `combine.COMBINERS`.
-    weights: "uniform", "greedy" or numbers, one a network.
-    metric: what judges, and what greedy weights are fitted for; empty: chosen by the task.
-    weights_split: OUT_OF_FOLD, or splits that no member trained on.
-    thresholds: "0.5", one number a class, or "f1": fitted on held-out logits (many-label tasks).
-    batch_size: images a step over all replicas.
-    deterministic, jit_compile, run_dir: what `trainer.runtime.accelerator.connect` reads besides.
+
+def _combiners() -> Iterable[str]:
+    return combine.COMBINERS
+
+
+def _views() -> Iterable[str]:
+    return inference.NUM_VIEWS
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig(HardwareOptions):
+    """One ensemble.
+
+    >>> config = EnsembleConfig(
+    ...     members=["runs/b7", "runs/b6"], dataset="tfds/plants/1.0.0", output_dir="out",
+    ...     weights="greedy",
+    ... )
+    >>> config.split, config.needs_held_out
+    ('test', True)
+
+    Raises:
+        OrchardError: on construction, when values are impossible or contradict each other.
     """
 
-    members: tuple[str, ...]
-    dataset: str
-    split: str
-    output_dir: str
-    combine: str = "logits"
-    weights: str = "uniform"
-    metric: str = ""
-    weights_split: str = "OUT_OF_FOLD"
-    calibrate: bool = False
-    tta: str = "none"
-    sample_submission: str = ""
-    labels_csv: str = ""
-    thresholds: str = "0.5"
-    soft_labels: bool = False
-    allow_other_dataset: bool = False
-    export: bool = True
-    batch_size: int = 32
-    accelerator: str = "auto"
-    tpu: str = ""
-    replicas: int = 0
-    seed: int = 0
+    GROUPS: ClassVar[tuple[str, ...]] = ("data", "combination", "evaluation", "hardware", "output")
 
-    def __post_init__(self):
-        for name in ("members", "dataset", "split", "output_dir"):
-            if not getattr(self, name):
-                raise OrchardError(f"--{name} is needed")
+    members: tuple[str, ...] = field(
+        metadata=required(
+            "Run directories of the trainer, or directories of fold runs.", group="data"
+        )
+    )
+    dataset: str = field(
+        metadata=required("Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.", group="data")
+    )
+    split: str = option("test", "What to predict; several joined by +.", group="data", common=True)
+    output_dir: str = field(
+        metadata=required("Folder for predictions, weights, report and model.", group="output")
+    )
+    combine: str = option(
+        "logits", "What is averaged.", group="combination", choices=_combiners, common=True
+    )
+    weights: str = option(
+        "uniform",
+        "uniform, greedy, or one number a network: 2,1,1,1.",
+        group="combination",
+        common=True,
+    )
+    metric: str = option(
+        "",
+        "Metric that judges, and that greedy weights are fitted for; default: accuracy for one "
+        "label an image, roc_auc for several and for --combine=rank.",
+        group="evaluation",
+        choices=_metrics,
+    )
+    weights_split: str = option(
+        "OUT_OF_FOLD",
+        "Where weights and temperatures are fitted: OUT_OF_FOLD, or a split no member trained on.",
+        group="combination",
+    )
+    calibrate: bool = option(
+        False, "Fit temperatures before and after averaging.", group="combination", common=True
+    )
+    tta: str = option(
+        "none", "Test-time augmentation.", group="combination", choices=_views, common=True
+    )
+    sample_submission: str = option(
+        "", "CSV whose columns, ids and order to follow.", group="output", common=True
+    )
+    labels_csv: str = option(
+        "", "CSV of labels of the split's images, to score with.", group="evaluation"
+    )
+    thresholds: str = option(
+        "0.5",
+        "(many labels) A class is named from: one number, one a class, or f1.",
+        group="output",
+    )
+    soft_labels: bool = option(
+        False, "Also write CSVs of soft labels for distillation.", group="output"
+    )
+    allow_other_dataset: bool = option(
+        False, "Predict a dataset that the members were not trained on.", group="data"
+    )
+    export: bool = option(True, "Write the ensemble as one SavedModel.", group="output")
+    batch_size: int = option(32, "Images a step, over all replicas.", group="hardware", at_least=1)
+    seed: int = option(0, "Seed of bootstrap draws.", group="evaluation", at_least=0)
+
+    def check(self) -> None:
+        """Refuse what contradicts itself, and combinations that cannot be judged."""
+        super().check()
         if "" in self.members:
             raise OrchardError(
                 f"--members={','.join(self.members)} has an empty entry; remove a comma"
             )
-        if self.seed < 0:
-            raise OrchardError(f"--seed={self.seed} must be at least 0")
-        _require(self, "combine", COMBINERS.names())
-        _require(self, "tta", tuple(NUM_VIEWS))
-        _require(self, "metric", ("", *METRICS))
-        if self.batch_size < 1:
-            raise OrchardError(f"--batch_size={self.batch_size} must be at least 1")
+        if self.weights not in ("uniform", "greedy"):
+            weight_numbers(self.weights)
+        if self.thresholds != "f1":
+            parse_thresholds(self.thresholds)
         if self.combiner.gives_probabilities:
             return
         for name in ("calibrate", "soft_labels"):
@@ -79,7 +132,7 @@ class EnsembleConfig:
     @property
     def combiner(self) -> type[Combiner]:
         """The class that `combine` names."""
-        return COMBINERS[self.combine]
+        return combine.COMBINERS[self.combine]
 
     @property
     def needs_held_out(self) -> bool:
@@ -91,24 +144,15 @@ class EnsembleConfig:
         """Directory of the logits cache."""
         return storage.join(self.output_dir, "logits")
 
-    @property
-    def deterministic(self) -> bool:
-        """Inference draws nothing."""
-        return False
 
-    @property
-    def jit_compile(self) -> bool:
-        """Members run as they were exported."""
-        return False
-
-    @property
-    def run_dir(self) -> str:
-        """Where this process writes, as the trainer calls it."""
-        return self.output_dir
-
-
-def _require(config: EnsembleConfig, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(config, name)
-    if value not in choices:
-        named = ", ".join(choice for choice in choices if choice)
-        raise OrchardError(f"--{name}={value} must be one of {named}")
+def parse_thresholds(text: str) -> tuple[float, ...]:
+    """The numbers of `--thresholds=0.5,0.4`."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 < value < 1 for value in values):
+        raise OrchardError(
+            f"--thresholds={text}: give f1, or numbers between 0 and 1: one for all, or one a class"
+        )
+    return values

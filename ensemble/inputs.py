@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.labels import LabelOptions, read_labels
-from ensemble.config import EnsembleConfig
+from ensemble.config import EnsembleConfig, parse_thresholds
 from ensemble.fitting import (
     OUT_OF_FOLD,
     HeldOut,
@@ -154,14 +154,10 @@ def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:
         )
     if text == "f1":
         return None
-    try:
-        values = np.array([float(part) for part in text.split(",")])
-    except ValueError:
-        raise OrchardError(f"--thresholds={text} must be f1, or numbers such as 0.5") from None
-    num_classes = len(records.class_names)
-    if len(values) not in (1, num_classes) or not np.all((values > 0) & (values < 1)):
+    values, num_classes = np.array(parse_thresholds(text)), len(records.class_names)
+    if len(values) not in (1, num_classes):
         raise OrchardError(
-            f"--thresholds={text} must be one number between 0 and 1, or {num_classes}: one a class"
+            f"--thresholds={text}: give one number for all, or {num_classes}: one a class"
         )
     return np.broadcast_to(values, num_classes).copy()
 

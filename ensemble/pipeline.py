@@ -4,10 +4,7 @@ Everything that can be refused is refused before the first image is read; nothin
 it is whole; a second run finds the logits it computed and does the rest again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +23,10 @@ from ensemble.output import (
 )
 from ensemble.result import Result, judge
 from orchard import storage
+from orchard.errors import OrchardError
 from orchard.formats import json_safe
-from trainer.data import RecordTable
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from trainer.data import ReadOptions, RecordTable
+from trainer.runtime import Accelerator, check_pod, connect
 
 PREDICTIONS_FILE = "predictions.csv"
 WEIGHTS_FILE = "weights.json"
@@ -40,16 +36,17 @@ OUT_OF_FOLD_FILE = "soft_labels_out_of_fold.csv"
 SAVED_MODEL_DIR = "saved_model"
 
 
-def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) -> Result:
+def run(config: EnsembleConfig) -> Result:
     """Build the ensemble that `config` describes and write all of it to its output directory.
 
-    Args:
-        config: what to combine, and how.
-        strategy: where the members run; the default strategy when None.
+        result = run(EnsembleConfig(members=["runs/b7"], dataset=dataset, output_dir="out"))
+        result.probabilities  # Of the images result.inputs.records.ids.
 
     Raises:
         OrchardError: something that the user can mend; nothing has been written then.
     """
+    accelerator = connect(config)
+    check_accelerator(config, accelerator)
 
     def predict(members: Sequence[Member], records: RecordTable) -> np.ndarray:
         return predict_members(
@@ -58,7 +55,7 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
             config.logits_dir,
             batch_size=config.batch_size,
             tta=config.tta,
-            strategy=strategy,
+            strategy=accelerator.strategy,
         )
 
     inputs = read_inputs(config, predict)
@@ -76,6 +73,14 @@ def run(config: EnsembleConfig, strategy: tf.distribute.Strategy | None = None) 
     result = judge(config, inputs, logits, fit)
     _write(config, result)
     return result
+
+
+def check_accelerator(config: EnsembleConfig, accelerator: Accelerator) -> None:
+    """Refuse hosts that do not see the files, and workers that would all do the same."""
+    paths = {"output_dir": config.output_dir, "dataset": config.dataset}
+    check_pod(accelerator, paths, ReadOptions())
+    if accelerator.num_hosts > 1:
+        raise OrchardError("the ensemble runs in one process; unset TF_CONFIG on this machine")
 
 
 def _write(config: EnsembleConfig, result: Result) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         LearnedWeights,
         fit_combination,
         parse_weights,
+        weight_numbers,
     )
     from ensemble.fitting.held_out import (
         OUT_OF_FOLD,
@@ -42,6 +43,7 @@ __all__ = [
     "held_out_split_names",
     "out_of_fold",
     "parse_weights",
+    "weight_numbers",
     "refuse_leakage",
 ]
 

@@ -90,20 +90,30 @@ def parse_weights(text: str, networks: Sequence[FoldGroup]) -> np.ndarray | None
         return None
     if text == "uniform":
         return _uniform(len(networks))
-    try:
-        numbers = np.array([float(part) for part in text.split(",")])
-    except ValueError:
-        raise OrchardError(
-            f"--weights={text} must be uniform, greedy or numbers such as 2,1,1,1"
-        ) from None
+    numbers = weight_numbers(text)
     if len(numbers) != len(networks):
         raise OrchardError(
             f"--weights={text} has {len(numbers)} values for {len(networks)} networks "
             f"({', '.join(network.name for network in networks)}); folds of one network share one"
         )
+    return numbers / numbers.sum()
+
+
+def weight_numbers(text: str) -> np.ndarray:
+    """The numbers of `--weights=2,1,1,1`, float64.
+
+    Raises:
+        OrchardError: they are no weights.
+    """
+    try:
+        numbers = np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise OrchardError(
+            f"--weights={text}: give uniform, greedy or numbers such as 2,1,1,1"
+        ) from None
     if not all(0 <= n < float("inf") for n in numbers) or sum(numbers) == 0:
         raise OrchardError(f"--weights={text}: weights must be >= 0, finite and not all 0")
-    return numbers / numbers.sum()
+    return numbers
 
 
 def fit_combination(

@@ -1,16 +1,19 @@
 """The command as a user runs it: one good call on two replicas, and calls that are refused."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
+from trainer.runtime import Accelerator
 
 _ROOT = Path(__file__).parents[2]
 
@@ -87,23 +90,24 @@ def test_two_replicas_predict_every_row_and_end_with_the_scores(world, tmp_path)
     [
         ({"weights": "2,1,1"}, "--weights=2,1,1 has 3 values for 2 networks (a, b)"),
         ({"weights": "-1,1"}, "weights must be >= 0"),
-        ({"weights": "best"}, "must be uniform, greedy or numbers"),
+        ({"weights": "best"}, "--weights=best: give uniform, greedy or numbers"),
         ({"split": "nowhere"}, "no split 'nowhere'"),
         ({"members": ("absent",)}, "no run.json there"),
-        ({"members": ()}, "--members is needed"),
+        ({"members": ()}, "--members is required"),
         ({"members": ("a", "")}, "--members=a, has an empty entry"),
-        ({"seed": -1}, "--seed=-1 must be at least 0"),
+        ({"seed": -1}, "--seed=-1: choose a number of at least 0"),
         ({"combine": "rank", "calibrate": True}, "--calibrate does not go with"),
         ({"combine": "rank", "soft_labels": True}, "--soft_labels does not go with"),
         ({"combine": "rank", "metric": "accuracy"}, "cannot be judged by"),
         (
             {"combine": "median"},
-            "--combine=median must be one of geometric, logits, probabilities, rank",
+            "--combine=median: choose one of geometric, logits, probabilities, rank",
         ),
+        ({"thresholds": "0.5,2"}, "--thresholds=0.5,2: give f1, or numbers between 0 and 1"),
         ({"thresholds": "f1"}, "--thresholds=f1 is for many labels an image"),
         ({"weights": "greedy", "weights_split": "fold1"}, "was trained on fold1"),
         ({"sample_submission": "absent.csv"}, "absent.csv: no such CSV file"),
-        ({"batch_size": 0}, "must be at least 1"),
+        ({"batch_size": 0}, "--batch_size=0: choose a number of at least 1"),
         ({"dataset": "absent"}, "absent does not exist"),
     ],
 )
@@ -113,6 +117,23 @@ def test_bad_input_is_one_line_and_leaves_nothing(changes, words, world, tmp_pat
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_check_accelerator_pod_with_local_paths_is_refused(tmp_path):
+    pod = Accelerator("tpu", tf.distribute.get_strategy(), pod_hosts=2)
+    config = EnsembleConfig(
+        members=("gs://b/runs/a",), dataset="gs://b/data/1.0.0", output_dir=str(tmp_path)
+    )
+    with pytest.raises(OrchardError, match="--output_dir=.* a TPU of 2 hosts needs it on gs://"):
+        pipeline.check_accelerator(config, pod)
+    pipeline.check_accelerator(dataclasses.replace(config, output_dir="gs://b/out"), pod)
+
+
+def test_check_accelerator_several_workers_are_refused(tmp_path):
+    workers = Accelerator("cpu", tf.distribute.get_strategy(), num_hosts=2)
+    config = EnsembleConfig(members=("a",), dataset="d", output_dir=str(tmp_path))
+    with pytest.raises(OrchardError, match="runs in one process; unset TF_CONFIG"):
+        pipeline.check_accelerator(config, workers)
 
 
 def test_an_error_is_told_on_stderr_with_exit_status_one(world, tmp_path):
