@@ -23,7 +23,7 @@ from trainer.data import InputOptions, load_records, train_batches
 from trainer.models import NetworkOptions, build_network
 from trainer.optim import Objective
 from trainer.runtime import set_precision
-from trainer.training import StepOptions, TrainStep
+from trainer.training import StepOptions, TrainStep, Update
 
 _ARCHITECTURE = flags.DEFINE_string("architecture", "mobilenet", "As in trainer.main.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side in px.")
@@ -151,12 +151,9 @@ def data_wait_share() -> float:
 def _train_step(augment, num_classes: int = _NUM_CLASSES) -> TrainStep:
     network, optimizer = _network(num_classes), keras.optimizers.SGD(_RATE, momentum=0.9)
     optimizer.build(network.trainable_variables)
+    objective = Objective(Task.SINGLE_LABEL)
     return TrainStep(
-        network,
-        network.trainable_variables,
-        optimizer,
-        Objective(Task.SINGLE_LABEL),
-        augment,
+        Update(network, network.trainable_variables, optimizer, objective, augment),
         tf.distribute.get_strategy(),
         StepOptions(_BATCH_SIZE.value, steps_per_call=_STEPS.value, jit_compile=_JIT_COMPILE.value),
     )

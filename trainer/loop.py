@@ -24,7 +24,7 @@ from trainer.config import TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, intact_rows, metrics
 from trainer.results import finish_run, is_finished
-from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, check_pod, connect_to_train
+from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, check_pod, connect_to_train, stop_requests
 from trainer.training import (
     BlowUp,
     Reporter,
@@ -55,9 +55,11 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     set_gcs_read_options(config.dataset)
     accelerator = connect_to_train(config)
     check_pod(accelerator, {"run_dir": config.run_dir, "dataset": config.dataset}, config)
-    stop = StopRequests(config, started or time.monotonic(), accelerator)
     try:
-        with run_lock(config.run_dir, accelerator.is_chief) as check_lock, stop:
+        with (
+            run_lock(config.run_dir, accelerator.is_chief) as check_lock,
+            stop_requests(config, started or time.monotonic(), accelerator) as stop,
+        ):
             return _train_to_the_end(prepare(config, accelerator), stop, check_lock)
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if accelerator.num_hosts == 1 and accelerator.kind != "tpu":

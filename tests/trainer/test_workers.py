@@ -93,5 +93,5 @@ def test_a_notice_to_one_worker_stops_all_at_the_same_step(setting):
     finally:
         server.close()
     (event,) = [line for line in read_metrics(config.run_dir) if line["kind"] == "event"]
-    assert event["reason"] == "another worker was told to stop"
+    assert event["reason"] == "another worker stops"
     assert files.steps(config.run_dir)[-1] == event["step"]

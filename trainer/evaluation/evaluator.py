@@ -1,12 +1,16 @@
 """A network over all records of some splits: every row once, in the records' order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainer.runtime import Accelerator
+
+Batch = dict[str, tf.Tensor]
+PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
 
 
 class Diverged(Exception):
@@ -47,7 +51,7 @@ class Evaluator:
         Raises:
             Diverged: the network gives something else than numbers.
         """
-        result = None
+        result: np.ndarray | None = None
         for batch in distribute(self._batches, self._accelerator):
             rows, weights, logits = (self._on_host(value) for value in self._step(batch))
             if result is None:
@@ -60,24 +64,26 @@ class Evaluator:
                 return None
         return result
 
-    def _forward(self, batch):
+    def _forward(self, batch: Batch) -> tuple[PerReplica, ...]:
         logits = self._accelerator.strategy.run(self._replica_forward, args=(batch["image"],))
         return tuple(self._all_rows(value) for value in (batch["index"], batch["weight"], logits))
 
     def _replica_forward(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(self._network(tf.cast(images, tf.float32), training=False), tf.float32)
 
-    def _all_rows(self, per_replica):
+    def _all_rows(self, per_replica: PerReplica) -> PerReplica:
         if self._accelerator.num_hosts > 1:  # Every worker scores all rows.
             return self._accelerator.strategy.gather(per_replica, axis=0)
         return per_replica
 
-    def _on_host(self, value) -> np.ndarray:
+    def _on_host(self, value: PerReplica) -> np.ndarray:
         parts = self._accelerator.strategy.experimental_local_results(value)
         return np.concatenate([part.numpy() for part in parts])
 
 
-def distribute(batches: Callable[[int, int], tf.data.Dataset], accelerator: Accelerator):
+def distribute(
+    batches: Callable[[int, int], tf.data.Dataset], accelerator: Accelerator
+) -> Iterable[Batch]:
     """Spread batches over all replicas, in contiguous parts of equal size.
 
     Args:
@@ -105,7 +111,7 @@ def replica_batches(
     return dataset.prefetch(2 * replicas)
 
 
-def _cut(batch: dict[str, tf.Tensor], parts: int) -> dict[str, tf.Tensor]:
+def _cut(batch: Batch, parts: int) -> Batch:
     return {
         name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
         for name, value in batch.items()

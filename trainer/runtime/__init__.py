@@ -13,7 +13,12 @@ if TYPE_CHECKING:
         precision_policy,
         set_precision,
     )
-    from trainer.runtime.interruption import EXIT_RUN_AGAIN, StopRequests, same_on_all_workers
+    from trainer.runtime.interruption import (
+        EXIT_RUN_AGAIN,
+        StopRequests,
+        same_on_all_workers,
+        stop_requests,
+    )
     from trainer.runtime.options import ComputeOptions, HardwareOptions, InterruptionOptions
 
 __all__ = [
@@ -29,6 +34,7 @@ __all__ = [
     "precision_policy",
     "same_on_all_workers",
     "set_precision",
+    "stop_requests",
 ]
 
 __getattr__, __dir__ = attach(__name__)

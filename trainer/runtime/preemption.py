@@ -1,17 +1,18 @@
 """Google Compute Engine's notices that it is about to take a machine away.
 
-The metadata server of a VM, TPU VMs included, tells of a preemption some 30 seconds ahead, and of
+The metadata server of a VM, TPU VMs included, announces a preemption some 30 seconds ahead, and of
 host maintenance that the VM will not survive. The shutdown that follows sends SIGTERM to services,
 which a training in a terminal is not.
 https://cloud.google.com/compute/docs/instances/create-use-spot#detect-preemption
 https://cloud.google.com/compute/docs/metadata/getting-live-migration-notice
 """
 
+import contextlib
 import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # Key below instance/: the value that ends the VM. A live migration does not.
 _NOTICES = {"preempted": "TRUE", "maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}
@@ -22,34 +23,36 @@ _RETRY_SECONDS = 2
 _PROBES = 3
 
 
-class PreemptionWatch:
-    """While active, calls `on_notice(what)` when the metadata server announces the machine's end.
+@contextlib.contextmanager
+def watch_preemption(on_notice: Callable[[str], None]) -> Iterator[None]:
+    """In this context `on_notice(what)` is called when the machine's end is announced.
 
-    It asks from threads of its own, and gives up at once where nothing answers as the metadata
-    server does. GCE_METADATA_HOST names another address than metadata.google.internal.
+    Threads ask the metadata server, and give up at once where nothing answers as it does.
+    GCE_METADATA_HOST names another address than metadata.google.internal.
     """
+    watch = _Watch(on_notice)
+    for key in _NOTICES:
+        # A daemon: a request that waits for a change does not keep the process.
+        threading.Thread(target=watch.run, args=(key,), name=f"watch {key}", daemon=True).start()
+    try:
+        yield
+    finally:
+        watch.closed.set()
 
+
+class _Watch:
     def __init__(self, on_notice: Callable[[str], None]):
         self._on_notice = on_notice
         self._host = os.environ.get("GCE_METADATA_HOST")
-        self._closed = threading.Event()
+        self.closed = threading.Event()
         # Without the proxies of the environment: the server is on this machine's link.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def __enter__(self) -> "PreemptionWatch":
-        for key in _NOTICES:
-            # A daemon: a request that waits for a change does not keep the process.
-            threading.Thread(
-                target=self._watch, args=(key,), name=f"watch {key}", daemon=True
-            ).start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._closed.set()
-
-    def _watch(self, key: str) -> None:
-        etag, failures = None, 0
-        while not self._closed.is_set():
+    def run(self, key: str) -> None:
+        """Ask until there is a notice, or the watch is closed."""
+        etag: str | None = None
+        failures = 0
+        while not self.closed.is_set():
             try:
                 value, etag = self._ask(key, etag)
             except OSError as error:  # urllib's errors are OSErrors.
@@ -58,9 +61,9 @@ class PreemptionWatch:
                 absent = etag is None and self._host is None and failures >= _PROBES
                 if missing or absent:
                     return
-                self._closed.wait(_RETRY_SECONDS)
+                self.closed.wait(_RETRY_SECONDS)
                 continue
-            if value == _NOTICES[key] and not self._closed.is_set():
+            if value == _NOTICES[key] and not self.closed.is_set():
                 self._on_notice(f"Compute Engine says {key} {value}")
                 return
 

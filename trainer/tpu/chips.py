@@ -11,6 +11,7 @@ Memory: what libtpu's compiler leaves a program, as it says itself when one does
 import math
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchard.errors import OrchardError
 
@@ -45,28 +46,36 @@ class Chip:
         return self.peak_flops_per_second / self.hbm_bytes_per_second
 
 
-def _chip(name, devices, hbm_gib, chip_teraflops, chip_gb_per_second, dimensions, **kwargs):
-    return Chip(
-        name=name,
-        devices_per_chip=devices,
-        available_hbm_bytes=int(hbm_gib * GIB),
-        peak_flops_per_second=chip_teraflops * 1e12 / devices,
-        hbm_bytes_per_second=chip_gb_per_second * 1e9 / devices,
-        dimensions=dimensions,
-        **kwargs,
-    )
+class _DataSheet(NamedTuple):
+    """What the sources above say: memory per device, arithmetic and bandwidth per chip."""
+
+    devices: int
+    hbm_gib: float
+    chip_teraflops: float
+    chip_gb_per_second: float
+    dimensions: int
+    config_name: str = "default"
 
 
+_DATA_SHEETS = {
+    "v2": _DataSheet(2, 7.48, 46, 700, 2),
+    "v3": _DataSheet(2, 15.48, 123, 900, 2),
+    "v4": _DataSheet(1, 30.75, 275, 1200, 3, config_name="megacore"),
+    "v5e": _DataSheet(1, 15.75, 197, 819, 2),
+    "v5p": _DataSheet(1, 95.73, 459, 2765, 3),
+    "v6e": _DataSheet(1, 31.24, 918, 1640, 2),
+}
 CHIPS: dict[str, Chip] = {
-    chip.name: chip
-    for chip in (
-        _chip("v2", 2, 7.48, 46, 700, 2),
-        _chip("v3", 2, 15.48, 123, 900, 2),
-        _chip("v4", 1, 30.75, 275, 1200, 3, config_name="megacore"),
-        _chip("v5e", 1, 15.75, 197, 819, 2),
-        _chip("v5p", 1, 95.73, 459, 2765, 3),
-        _chip("v6e", 1, 31.24, 918, 1640, 2),
+    name: Chip(
+        name=name,
+        devices_per_chip=sheet.devices,
+        available_hbm_bytes=int(sheet.hbm_gib * GIB),
+        peak_flops_per_second=sheet.chip_teraflops * 1e12 / sheet.devices,
+        hbm_bytes_per_second=sheet.chip_gb_per_second * 1e9 / sheet.devices,
+        dimensions=sheet.dimensions,
+        config_name=sheet.config_name,
     )
+    for name, sheet in _DATA_SHEETS.items()
 }
 
 

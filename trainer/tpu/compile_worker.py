@@ -14,9 +14,14 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 from orchard import storage
 from orchard.parallel import die_with_parent
+
+if TYPE_CHECKING:
+    from jaxlib.mlir import ir
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
 _ENVIRONMENT = {
@@ -70,7 +75,7 @@ def main(request_path: str) -> None:
     storage.write_json(request["result"], {**result, "key": key})
 
 
-def canonicalize(module) -> list[str]:
+def canonicalize(module: "ir.Module") -> list[str]:
     """Drop what libtpu does not know and names that differ from run to run; return problems.
 
     TensorFlow puts `mhlo.copy` (a layout hint) around its variables, and numbers its functions by
@@ -95,9 +100,9 @@ def canonicalize(module) -> list[str]:
     return sorted(problems)
 
 
-def program_key(module, topology: str, chip_config: str) -> str:
+def program_key(module: "ir.Module", topology: str, chip_config: str) -> str:
     """Hash of the program without names and positions, of the target and the compiler."""
-    text = module.operation.get_asm(enable_debug_info=False)
+    text: str = module.operation.get_asm(enable_debug_info=False)
     # The module and its functions carry counters; operations refer to functions by order.
     order: dict[str, str] = {}
     text = re.sub(r'@"[^"]*"|@[\w.$-]+', lambda m: order.setdefault(m[0], f"@f{len(order)}"), text)
@@ -105,7 +110,7 @@ def program_key(module, topology: str, chip_config: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _operations(operation):
+def _operations(operation: "ir.Operation") -> Iterator["ir.Operation"]:
     for region in operation.regions:
         for block in region.blocks:
             for child in block.operations:
@@ -113,7 +118,7 @@ def _operations(operation):
                 yield from _operations(child.operation)
 
 
-def _compile(module, request: dict, problems: list[str]) -> dict:
+def _compile(module: "ir.Module", request: dict, problems: list[str]) -> dict:
     from jax.experimental import topologies
     from jaxlib import _jax
 
@@ -129,9 +134,9 @@ def _compile(module, request: dict, problems: list[str]) -> dict:
         "topology": request["topology"],
         "problems": problems,
         "libtpu_version": importlib.metadata.version("libtpu"),
-        "num_hosts": len({device.process_index for device in topology.devices}),
+        "num_hosts": len({one.process_index for one in cast(Any, topology.devices)}),
     }
-    device = topology.devices[0]
+    device: Any = topology.devices[0]
     try:
         executable = device.client.compile(
             module, _jax.DeviceList((device,)), _jax.CompileOptions()
@@ -153,7 +158,7 @@ def refusal(message: str) -> dict:
     return {"verdict": "unsupported", "message": message.splitlines()[0][:500]}
 
 
-def _counts(executable) -> dict:
+def _counts(executable: Any) -> dict:
     memory = executable.get_compiled_memory_stats()
     cost = executable.cost_analysis()
     return {

@@ -88,7 +88,7 @@ def check_installed() -> None:
 
 
 def compile_program(
-    program: bytes, topology: Topology, cache_dir: str, on_wait: Callable[[], None] = lambda: None
+    program: bytes, topology: Topology, cache_dir: str, on_wait: Callable[[], object] = lambda: None
 ) -> Compiled:
     """Compile serialized StableHLO for one device of `topology`; seconds to many minutes.
 
@@ -130,7 +130,7 @@ def _request(paths: dict[str, str], topology: Topology, cache_dir: str) -> dict:
     }
 
 
-def _run_worker(request: str, topology: Topology, on_wait: Callable[[], None]) -> None:
+def _run_worker(request: str, topology: Topology, on_wait: Callable[[], object]) -> None:
     command = [sys.executable, "-m", "trainer.tpu.compile_worker", request]
     with tempfile.TemporaryFile("w+", errors="replace") as stderr:
         worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
@@ -140,15 +140,15 @@ def _run_worker(request: str, topology: Topology, on_wait: Callable[[], None]) -
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     worker.wait(_POLL_SECONDS)
         finally:
-            worker.kill()  # It does not hear a Ctrl-C while it compiles.
+            worker.kill()  # It ignores Ctrl-C while it compiles.
             worker.wait()
         if worker.returncode == 0:
             return
         stderr.seek(0)
         lines = [line for line in stderr.read().splitlines() if line.strip()]
-    said = lines[-1][:300] if lines else "it said nothing"
+    last_line = lines[-1][:300] if lines else "it printed nothing"
     raise OrchardError(
         f"the TPU compiler died on the program for {topology.name} (exit status "
-        f"{worker.returncode}): {said}; -9 is mostly this machine's own memory: close other "
+        f"{worker.returncode}): {last_line}; -9 is mostly this machine's own memory: close other "
         "programs or take a smaller batch"
     )

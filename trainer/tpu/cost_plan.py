@@ -1,6 +1,6 @@
 """What a training would take, on paper: steps, hours, cores for decoding, shards. Pure arithmetic.
 
-All of it rests on the roofline's bound times a utilisation that somebody chose. It says what to
+All of it rests on the roofline's bound times a utilization that somebody chose. It says what to
 rent and what to expect at best; it measures nothing.
 """
 
@@ -54,7 +54,7 @@ class CostPlan:
 
     Attributes:
         total_steps: steps of the training.
-        images_per_second: all chips together, at the utilisation.
+        images_per_second: all chips together, at the utilization.
         hours: from first to last step, without evaluation, compilation and checkpoints.
         chip_hours: hours times chips.
         images_per_second_per_host: what each host must feed.

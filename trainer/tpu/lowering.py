@@ -2,7 +2,7 @@
 
 It is the step that the trainer runs, put together by the trainer's own `assemble`: augmentation,
 forward pass, loss, gradients (accumulated), clipping, update. Only what passes between replicas is
-not in it: for one replica the sum of the gradients is nothing, and BatchNorm is not synchronised.
+not in it: for one replica the sum of the gradients is nothing, and BatchNorm is not synchronized.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ class StepLowering:
         """The step for `batch_size` images per replica."""
         step = self._run.make_step()
 
-        def replica_step(learning_rate, *values):
+        def replica_step(learning_rate: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
             return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)), learning_rate)
 
         platform = kernels()

@@ -28,7 +28,7 @@ def pure(function: tf.types.experimental.ConcreteFunction) -> tuple[Callable, li
     variables = [by_handle[id(handle)] for handle in function.captured_inputs]
     num_batch = len(graph.inputs) - len(variables)
 
-    def rewritten(*arguments):
+    def rewritten(*arguments: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         given = {t.ref(): a for t, a in zip(graph.inputs, arguments, strict=True)}
         values = {handle.ref(): given[handle.ref()] for handle in graph.inputs[num_batch:]}
         tensors = {tensor.ref(): given[tensor.ref()] for tensor in graph.inputs[:num_batch]}

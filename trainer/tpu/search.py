@@ -73,7 +73,7 @@ def largest_batch(
         above = rung_above(fitting.batch_size) if fitting else 1
         if lowest <= above:
             return fitting
-        if not refused:
+        if fitting and not refused:
             candidate = _guess_above(fitting)
         else:
             guess = _guess_below(refused)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from trainer.training.run import Run
     from trainer.training.stages import NETWORK_FILE, with_optimizers
-    from trainer.training.step import StepOptions, TrainStep
+    from trainer.training.step import StepOptions, TrainStep, Update
     from trainer.training.steps import BlowUp, Trainer, out_of_memory
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "StepOptions",
     "TrainStep",
     "Trainer",
+    "Update",
     "assemble",
     "check_same_data",
     "checkpoint_meta",

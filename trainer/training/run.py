@@ -21,7 +21,7 @@ from trainer.runtime import Accelerator, precision_policy
 from trainer.training import plan as plans
 from trainer.training import stages
 from trainer.training.feed import Feed
-from trainer.training.step import StepOptions, TrainStep
+from trainer.training.step import StepOptions, TrainStep, Update
 
 
 @dataclass
@@ -118,15 +118,14 @@ class Run:
             jit_compile=config.jit_compile,
             time_data=_clock_works(),
         )
-        return TrainStep(
+        update = Update(
             self.network,
             stages.trained_variables(self.network, self.head_only),
             self.optimizer,
             self.objective,
             _device_augment(config),
-            self.accelerator.strategy,
-            options,
         )
+        return TrainStep(update, self.accelerator.strategy, options)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:

@@ -1,9 +1,12 @@
 """The compiled training loop: `strategy.run` inside one tf.function over tf.range.
 
+`TrainStep._part` is where logits become a loss and the loss gradients; `replica_step` sums them over
+replicas, clips them and hands them to the optimizer. Change the gradient in one of the two.
+
 Keras 3's own `fit` fails with several steps a call under strategies and with several workers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import keras
@@ -12,8 +15,10 @@ import tensorflow as tf
 
 from trainer.optim import Objective, clip_by_global_norm
 
+Batch = dict[str, tf.Tensor]
 # (batch: images uint8 [b, h, w, 3], target, augment) -> float32 images 0..255, targets.
-Augment = Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]]
+Augment = Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]
+LossAndGradients = tuple[tf.Tensor, list[tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -50,32 +55,40 @@ class StepResults:
     wait_seconds: float
 
 
+@dataclass(frozen=True)
+class Update:
+    """What a step learns, and from what.
+
+    Attributes:
+        network: float32 images 0..255 to float32 logits.
+        variables: those of its variables that learn.
+        optimizer: built for these variables.
+        objective: the loss of each example.
+        augment: from a batch to the images and targets that the network sees.
+    """
+
+    network: keras.Model
+    variables: list[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+    objective: Objective
+    augment: Augment
+
+
 class TrainStep:
-    """Trains `variables` of a network, some steps at a call.
+    """Takes updates, some at a call.
 
     Keras reads `trainable` and BatchNorm settings when the first call traces: set them before.
     """
 
-    def __init__(
-        self,
-        network: keras.Model,
-        variables: list,
-        optimizer: keras.optimizers.Optimizer,
-        objective: Objective,
-        augment: Augment,
-        strategy: tf.distribute.Strategy,
-        options: StepOptions,
-    ):
-        self.network, self.variables, self.optimizer = network, variables, optimizer
-        self.objective, self.augment = objective, augment
-        self.strategy, self.options = strategy, options
+    def __init__(self, update: Update, strategy: tf.distribute.Strategy, options: StepOptions):
+        self.update, self.strategy, self.options = update, strategy, options
         self._loop = tf.function(self._steps)
         if options.jit_compile:
             self._step = tf.function(self.replica_step, jit_compile=True)
         else:
             self._step = self.replica_step
 
-    def run(self, iterator, learning_rates: np.ndarray) -> StepResults:
+    def run(self, iterator: Iterator[Batch], learning_rates: np.ndarray) -> StepResults:
         """Take one step for each learning rate; `iterator` gives a batch a step."""
         padded = np.zeros(self.options.steps_per_call, np.float32)
         padded[: len(learning_rates)] = learning_rates
@@ -84,7 +97,9 @@ class TrainStep:
         losses, wait_seconds = self._loop(iterator, tf.constant(padded), num_steps)
         return StepResults(losses.numpy(), float(wait_seconds))
 
-    def _steps(self, iterator, learning_rates: tf.Tensor, num_steps: tf.Tensor):
+    def _steps(
+        self, iterator: Iterator[Batch], learning_rates: tf.Tensor, num_steps: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         losses = tf.TensorArray(tf.float32, num_steps)
         wait_seconds = tf.constant(0.0, tf.float64)
         loss = tf.constant(0.0)
@@ -103,35 +118,37 @@ class TrainStep:
     def _now(self) -> tf.Tensor:
         return tf.timestamp() if self.options.time_data else tf.constant(0.0, tf.float64)
 
-    def _tensors(self, batch) -> list[tf.Tensor]:
+    def _tensors(self, batch: Batch) -> list[tf.Tensor]:
         return tf.nest.flatten(
             [self.strategy.experimental_local_results(value) for value in batch.values()]
         )
 
-    def replica_step(self, batch: dict[str, tf.Tensor], learning_rate: tf.Tensor) -> tf.Tensor:
+    def replica_step(self, batch: Batch, learning_rate: tf.Tensor) -> tf.Tensor:
         """One update from one replica's batch; returns its part of the loss. Runs on the device."""
         # Here, not in the loop around: that is the host's, which a TPU's variables are far from.
-        self.optimizer.learning_rate.assign(learning_rate)
-        images, targets = self.augment(batch)
+        self.update.optimizer.learning_rate.assign(learning_rate)
+        images, targets = self.update.augment(batch)
         loss, gradients = self._loss_and_gradients(images, targets, batch["weight"])
         summed = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, gradients
         )
         clipped = clip_by_global_norm(summed, self.options.clip_norm)
-        self.optimizer.apply(clipped, self.variables)
+        self.update.optimizer.apply(clipped, self.update.variables)
         return loss
 
-    def _loss_and_gradients(self, images, targets, weights) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _loss_and_gradients(
+        self, images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> LossAndGradients:
         count = self.options.accumulation_steps
         parts = zip(
             tf.split(images, count), tf.split(targets, count), tf.split(weights, count), strict=True
         )
-        loss, gradients = tf.constant(0.0), []
+        loss = tf.constant(0.0)
+        gradients: list[tf.Tensor] = []
         for part in parts:
             # One after the other: side by side they would need the memory of the whole batch.
             with tf.control_dependencies([loss, *gradients]):
-                part = [tf.identity(tensor) for tensor in part]
-                part_loss, part_gradients = self._part(*part)
+                part_loss, part_gradients = self._part(*[tf.identity(tensor) for tensor in part])
             loss += part_loss
             gradients = (
                 [a + b for a, b in zip(gradients, part_gradients, strict=True)]
@@ -140,12 +157,13 @@ class TrainStep:
             )
         return loss, gradients
 
-    def _part(self, images, targets, weights) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _part(self, images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> LossAndGradients:
+        """The weighted loss of some images, and its gradient by each variable."""
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
-            losses = self.objective.per_example(logits, targets) * weights
+            logits = self.update.network(images, training=True)
+            losses = self.update.objective.per_example(logits, targets) * weights
             # By the GLOBAL batch: the gradients of replicas and parts are summed.
             loss = tf.reduce_sum(losses) / self.options.global_batch
-        values = [variable.value for variable in self.variables]
+        values = [variable.value for variable in self.update.variables]
         gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return loss, gradients

@@ -1,6 +1,10 @@
-"""Takes the steps of a run: a stream of batches, one compiled step a stage, a watch on the loss."""
+"""Takes the steps of a run: a stream of batches, one compiled step a stage, a watch on the loss.
+
+What one step computes, its gradients included, is in `trainer.training.step`.
+"""
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +14,7 @@ from trainer.optim import learning_rate, learning_rates
 from trainer.runtime import StopRequests
 from trainer.training.progress import Reporter, StepClock
 from trainer.training.run import Run
-from trainer.training.step import TrainStep
+from trainer.training.step import Batch, StepResults, TrainStep
 
 
 class BlowUp(Exception):
@@ -22,15 +26,13 @@ class BlowUp(Exception):
 
 
 class Trainer:
-    """Advances a run's state; see `train`."""
+    """Advances a run's state from where it is; see `train`."""
 
     def __init__(self, run: Run, stop: StopRequests, report: Reporter):
         self._run, self._stop, self._report = run, stop, report
         self._clock = StepClock()
-        self._batches = None
-        self._step: TrainStep | None = None
-        self._step_is_for_head = False
-        self._compiled = False
+        self._batches = self._read_on()
+        self._steps: dict[bool, TrainStep] = {}  # Of the stage where the head alone learns: True.
         self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
         self._profiling = False
 
@@ -42,14 +44,13 @@ class Trainer:
         """
         progress = self._run.state.progress
         while progress.step < until:
-            self._begin_stage()
-            count = self._count(until)
+            step, is_new = self._stage_step()
+            count = self._count(until, step.options.steps_per_call)
             began = time.monotonic()
-            results = self._call(count)
+            results = self._call(step, count)
             seconds = time.monotonic() - began
-            self._clock.add(count, seconds, results.wait_seconds, compiled=not self._compiled)
-            self._compiled = True
-            self._account(results.losses)
+            self._clock.add(count, seconds, results.wait_seconds, compiled=is_new)
+            self._account(results.losses, step.options.time_data)
             self._stop.took(seconds)
             if self._stop.requested():
                 self._end_profile()
@@ -60,40 +61,43 @@ class Trainer:
 
     def restart(self) -> None:
         """Read the data from the state's step on: after a recovery."""
-        self._batches = None
+        self._batches = self._read_on()
         self._report.back_to(self._run.state.progress.step)
 
-    def _begin_stage(self) -> None:
-        run = self._run
-        if self._step is None or self._step_is_for_head != run.head_only:
-            self._step, self._step_is_for_head = run.make_step(), run.head_only
-            self._compiled = False
-        if self._batches is None:
-            first = run.state.progress.step
-            self._batches = run.feed.train_batches(first, run.plan.total_steps - first)
+    def _read_on(self) -> Iterator[Batch]:
+        first = self._run.state.progress.step
+        return self._run.feed.train_batches(first, self._run.plan.total_steps - first)
 
-    def _count(self, until: int) -> int:
+    def _stage_step(self) -> tuple[TrainStep, bool]:
+        """The compiled step of the current stage, and whether its first call will compile it."""
+        head_only = self._run.head_only
+        is_new = head_only not in self._steps
+        if is_new:
+            self._steps = {head_only: self._run.make_step()}
+        return self._steps[head_only], is_new
+
+    def _count(self, until: int, steps_per_call: int) -> int:
         """Steps of the next call: none beyond a log line, a stage or an end of the profile."""
         step, every = self._run.state.progress.step, self._run.config.log_every_steps
-        ends = [until, (step // every + 1) * every, step + self._step.options.steps_per_call]
+        ends = [until, (step // every + 1) * every, step + steps_per_call]
         first, last = self._profile
         ends += [end for end in (first, last + 1) if end > step]
         return min(ends) - step
 
-    def _call(self, count: int):
+    def _call(self, step: TrainStep, count: int) -> StepResults:
         run = self._run
-        step = run.state.progress.step
+        done = run.state.progress.step
         first, last = self._profile
-        if first <= step <= last and not self._profiling:  # A resumed run may begin in between.
+        if first <= done <= last and not self._profiling:  # A resumed run may begin in between.
             tf.profiler.experimental.start(run.tensorboard_dir)
             self._profiling = True
-        rates = learning_rates(run.plan.schedule, step, count)
+        rates = learning_rates(run.plan.schedule, done, count)
         try:
             with run.feed.train_damage_named():
-                results = self._step.run(self._batches, rates)
+                results = step.run(self._batches, rates)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
-        if step + count > last:
+        if done + count > last:
             self._end_profile()
         return results
 
@@ -102,7 +106,7 @@ class Trainer:
             tf.profiler.experimental.stop()
             self._profiling = False
 
-    def _account(self, losses: np.ndarray) -> None:
+    def _account(self, losses: np.ndarray, waits_are_timed: bool) -> None:
         progress, config = self._run.state.progress, self._run.config
         bad = np.flatnonzero(~(losses <= config.max_loss))  # NaN compares false.
         if len(bad):
@@ -113,9 +117,9 @@ class Trainer:
         self._report.advance(len(losses), float(losses[-1]))
         at_end = progress.step == self._run.plan.total_steps
         if progress.step % config.log_every_steps == 0 or at_end:
-            self._log_line()
+            self._log_line(waits_are_timed)
 
-    def _log_line(self) -> None:
+    def _log_line(self, waits_are_timed: bool) -> None:
         run, progress = self._run, self._run.state.progress
         schedule = run.plan.schedule
         self._report.write(
@@ -124,7 +128,7 @@ class Trainer:
             epoch=round(progress.step / run.plan.steps_per_epoch, 4),
             loss=progress.loss_sum / progress.loss_count,
             learning_rate=learning_rate(schedule, progress.step - 1),
-            **self._clock.take(run.plan.batch_size, waits=self._step.options.time_data),
+            **self._clock.take(run.plan.batch_size, waits=waits_are_timed),
         )
         progress.loss_sum, progress.loss_count = 0.0, 0
 

@@ -9,7 +9,7 @@ from trainer.checkpoints import files
 from trainer.loop import train_and_evaluate
 from trainer.runtime import preemption
 from trainer.runtime.interruption import EXIT_RUN_AGAIN
-from trainer.runtime.preemption import PreemptionWatch
+from trainer.runtime.preemption import watch_preemption
 from trainer.training.progress import read_metrics
 
 
@@ -34,7 +34,7 @@ def _watching_threads():
 
 def test_a_preemption_is_told_when_it_is_announced(serve):
     server, notices = serve(preempted="FALSE", maintenance_event="NONE"), Queue()
-    with PreemptionWatch(notices.put):
+    with watch_preemption(notices.put):
         server.wait_for_requests(2, "wait_for_change=true")
         assert notices.empty()
         server.set("preempted", "TRUE")
@@ -43,7 +43,7 @@ def test_a_preemption_is_told_when_it_is_announced(serve):
 
 def test_of_maintenance_only_what_ends_the_machine_counts(serve):
     server, notices = serve(maintenance_event="NONE"), Queue()
-    with PreemptionWatch(notices.put):
+    with watch_preemption(notices.put):
         server.wait_for_requests(1, "wait_for_change=true")
         server.set("maintenance-event", "MIGRATE_ON_HOST_MAINTENANCE")
         server.wait_for_requests(2, "wait_for_change=true")
@@ -55,7 +55,7 @@ def test_of_maintenance_only_what_ends_the_machine_counts(serve):
 def test_a_server_that_is_busy_is_asked_again(serve):
     server, notices = serve(preempted="TRUE"), Queue()
     server.status = 503
-    with PreemptionWatch(notices.put):
+    with watch_preemption(notices.put):
         server.wait_for_requests(8)
         assert notices.empty()
         server.status = 200
@@ -64,7 +64,7 @@ def test_a_server_that_is_busy_is_asked_again(serve):
 
 def test_what_is_no_metadata_server_is_not_believed(serve):
     server, notices = serve(flavor="hotel Wi-Fi", preempted="TRUE", maintenance_event="NONE"), []
-    with PreemptionWatch(notices.append):
+    with watch_preemption(notices.append):
         server.wait_for_requests(8)
     assert notices == []
 
@@ -78,9 +78,9 @@ def test_elsewhere_than_on_compute_engine_the_watch_ends_by_itself(monkeypatch):
 
     monkeypatch.delenv("GCE_METADATA_HOST", raising=False)
     monkeypatch.setattr(preemption, "_RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(PreemptionWatch, "_ask", unknown_host)
+    monkeypatch.setattr(preemption._Watch, "_ask", unknown_host)
     before = _watching_threads()
-    with PreemptionWatch(lambda what: pytest.fail(what)):
+    with watch_preemption(lambda what: pytest.fail(what)):
         for thread in set(_watching_threads()) - set(before):
             thread.join(timeout=120)
             assert not thread.is_alive()

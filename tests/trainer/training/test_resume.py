@@ -93,7 +93,7 @@ def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbe
         tiny_dataset, tiny_backbone, tmp_path / "run", weights="imagenet", freeze_epochs=2
     )
     with monkeypatch.context() as patched:
-        patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop._note("x") or True)
+        patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop.note("x") or True)
         assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     frozen = files.load_latest_checkpoint(config.run_dir)
     assert frozen.step == 9 and frozen.meta["progress"]["evaluations"] == []

@@ -24,7 +24,7 @@ from trainer.runtime.accelerator import Accelerator
 from trainer.training import steps as training
 from trainer.training.assembly import prepare
 from trainer.training.progress import read_metrics
-from trainer.training.step import StepOptions, TrainStep
+from trainer.training.step import StepOptions, TrainStep, Update
 
 
 def _scores(run_dir):
@@ -329,12 +329,15 @@ def _update(backbone, batch, accumulation_steps=1):
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.build(network.trainable_variables)
     start = [v.numpy() for v in network.trainable_variables]
-    step = TrainStep(
+    update = Update(
         network,
         network.trainable_variables,
         optimizer,
         Objective("single_label"),
         lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
+    )
+    step = TrainStep(
+        update,
         tf.distribute.get_strategy(),
         StepOptions(global_batch=8, accumulation_steps=accumulation_steps),
     )
