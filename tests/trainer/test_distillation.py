@@ -1,4 +1,4 @@
-"""The two commands of distillation, as docs/guides/train.md has them, after real training runs of all folds."""
+"""The two commands of distillation, as docs/guides/train.md has them, after all folds' runs."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
 """The compiled training loop: `strategy.run` inside one tf.function over tf.range.
 
-`TrainStep._part` is where logits become a loss and the loss gradients; `replica_step` sums them over
-replicas, clips them and hands them to the optimizer. Change the gradient in one of the two.
+`TrainStep._part` makes a loss of logits and gradients of the loss; `replica_step` sums these over
+replicas, clips them and hands them to the optimizer. Who wants another gradient changes it there.
 
 Keras 3's own `fit` fails with several steps a call under strategies and with several workers.
 """
