@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ensemble.result import Result
 
 
+OPTIONS = (EnsembleConfig,)
+
+
 def main() -> None:
     """Build the ensemble of the flags, and say where it is and what it is worth."""
     settings = flags.build(EnsembleConfig)
@@ -63,4 +66,4 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run(main, EnsembleConfig)
+    cli.run(main, *OPTIONS)

@@ -148,9 +148,10 @@ class Flag:
             if isinstance(found, self.type):
                 return found
             raise OrchardError(f"--{self.name}={value}: choose one of {', '.join(values)}")
-        elif self.type in (int, float) and not isinstance(value, bool):
+        elif self.type in (int, float):
             try:
-                return operator.index(value) if self.type is int else float(value)
+                if not isinstance(value, bool | str):
+                    return operator.index(value) if self.type is int else float(value)
             except (TypeError, ValueError):
                 pass
         elif isinstance(value, self.type):
@@ -409,7 +410,7 @@ def parse(argv: list[str], *classes: type[Options], summary: str) -> list[str]:
 
 def _in_one_line(error: flags.Error, classes: Iterable[type[Options]]) -> str:
     message = " ".join(str(error).split())
-    if match := re.match(r"flag --(\w+)=(.*): ", message):
+    if match := re.match(r"flag --(\w+)=(.*?): ", message):
         for flag in _flags_of(classes):
             if flag.name == match[1]:
                 return f"--{flag.name}={match[2]}: {_TYPE_NAMES[flag.type]} is needed"

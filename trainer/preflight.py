@@ -17,6 +17,8 @@ from trainer.tpu import compiler, report
 from trainer.tpu.chips import GIB
 from trainer.tpu.options import NO_DATASET, PreflightOptions
 
+OPTIONS = (PreflightOptions, TrainConfig, RecipeOptions)
+
 
 def main() -> int:
     """Print what was found; exit status 1 when a step does not fit."""
@@ -59,4 +61,4 @@ def _refusal(result: report.Result) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main, PreflightOptions, TrainConfig, RecipeOptions)
+    cli.run(main, *OPTIONS)

@@ -42,6 +42,9 @@ class PreviewOptions(Options, group="sheet"):
             raise OrchardError(f"--output={self.output}: name a .png file")
 
 
+OPTIONS = (PreviewOptions, AugmentOptions)
+
+
 def main() -> None:
     """Write the sheet."""
     options, augment = flags.build(PreviewOptions), flags.build(AugmentOptions)
@@ -69,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, PreviewOptions, AugmentOptions)
+    cli.run(main, *OPTIONS)

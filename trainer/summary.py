@@ -24,6 +24,9 @@ class SummaryOptions(Options):
     output: str = option("", "CSV to write; default: RUNS_DIR/summary.csv.")
 
 
+OPTIONS = (SummaryOptions,)
+
+
 def main() -> None:
     """Collect every finished run under --runs_dir."""
     options = flags.build(SummaryOptions)
@@ -76,4 +79,4 @@ def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run(main, SummaryOptions)
+    cli.run(main, *OPTIONS)
