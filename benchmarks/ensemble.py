@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from ensemble.inference import LoadedMember, image_batches, run_members
+from ensemble.inference import LoadedMember, run_members
 from ensemble.members import load_members
 from orchard import storage
 from trainer.data import RecordTable, load_records
@@ -138,10 +138,8 @@ def _pure_seconds(member, num_batches: int) -> np.ndarray:
 
 
 def _one_pass_seconds(members, records: RecordTable) -> np.ndarray:
-    specs = sorted({member.input for member in members}, key=lambda spec: spec.height_px)
-    everything = np.ones(len(records), bool)
-    batches = image_batches(records, everything, specs, FLAGS.batch_size)
-    steps = run_members(members, specs, batches, "none", tf.distribute.get_strategy())
+    strategy = tf.distribute.get_strategy()
+    steps = run_members(members, records, FLAGS.batch_size, "none", strategy)
     next(steps)
     start = _clocks()
     for _ in steps:

@@ -1,1 +1,21 @@
-"""Combine trained networks: one pass over the data, weighted logits, one model to ship."""
+"""Combine trained networks: one pass over the data, weighted logits, one model to ship.
+
+    from ensemble import EnsembleConfig, SavedPredictor, run
+
+Start with `pipeline.py`: it is the whole way from trained runs to predictions, report and model.
+`ensemble.fitting` picks the weights, `ensemble.combine` holds the ways to average, and
+`SavedPredictor` runs what was exported.
+"""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from ensemble.config import EnsembleConfig
+    from ensemble.inference import SavedPredictor
+    from ensemble.pipeline import run
+
+__all__ = ["EnsembleConfig", "SavedPredictor", "run"]
+
+__getattr__, __dir__ = attach(__name__)

@@ -5,19 +5,24 @@ r"""Predict a folder of photographs with an exported ensemble or a single traine
 Needs no dataset. Killed, it goes on where it stopped when it is run again.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
-import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags, logging
 from tqdm import tqdm
 
-from ensemble.inference import PartialRows, Photo, list_photos, read_batches
+from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
 from ensemble.output import write_predictions
 from ensemble.submission import match_ids, read_submission
 from orchard import cli
 from orchard.errors import OrchardError
+
+if TYPE_CHECKING:
+    from ensemble.inference import SavedPredictor
 
 FLAGS = flags.FLAGS
 
@@ -27,8 +32,6 @@ flags.DEFINE_string("output", "", "CSV to write.")
 flags.DEFINE_string("sample_submission", "", "CSV whose columns, ids and order to follow.")
 flags.DEFINE_integer("batch_size", 32, "Images a step.")
 flags.DEFINE_enum("on_bad", "fail", ["fail", "skip"], "What to do about files that are no images.")
-
-_SAVE_EVERY_SECONDS = 20.0
 
 
 def main() -> None:
@@ -44,15 +47,16 @@ def main() -> None:
         logging.set_verbosity(logging.WARNING)
     photos = list_photos(FLAGS.images_dir)
     # TensorFlow takes seconds to import: not before the flags are known to be good.
-    from ensemble.inference import SavedModel
+    from ensemble.inference import SavedPredictor
 
-    model = SavedModel(FLAGS.model)
+    model = SavedPredictor(FLAGS.model)
     submission = None
     if FLAGS.sample_submission:
         submission = read_submission(FLAGS.sample_submission, model.class_names)
         owner = f"--sample_submission={submission.file}"
         match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
-    partial = PartialRows(FLAGS.output, f"{model.key} {os.path.abspath(FLAGS.images_dir)}")
+    key = f"{model.key} {os.path.abspath(FLAGS.images_dir)}"
+    partial = ResumableRows(f"{FLAGS.output}.partial", key)
     partial.forget_changed(dict(photos))
     bad = _predict(model, photos, partial)
     ids = [image_id for image_id, _ in photos if image_id in partial.rows]
@@ -76,43 +80,39 @@ def main() -> None:
     print(f"{len(ids)} predictions in {FLAGS.output}")
 
 
-def _predict(model, photos: list[tuple[str, str]], partial: PartialRows) -> list[Photo]:
+def _predict(
+    model: SavedPredictor, photos: list[tuple[str, str]], partial: ResumableRows
+) -> list[Photo]:
     """Fill `partial` with every photo; returns those left out under --on_bad=skip."""
     todo = [photo for photo in photos if photo[0] not in partial.rows]
     left_out: list[Photo] = []
-    saved_at = time.monotonic()
-    with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar:
-        try:
-            for batch in read_batches(todo, FLAGS.batch_size):
-                good, rows, bad = _predict_batch(model, batch)
-                if bad and FLAGS.on_bad == "fail":
-                    raise OrchardError(
-                        f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
-                    )
-                left_out += bad
-                for photo, row in zip(good, rows, strict=True):
-                    partial.add(photo.image_id, photo.crc32c, row)
-                bar.update(len(batch))
-                if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
-                    partial.save()
-                    saved_at = time.monotonic()
-        finally:
-            partial.save()
+    with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar, partial:
+        for batch in read_batches(todo, FLAGS.batch_size):
+            good, rows, bad = _predict_batch(model, batch)
+            if bad and FLAGS.on_bad == "fail":
+                raise OrchardError(
+                    f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
+                )
+            left_out += bad
+            partial.add([photo.image_id for photo in good], rows, [photo.crc32c for photo in good])
+            bar.update(len(batch))
     return left_out
 
 
-def _predict_batch(model, batch: list[Photo]) -> tuple[list[Photo], list[np.ndarray], list[Photo]]:
+def _predict_batch(
+    model: SavedPredictor, batch: list[Photo]
+) -> tuple[list[Photo], list[np.ndarray], list[Photo]]:
     """(usable photos, their probabilities, photos that are no images)."""
     bad = [photo for photo in batch if photo.problem]
-    good = [photo for photo in batch if not photo.problem]
-    rows = model.try_each([photo.jpeg for photo in good])
-    bad += [
-        dataclasses.replace(photo, problem="the pixels cannot be decoded")
-        for photo, row in zip(good, rows, strict=True)
-        if row is None
-    ]
-    kept = [(photo, row) for photo, row in zip(good, rows, strict=True) if row is not None]
-    return [photo for photo, _ in kept], [row for _, row in kept], bad
+    intact = [photo for photo in batch if not photo.problem]
+    good, rows = [], []
+    for photo, row in zip(intact, model.predict_jpegs([one.jpeg for one in intact]), strict=True):
+        if row is None:
+            bad.append(dataclasses.replace(photo, problem="the pixels cannot be decoded"))
+        else:
+            good.append(photo)
+            rows.append(row)
+    return good, rows, bad
 
 
 if __name__ == "__main__":

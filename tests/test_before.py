@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ensemble.inference.predictor import SavedModel
+from ensemble.inference.predictor import SavedPredictor
 from orchard.formats import load_logits, load_manifest, load_records
 from tests.before import make
 from trainer.checkpoints import files as checkpoints
@@ -355,7 +355,7 @@ def test_ensemble_exported_again_takes_and_gives_the_same(ensembled):
 
 def test_kept_models_are_read_by_the_ensembles_own_loader(same_keras):
     for folder in (_KEPT / "ensemble", _KEPT / _RUN / "fold0"):
-        model = SavedModel(str(folder))
+        model = SavedPredictor(folder)
         assert model.task == "single_label"
         assert len(model.class_names) == 10
-        np.testing.assert_allclose(model(_pictures()).sum(axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(model.predict(_pictures()).sum(axis=1), 1, rtol=1e-5)

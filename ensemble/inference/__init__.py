@@ -1,4 +1,9 @@
-"""Members over images: one pass for all, test-time views, caches that survive a kill."""
+"""Images to logits and probabilities: members in one pass over a split, exports over photos.
+
+`one_pass.py` runs all members over a dataset and keeps their logits (`cache.py`), with the views of
+`tta.py`. `predictor.py` is an exported model as a function, `folder.py` brings photographs into the
+form that datasets have. `resumable.py` is why a killed command goes on where it stopped.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,23 +11,18 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from ensemble.inference.folder import Photo, list_photos, read_batches
-    from ensemble.inference.one_pass import (
-        LoadedMember,
-        image_batches,
-        predict_members,
-        run_members,
-    )
-    from ensemble.inference.partial import PartialRows
-    from ensemble.inference.predictor import SavedModel
+    from ensemble.inference.loading import LoadedMember
+    from ensemble.inference.one_pass import predict_members, run_members
+    from ensemble.inference.predictor import SavedPredictor
+    from ensemble.inference.resumable import ResumableRows
     from ensemble.inference.tta import NUM_VIEWS, mean_logits
 
 __all__ = [
     "LoadedMember",
     "NUM_VIEWS",
-    "PartialRows",
     "Photo",
-    "SavedModel",
-    "image_batches",
+    "ResumableRows",
+    "SavedPredictor",
     "list_photos",
     "mean_logits",
     "predict_members",

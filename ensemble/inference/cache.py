@@ -1,15 +1,12 @@
 """Logits on disk: computed once for each (member, dataset, split, test-time augmentation).
 
-`<directory>/<key>.npz` holds a finished pass. While a pass runs, its parts lie in
-`<directory>/<key>/`, so that a killed run goes on with the rows that are missing; they are merged
-and removed at the end.
-Rows are keyed by image id: an entry whose ids are not the split's is not used.
+`<directory>/<key>.npz` holds a finished pass. While a pass runs, its rows lie in
+`<directory>/<key>/`, so that a killed run goes on with those that are missing.
 """
-
-import io
 
 import numpy as np
 
+from ensemble.inference.resumable import ResumableRows
 from ensemble.members import Member
 from orchard import storage
 from orchard.errors import OrchardError
@@ -20,73 +17,62 @@ from trainer.data import RecordTable
 _FORMAT = "v1"
 
 
-class LogitsCache:
+class LogitsCache(ResumableRows):
     """One member's logits for the records of one split.
 
-    logits: float32 [records, classes], filled where `done`. done: bool [records].
+    Args:
+        directory: of the cache.
+        member: what computes the logits.
+        records: the split.
+        tta: test-time augmentation.
+
+    Raises:
+        OrchardError: a file of the cache is damaged.
     """
 
     def __init__(self, directory: str, member: Member, records: RecordTable, tta: str):
-        """Read what is there: the finished entry, or the parts of an unfinished pass.
-
-        Raises:
-            OrchardError: one of these files is damaged.
-        """
         split = "+".join(records.splits)
         key = f"{member.fingerprint[:16]}-{records.fingerprint[:16]}-{split}-{tta}-{_FORMAT}"
-        self._records = records
-        self._entry = storage.join(directory, f"{key}.npz")
-        self._parts_dir = storage.join(directory, key)
+        super().__init__(storage.join(directory, key), key)
+        self._entry = storage.join(directory, f"{key}{npz.SUFFIX}")
         self._member = member
-        self.logits = np.zeros((len(records.ids), len(records.class_names)), np.float32)
-        self.done = np.zeros(len(records.ids), bool)
-        self._finished = self._read_entry()
-        if not self._finished:
-            self._read_parts()
+        self._records = records
+        self._finished = False
+        if storage.exists(self._entry):
+            ids, logits = npz.load(self._entry, "ids", "logits")
+            self.rows.update(zip(ids.tolist(), logits, strict=True))
+            self._finished = np.array_equal(ids, records.ids)
 
-    def add(self, rows: np.ndarray, logits: np.ndarray) -> None:
-        """Store logits float32 [len(rows), classes] of record rows, on disk before returning.
+    @property
+    def done(self) -> np.ndarray:
+        """Which records have logits: bool [records]."""
+        return np.array([image_id in self.rows for image_id in self._records.ids.tolist()])
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Float32 [records, classes], once all are done."""
+        return np.stack([self.rows[image_id] for image_id in self._records.ids.tolist()])
+
+    def add_records(self, gids: np.ndarray, logits: np.ndarray) -> None:
+        """Take logits float32 [gids, classes] of rows of the record table.
 
         Raises:
-            OrchardError: a logit is NaN or infinite; nothing is stored then.
+            OrchardError: a logit is NaN or infinite; none of them is taken then.
         """
-        bad = ~np.isfinite(logits).all(axis=1)
-        if bad.any():
+        ids = self._records.ids[gids].tolist()
+        bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if len(bad):
             raise OrchardError(
                 f"member {self._member.path} gives logits that are not finite for image "
-                f"{str(self._records.ids[rows[bad][0]])!r}; its training has diverged: leave it out"
+                f"{ids[bad[0]]!r}; its training has diverged: leave it out"
             )
-        self.logits[rows], self.done[rows] = logits, True
-        buffer = io.BytesIO()
-        np.savez(buffer, rows=rows, ids=self._records.ids[rows], logits=logits)
-        name = f"part-{int(rows.min()):09d}.npz"
-        storage.write_bytes(storage.join(self._parts_dir, name), buffer.getvalue())
+        self.add(ids, logits)
 
     def finish(self) -> None:
-        """Merge the parts into the entry, once every row is done."""
+        """Turn the parts into the entry, once every row is done."""
         if self._finished:
             return
-        save_logits(
-            self._entry,
-            self._records.ids,
-            self.logits,
-            self._records.targets,
-            self._records.class_names,
-        )
-        if storage.exists(self._parts_dir):
-            storage.remove_tree(self._parts_dir)
+        records = self._records
+        save_logits(self._entry, records.ids, self.logits, records.targets, records.class_names)
+        self.remove()
         self._finished = True
-
-    def _read_entry(self) -> bool:
-        if not storage.exists(self._entry):
-            return False
-        ids, logits = npz.load(self._entry, "ids", "logits")
-        if not np.array_equal(ids, self._records.ids):
-            return False
-        self.logits, self.done = logits, np.ones(len(self.done), bool)
-        return True
-
-    def _read_parts(self) -> None:
-        for rows, ids, logits in npz.load_parts(self._parts_dir, "rows", "ids", "logits"):
-            if rows.max() < len(self.done) and np.array_equal(self._records.ids[rows], ids):
-                self.logits[rows], self.done[rows] = logits, True

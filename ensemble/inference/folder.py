@@ -19,9 +19,14 @@ _OPTIONS = ImageOptions()
 
 @dataclass(frozen=True)
 class Photo:
-    """One file: its id, and its content as a JPEG, or what is wrong with it.
+    """One file: its content as a JPEG, or what is wrong with it.
 
-    crc32c: of the file's own bytes.
+    Attributes:
+        image_id: its id.
+        path: where it lies.
+        jpeg: what a dataset would hold of it; empty where there is a problem.
+        crc32c: of the file's own bytes.
+        problem: why it is no usable image.
     """
 
     image_id: str
@@ -77,6 +82,23 @@ def read_batches(
             yield [future.result() for future in batch]
 
 
+def prepare_photo(image_id: str, path: str, data: bytes) -> Photo:
+    """The content of an image file as a dataset would hold it, or what is wrong with it.
+
+    Args:
+        image_id: its id.
+        path: where it came from.
+        data: its content.
+    """
+    facts = inspect_image(data, _OPTIONS)
+    if facts.problem:
+        return Photo(image_id, path, b"", problem=": ".join(facts.problem))
+    try:
+        return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
+    except ValueError as error:
+        return Photo(image_id, path, b"", problem=str(error))
+
+
 def _read(image_id: str, path: str) -> Photo:
     try:
         data = storage.read_bytes(path)
@@ -85,10 +107,4 @@ def _read(image_id: str, path: str) -> Photo:
         if storage.is_remote(path) and not isinstance(error, MissingObject):
             raise
         return Photo(image_id, path, b"", problem=str(error).removeprefix(f"{path}: "))
-    facts = inspect_image(data, _OPTIONS)
-    if facts.problem:
-        return Photo(image_id, path, b"", problem=": ".join(facts.problem))
-    try:
-        return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
-    except ValueError as error:
-        return Photo(image_id, path, b"", problem=str(error))
+    return prepare_photo(image_id, path, data)

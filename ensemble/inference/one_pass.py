@@ -9,8 +9,9 @@ decoding of the next batches overlap with the networks.
 Finished logits are kept by `cache`; only members and rows that are missing are computed.
 """
 
+import contextlib
 import dataclasses
-import time
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,14 +20,10 @@ from tqdm import tqdm
 
 from ensemble.inference import tta as views
 from ensemble.inference.cache import LogitsCache
-from ensemble.members import InputSpec, Member, check_contents
-from orchard import storage
-from orchard.errors import OrchardError
-from trainer.data import InputOptions, RecordTable, damage_named, decode_image
+from ensemble.inference.loading import LoadedMember
+from ensemble.members import InputSpec, Member
+from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
 
-_SAVE_EVERY_SECONDS = 20.0
-_PADDING_ROW = -1
-_PARALLEL_SHARDS = 4
 _PREFETCHED_BATCHES = 4
 
 
@@ -53,197 +50,120 @@ def predict_members(
         OrchardError: a damaged member or shard, or logits that are not finite.
     """
     views.check(members, tta)
-    caches = [LogitsCache(cache_dir, member, records, tta) for member in members]
-    pending = [index for index, cache in enumerate(caches) if not cache.done.all()]
+    caches = {member: LogitsCache(cache_dir, member, records, tta) for member in members}
+    pending = {member: cache for member, cache in caches.items() if not cache.done.all()}
     if pending:
-        missing = ~np.logical_and.reduce([caches[index].done for index in pending])
-        strategy = strategy or tf.distribute.get_strategy()
-        _compute(
-            [members[index] for index in pending],
-            [caches[index] for index in pending],
-            records,
-            missing,
-            batch_size,
-            tta,
-            strategy,
-        )
-    for cache in caches:
+        _compute(pending, records, batch_size, tta, strategy or tf.distribute.get_strategy())
+    for cache in caches.values():
         cache.finish()
-    return np.stack([cache.logits for cache in caches])
+    return np.stack([caches[member].logits for member in members])
 
 
-class LoadedMember:
-    """A member in memory: a function from images to logits.
-
-    Args:
-        member: what to load; under the scope of the strategy that will run it.
-
-    Attributes:
-        saved_model: the object that holds its variables.
-
-    Raises:
-        OrchardError: its files are not those that its run exported, or cannot be loaded.
-    """
-
-    def __init__(self, member: Member):
-        # One copy of what lies on gs://, to compare and to load.
-        with storage.local_copy(member.saved_model_dir) as folder:
-            check_contents(member, folder)
-            self.saved_model = load_saved_model(folder, f"member {member.path}")
-        signatures = self.saved_model.signatures
-        if "images" not in signatures:
-            raise OrchardError(
-                f"member {member.path}: its saved_model has the signatures {sorted(signatures)} "
-                "but not `images`; export it again with this version of the trainer"
-            )
-        self._images = signatures["images"]
-
-    def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """Images uint8 [batch, height, width, 3] -> logits float32 [batch, classes]."""
-        return self._images(images=images)["logits"]
-
-
-def load_saved_model(path: str, owner: str) -> tf.Module:
-    """`tf.saved_model.load` with one line instead of a traceback for a damaged or absent model.
-
-    From gs:// by way of a local copy: a byte that changed on its way there would go unnoticed.
-    """
-    try:
-        with storage.local_copy(path) as folder:
-            return tf.saved_model.load(folder)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise OrchardError(
-            f"{owner}: its SavedModel cannot be loaded ({reason}); it is damaged or incomplete: "
-            "export it again"
-        ) from error
-
-
-def image_batches(
-    records: RecordTable, wanted: np.ndarray, specs: Sequence[InputSpec], batch_size: int
-) -> tf.data.Dataset:
-    """The wanted records, read once and decoded for every input spec.
-
-    Args:
-        records: the split.
-        wanted: bool [records].
-        specs: distinct input specs.
-        batch_size: rows of every batch; the last one is filled up with row -1 and black images.
-
-    Returns:
-        Dataset of (rows int64 [batch], tuple of uint8 [batch, height, width, 3], one a spec).
-    """
-    files, first_rows = _shards(records, wanted)
-    wanted = tf.constant(wanted)
-    shards = tf.data.Dataset.from_tensor_slices((files, first_rows))
-    rows = shards.interleave(
-        lambda file, first: tf.data.TFRecordDataset(file).enumerate(first),
-        cycle_length=_PARALLEL_SHARDS,
-        num_parallel_calls=tf.data.AUTOTUNE,
-    ).filter(lambda row, _: wanted[row])
-
-    def decode(row: tf.Tensor, record: tf.Tensor):
-        feature = {records.image_key: tf.io.FixedLenFeature([], tf.string)}
-        jpeg = tf.io.parse_single_example(record, feature)[records.image_key]
-        return row, tuple(
-            decode_image(jpeg, s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs
-        )
-
-    batches = rows.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-    return batches.map(lambda *batch: _filled(batch, batch_size)).prefetch(_PREFETCHED_BATCHES)
-
-
-def _shards(records: RecordTable, wanted: np.ndarray) -> tuple[list[str], np.ndarray]:
-    # Rows are in shard and offset order, so a shard's rows are consecutive from its first one.
-    used, first_rows = np.unique(records.file_index, return_index=True)
-    needed = [wanted[records.file_index == index].any() for index in used]
-    files = [records.files[index] for index in used[needed]]
-    return files, first_rows[needed].astype(np.int64)
-
-
-def _filled(batch: tuple, batch_size: int) -> tuple:
-    rows, images = batch
-    lacking = batch_size - tf.shape(rows)[0]
-    rows = tf.pad(rows, [[0, lacking]], constant_values=_PADDING_ROW)
-    images = tuple(tf.pad(one, [[0, lacking], [0, 0], [0, 0], [0, 0]]) for one in images)
-    rows.set_shape([batch_size])
-    for one in images:
-        one.set_shape([batch_size, *one.shape[1:]])
-    return rows, images
-
-
-def _compute(members, caches, records, missing, batch_size, tta, strategy) -> None:
-    specs = sorted({member.input for member in members}, key=lambda spec: spec.height_px)
+def _compute(
+    caches: dict[Member, LogitsCache],
+    records: RecordTable,
+    batch_size: int,
+    tta: str,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Fill the caches; records that all of them have are not read."""
+    missing = np.flatnonzero(~np.logical_and.reduce([cache.done for cache in caches.values()]))
+    members, wanted = list(caches), records.take(missing)
     replicas = strategy.num_replicas_in_sync
-    batches = image_batches(records, missing, specs, -(-batch_size // replicas) * replicas)
-    options = InputOptions(**dataclasses.asdict(specs[0]))
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
-    with tqdm(total=int(missing.sum()), unit="img", desc=label, smoothing=0.1) as bar:
-        unsaved: list[tuple[np.ndarray, np.ndarray]] = []
-        saved_at = time.monotonic()
-        try:
-            with damage_named(records, options, "prepare the dataset again"):
-                for rows, logits in run_members(members, specs, batches, tta, strategy):
-                    if bar.n == 0:
-                        bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
-                    unsaved.append((rows, logits))
-                    bar.update(len(rows))
-                    if time.monotonic() - saved_at > _SAVE_EVERY_SECONDS:
-                        _save(caches, unsaved)
-                        saved_at = time.monotonic()
-        finally:
-            _save(caches, unsaved)
-
-
-def _save(caches: Sequence[LogitsCache], unsaved: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    if not unsaved:
-        return
-    rows = np.concatenate([rows for rows, _ in unsaved])
-    logits = np.concatenate([logits for _, logits in unsaved], axis=1)
-    unsaved.clear()
-    for cache, member_logits in zip(caches, logits, strict=True):
-        cache.add(rows, member_logits)
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(missing), unit="img", desc=label, smoothing=0.1))
+        for cache in caches.values():
+            stack.enter_context(cache)
+        options = _reading(members[0].input)
+        stack.enter_context(damage_named(wanted, options, "prepare the dataset again"))
+        batch_size = -(-batch_size // replicas) * replicas
+        for rows, logits in run_members(members, wanted, batch_size, tta, strategy):
+            if bar.n == 0:
+                bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
+            for cache, one in zip(caches.values(), logits, strict=True):
+                cache.add_records(missing[rows], one)
+            bar.update(len(rows))
 
 
 def run_members(
     members: Sequence[Member],
-    specs: Sequence[InputSpec],
-    batches: tf.data.Dataset,
+    records: RecordTable,
+    batch_size: int,
     tta: str,
     strategy: tf.distribute.Strategy,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (rows int64 [n], logits float32 [members, n, classes]) without padding."""
+    """Yield (rows int64 [n], logits float32 [members, n, classes]) without padding.
+
+    Args:
+        members: what to run.
+        records: what to run them on.
+        batch_size: images a step, over all replicas.
+        tta: "none", "flips" or "d4".
+        strategy: where the members run.
+    """
     with strategy.scope():
         networks = [LoadedMember(member) for member in members]
-    inputs = [specs.index(member.input) for member in members]
+    specs = list(dict.fromkeys(member.input for member in members))
+    positions = [specs.index(member.input) for member in members]
 
     @tf.function
     def step(images: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        def every_member(images):
+        def every_member(images: tuple[tf.Tensor, ...]) -> tf.Tensor:
             return tf.stack(
                 [
                     views.mean_logits(network, images[position], tta)
-                    for network, position in zip(networks, inputs, strict=True)
+                    for network, position in zip(networks, positions, strict=True)
                 ]
             )
 
         return strategy.run(every_member, args=(images,))
 
+    def fetched(rows: tf.Tensor, logits: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        parts = strategy.experimental_local_results
+        rows = np.concatenate([part.numpy() for part in parts(rows)])
+        logits = np.concatenate([part.numpy() for part in parts(logits)], axis=1)
+        real = rows >= 0
+        return rows[real], logits[:, real]
+
     waiting = None
+    batches = image_batches(records, specs, batch_size)
     for rows, images in strategy.experimental_distribute_dataset(batches):
         computed = rows, step(images)
-        # Fetching one batch behind leaves the device a batch to work on meanwhile.
+        # Fetching one batch behind leaves the device a batch to work on.
         if waiting is not None:
-            yield _fetched(*waiting, strategy)
+            yield fetched(*waiting)
         waiting = computed
     if waiting is not None:
-        yield _fetched(*waiting, strategy)
+        yield fetched(*waiting)
 
 
-def _fetched(rows, logits, strategy) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.concatenate([part.numpy() for part in strategy.experimental_local_results(rows)])
-    logits = np.concatenate(
-        [part.numpy() for part in strategy.experimental_local_results(logits)], axis=1
-    )
-    real = rows != _PADDING_ROW
-    return rows[real], logits[:, real]
+def image_batches(
+    records: RecordTable, specs: Sequence[InputSpec], batch_size: int
+) -> tf.data.Dataset:
+    """Records in order, read once and decoded for every input spec.
+
+    Args:
+        records: what to read.
+        specs: distinct input specs.
+        batch_size: rows of every batch; the last one is filled up with row -1.
+
+    Returns:
+        Dataset of (rows int64 [batch], tuple of uint8 [batch, height, width, 3], one a spec).
+    """
+
+    def decode(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        return record["index"], tuple(
+            decode_image(record["image"], s.height_px, s.width_px, s.resize, s.exact_decode)
+            for s in specs
+        )
+
+    encoded = encoded_batches(records, _reading(specs[0]), batch_size=batch_size)
+    threads = len(os.sched_getaffinity(0))
+    images = encoded.unbatch().map(decode, num_parallel_calls=threads, deterministic=True)
+    return images.batch(batch_size, drop_remainder=True).prefetch(_PREFETCHED_BATCHES)
+
+
+def _reading(spec: InputSpec) -> InputOptions:
+    """How the trainer reads records; of decoding, one member's wants stand for all."""
+    return InputOptions(**dataclasses.asdict(spec))

@@ -1,82 +1,125 @@
-"""An exported ensemble, or a single member, as a function from JPEGs to probabilities."""
+"""An exported ensemble, or a single trained network, as a function from images to probabilities."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ensemble.inference.one_pass import load_saved_model
+from ensemble.inference.folder import prepare_photo
+from ensemble.inference.loading import load_saved_model
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import probabilities as activate
 
 _DEFAULT_THRESHOLD = 0.5
 
 
-class SavedModel:
-    """What `ensemble.main` or the trainer exported.
+class SavedPredictor:
+    """What `ensemble.main` or the trainer exported, ready to predict.
 
-    class_names: of the columns. task: what the labels mean.
-    thresholds: float32 [classes]. key: tells models apart.
+        >>> from ensemble import SavedPredictor
+        >>> predictor = SavedPredictor("out/saved_model")  # doctest: +SKIP
+        >>> probabilities = predictor.predict(["leaf_1.jpg", "leaf_2.jpg"])  # doctest: +SKIP
+        >>> predictor.class_names[probabilities[0].argmax()]  # doctest: +SKIP
+        'rust'
+
+    Args:
+        path: the folder of a SavedModel, or the output or run directory around it, local or gs://.
+
+    Attributes:
+        class_names: of the columns.
+        task: one label an image, or any number of them.
+        thresholds: float32 [classes]: from which probability on a class is named (many labels).
+        key: tells models apart.
+
+    Raises:
+        OrchardError: it is neither, or damaged.
     """
 
-    def __init__(self, path: str):
-        """Load a model by its own folder, or by the output or run directory around it.
-
-        Raises:
-            OrchardError: it is neither, or damaged.
-        """
-        folder = _find(path)
-        self._loaded = load_saved_model(folder, f"--model={path}")
+    def __init__(self, path: str | os.PathLike[str]):
+        self._path = os.fspath(path)
+        folder = _find(self._path)
+        model = load_saved_model(folder, f"model {self._path}")
         try:
-            self._signature = self._loaded.signatures["serving_default"]
-            self._output = next(iter(sorted(self._signature.structured_outputs, reverse=True)))
-            self.class_names = [name.decode() for name in self._loaded.class_names.numpy()]
+            self._signature = model.signatures["serving_default"]
+            # Of an ensemble {"class_names", "probabilities"}, of a network {"logits"}.
+            self._output = max(self._signature.structured_outputs)
+            self.class_names = tuple(name.decode() for name in model.class_names.numpy())
             if self._output == "probabilities":
-                self.task = Task(self._loaded.task.numpy().decode())
-                self.thresholds = self._loaded.thresholds.numpy()
+                self.task = Task(model.task.numpy().decode())
+                self.thresholds = model.thresholds.numpy()
             else:
-                self.task = _task_of_run(path, folder)
+                self.task = _task_of_run(self._path, folder)
                 self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
-        except (KeyError, AttributeError, StopIteration, TypeError, ValueError) as error:
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
             raise OrchardError(
-                f"--model={path} is a SavedModel, but not one of ensemble.main or trainer.main"
+                f"{self._path} is a SavedModel, but not one of ensemble.main or trainer.main"
             ) from error
+        self._model = model  # Its variables live as long as it does.
         self.key = hashlib.sha256(
             storage.read_bytes(storage.join(folder, "saved_model.pb"))
             + storage.read_bytes(storage.join(folder, "variables", "variables.index"))
         ).hexdigest()
-        self._path = path
 
-    def __call__(self, jpegs: Sequence[bytes]) -> np.ndarray:
-        """Encoded JPEGs -> probabilities float32 [batch, classes].
+    def predict(
+        self, images: Sequence[bytes | str | os.PathLike[str]], batch_size: int = 32
+    ) -> np.ndarray:
+        """Probabilities of the classes, float32 [images, classes].
+
+        Args:
+            images: paths of JPEG, PNG or WebP files, or their contents. As in training, photos that
+                a camera turned are turned upright.
+            batch_size: images a step.
 
         Raises:
-            tf.errors.InvalidArgumentError: one of them cannot be decoded.
+            OrchardError: one of them cannot be read or is no image, or the model gives NaN or an
+                infinity.
+        """
+        rows = []
+        for start in range(0, len(images), batch_size):
+            names, jpegs = [], []
+            for number, image in enumerate(images[start : start + batch_size], start):
+                name = f"image {number}" if isinstance(image, bytes) else os.fspath(image)
+                data = image if isinstance(image, bytes) else storage.read_bytes(name)
+                photo = prepare_photo(name, name, data)
+                if photo.problem:
+                    raise OrchardError(f"{name}: {photo.problem}")
+                names.append(name)
+                jpegs.append(photo.jpeg)
+            for name, row in zip(names, self.predict_jpegs(jpegs), strict=True):
+                if row is None:
+                    raise OrchardError(f"{name}: the pixels cannot be decoded")
+                rows.append(row)
+        return np.stack(rows) if rows else np.zeros((0, len(self.class_names)), np.float32)
+
+    def predict_jpegs(self, jpegs: Sequence[bytes]) -> list[np.ndarray | None]:
+        """One batch of upright JPEGs, as `data_prep` makes them.
+
+        Returns:
+            Probabilities float32 [classes] of each; None where the pixels cannot be decoded.
+
+        Raises:
             OrchardError: the model gives NaN or an infinity.
         """
-        output = self._signature(image_bytes=tf.constant(list(jpegs)))[self._output].numpy()
-        if not np.isfinite(output).all():
-            raise OrchardError(
-                f"--model={self._path} gives {self._output} that are not finite; its training has "
-                "diverged: take another model"
-            )
-        if self._output == "probabilities":
-            return output
-        return metrics.probabilities(output, self.task).astype(np.float32)
-
-    def try_each(self, jpegs: Sequence[bytes]) -> list[np.ndarray | None]:
-        """Like a call, but one entry a JPEG: float32 [classes], or None where it is undecodable."""
         if not jpegs:
             return []
         try:
-            return list(self(jpegs))
+            output = self._signature(image_bytes=tf.constant(list(jpegs)))[self._output].numpy()
         except tf.errors.InvalidArgumentError:
             if len(jpegs) == 1:
                 return [None]
-            return [row for jpeg in jpegs for row in self.try_each([jpeg])]
+            return [row for jpeg in jpegs for row in self.predict_jpegs([jpeg])]
+        if not np.isfinite(output).all():
+            raise OrchardError(
+                f"model {self._path} gives {self._output} that are not finite; its training has "
+                "diverged: take another model"
+            )
+        if self._output == "logits":
+            output = activate(output, self.task).astype(np.float32)
+        return list(output)
 
 
 def _find(path: str) -> str:
@@ -84,7 +127,7 @@ def _find(path: str) -> str:
         if storage.exists(storage.join(folder, "saved_model.pb")):
             return folder
     raise OrchardError(
-        f"--model={path} holds no saved_model.pb; give the saved_model folder of an ensemble or run"
+        f"{path} holds no saved_model.pb; give the saved_model folder of an ensemble or run"
     )
 
 
@@ -94,6 +137,6 @@ def _task_of_run(path: str, folder: str) -> Task:
         if storage.exists(record):
             return Task(storage.read_json(record)["task"])
     raise OrchardError(
-        f"--model={path} gives logits, but there is no run.json beside it to tell the task; give "
-        "the run directory"
+        f"{path} gives logits, but there is no run.json beside it to tell the task; give the run "
+        "directory"
     )

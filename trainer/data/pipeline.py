@@ -24,7 +24,14 @@ from trainer.data import bad_records, block_reader, decode_stage, order, readers
 from trainer.data.options import InputOptions, order_options, reads_blocks
 from trainer.data.records import RecordTable, check_labelled
 
-__all__ = ["InputOptions", "damage_named", "eval_batches", "order_options", "train_batches"]
+__all__ = [
+    "InputOptions",
+    "damage_named",
+    "encoded_batches",
+    "eval_batches",
+    "order_options",
+    "train_batches",
+]
 
 Batch = dict[str, tf.Tensor]
 
@@ -108,26 +115,52 @@ def eval_batches(
         Batches {"image": uint8 [b, height, width, 3], "target": float32 [b, num_classes],
         "weight": float32 [b], "index": int64 [b] (the gid)}, b = batch_size / num_hosts.
     """
-    order.check_hosts(batch_size, num_hosts)
     records = _near(records, options)
+    share = {"batch_size": batch_size, "num_hosts": num_hosts, "host": host}
+    rows = _eval_rows(records, options, **share)
+    return _batches(rows, batch_size // num_hosts, records, options, 0, augment=None, padded=True)
+
+
+def encoded_batches(
+    records: RecordTable, options: InputOptions, *, batch_size: int
+) -> tf.data.Dataset:
+    """`eval_batches` before its images are decoded: for whoever decodes them to several sizes.
+
+    Args:
+        records: what to read.
+        options: reading; size and decoding do not matter.
+        batch_size: rows of each batch.
+
+    Returns:
+        The batches of `eval_batches` with "image" as encoded bytes, string [batch_size]; that of a
+        padding row is a black pixel.
+    """
+    records = _near(records, options)
+    rows = _eval_rows(records, options, batch_size=batch_size, num_hosts=1, host=0)
+    settings = _settings(_threads(options))
+    return _encoded(rows, records, 0, augment=None, padded=True).with_options(settings)
+
+
+def _eval_rows(
+    records: RecordTable, options: InputOptions, *, batch_size: int, num_hosts: int, host: int
+) -> tf.data.Dataset:
+    order.check_hosts(batch_size, num_hosts)
     per_host = batch_size // num_hosts
-
-    def step_rows(step: int) -> tuple[np.ndarray, np.ndarray]:
-        index = step * batch_size + host * per_host + np.arange(per_host)
-        return np.where(index < len(records), index, -1), np.zeros(per_host, np.int64)
-
     if reads_blocks(records, options):
-        rows = block_reader.eval_rows(
+        return block_reader.eval_rows(
             records,
             batch_size=batch_size,
             num_hosts=num_hosts,
             host=host,
             tolerant=options.tolerant,
         )
-    else:
-        steps = tf.data.Dataset.range(-(-len(records) // batch_size))
-        rows = _local_rows(steps, step_rows, per_host, records, options)
-    return _batches(rows, per_host, records, options, seed=0, augment=None, padded=True)
+
+    def step_rows(step: int) -> tuple[np.ndarray, np.ndarray]:
+        index = step * batch_size + host * per_host + np.arange(per_host)
+        return np.where(index < len(records), index, -1), np.zeros(per_host, np.int64)
+
+    steps = tf.data.Dataset.range(-(-len(records) // batch_size))
+    return _local_rows(steps, step_rows, per_host, records, options)
 
 
 @contextlib.contextmanager
@@ -218,8 +251,31 @@ def _batches(
 ) -> tf.data.Dataset:
     """Parses, decodes and batches rows, in their order; `padded`: some may be padding."""
     skip_log = bad_records.SkipLog(records)
+
+    def finish(batch: Batch) -> Batch:
+        if not options.tolerant:
+            return batch
+        intact = batch.pop("intact")
+        noted = skip_log.watch(batch["index"], intact, not reads_blocks(records, options))
+        with tf.control_dependencies([noted]):
+            return batch | {"weight": batch["weight"] * tf.cast(intact, tf.float32)}
+
+    crops = augment if augment is not None and augment.crops else None
+    batches = _encoded(rows, records, seed, augment, padded)
+    threads = _threads(options)
+    batches = decode_stage.decode_batches(batches, per_host, options, crops, threads)
+    return batches.map(finish).with_options(_settings(threads)).prefetch(2)
+
+
+def _encoded(
+    rows: tf.data.Dataset,
+    records: RecordTable,
+    seed: int,
+    augment: AugmentOptions | None,
+    padded: bool,
+) -> tf.data.Dataset:
+    """Parses rows: all of a batch but the pixels."""
     look_up = _target_table(records.targets)
-    crops = augment is not None and augment.crops
     # What stands in for the image of a padding row.
     nothing = tf.io.encode_jpeg(tf.zeros([1, 1, 3], tf.uint8))
 
@@ -236,24 +292,15 @@ def _batches(
         }
         if augment is not None:
             batch["augment"] = draw_parameters(seed, row["epoch"], index, augment)
-        if crops:
-            batch["crop"] = draw_crops(seed, row["epoch"], index)
+            if augment.crops:
+                batch["crop"] = draw_crops(seed, row["epoch"], index)
         return batch
 
-    def finish(batch: Batch) -> Batch:
-        if not options.tolerant:
-            return batch
-        intact = batch.pop("intact")
-        noted = skip_log.watch(batch["index"], intact, not reads_blocks(records, options))
-        with tf.control_dependencies([noted]):
-            return batch | {"weight": batch["weight"] * tf.cast(intact, tf.float32)}
+    return rows.map(complete).prefetch(1)
 
-    threads = options.threads or len(os.sched_getaffinity(0))
-    batches = rows.map(complete).prefetch(1)
-    batches = decode_stage.decode_batches(
-        batches, per_host, options, augment if crops else None, threads
-    )
-    return batches.map(finish).with_options(_settings(threads)).prefetch(2)
+
+def _threads(options: InputOptions) -> int:
+    return options.threads or len(os.sched_getaffinity(0))
 
 
 def _target_table(targets: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -1,12 +1,12 @@
-import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ensemble.inference.cache import LogitsCache
-from ensemble.inference.one_pass import load_saved_model, predict_members
+from ensemble.inference.one_pass import predict_members
 from ensemble.members.runs import fingerprint, load_members
 from orchard.errors import OrchardError
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
@@ -43,7 +43,7 @@ def _one_by_one(member, records):
     return np.stack(rows)
 
 
-def test_every_row_of_every_member_whatever_the_batch(world, tmp_path):
+def test_predict_members_in_any_batch_size_gives_every_row_of_every_member(world, tmp_path):
     root, dataset = world
     records, members = load_records(str(dataset), "test"), _members(root)
     expected = np.stack([_one_by_one(member, records) for member in members])
@@ -55,84 +55,62 @@ def test_every_row_of_every_member_whatever_the_batch(world, tmp_path):
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_several_splits_in_one_pass(world, tmp_path):
+def test_predict_members_of_several_splits_gives_their_rows(world, tmp_path):
     root, dataset = world
     records, members = load_records(str(dataset), "fold1+test"), _members(root, "a")
     logits = predict_members(members, records, str(tmp_path), batch_size=8)
     np.testing.assert_allclose(logits[0], _one_by_one(members[0], records), atol=1e-5)
 
 
-def test_a_second_pass_computes_nothing(world, tmp_path, monkeypatch):
-    root, dataset = world
-    records, members = load_records(str(dataset), "test"), _members(root)
-    first = predict_members(members, records, str(tmp_path), batch_size=8)
-    monkeypatch.setattr("ensemble.inference.one_pass.LoadedMember", _must_not_run)
-    assert np.array_equal(predict_members(members, records, str(tmp_path), batch_size=8), first)
+def _copy(world, tmp_path, name):
+    """A member whose SavedModel may be removed."""
+    shutil.copytree(world[0] / name, tmp_path / name)
+    return tmp_path / name
 
 
-def test_adding_a_member_computes_only_that_one(world, tmp_path, monkeypatch):
-    from ensemble.inference import one_pass as module
-
-    root, dataset = world
-    records = load_records(str(dataset), "test")
-    predict_members(_members(root, "ab"), records, str(tmp_path), batch_size=8)
-    loaded = []
-    real = module.LoadedMember
-    monkeypatch.setattr(
-        module, "LoadedMember", lambda member: loaded.append(member.name) or real(member)
-    )
-    predict_members(_members(root, "abc"), records, str(tmp_path), batch_size=8)
-    assert loaded == ["c"]
+def test_predict_members_again_loads_no_member(world, tmp_path):
+    records, run = load_records(str(world[1]), "test"), _copy(world, tmp_path, "a")
+    members = load_members([str(run)])[0]
+    first = predict_members(members, records, str(tmp_path / "cache"), batch_size=8)
+    shutil.rmtree(run / "saved_model")
+    again = predict_members(members, records, str(tmp_path / "cache"), batch_size=8)
+    assert np.array_equal(again, first)
 
 
-def test_a_killed_pass_goes_on_with_the_missing_rows(world, tmp_path, monkeypatch):
-    from ensemble.inference import one_pass as module
-
-    root, dataset = world
-    records, members = load_records(str(dataset), "test"), _members(root, "ab")
-    whole = predict_members(members, records, str(tmp_path / "whole"), batch_size=4)
-    steps, seen = module.run_members, []
-
-    def killed_after_two(*args):
-        for count, step in enumerate(steps(*args)):
-            if count == 2:
-                raise KeyboardInterrupt
-            yield step
-
-    monkeypatch.setattr(module, "run_members", killed_after_two)
-    cache_dir = str(tmp_path / "cache")
-    with pytest.raises(KeyboardInterrupt):
-        predict_members(members, records, cache_dir, batch_size=4)
-    cache = LogitsCache(cache_dir, members[0], records, "none")
-    assert cache.done.sum() == 8
-
-    def watched(*args):
-        for rows, logits in steps(*args):
-            seen.extend(rows.tolist())
-            yield rows, logits
-
-    monkeypatch.setattr(module, "run_members", watched)
-    resumed = predict_members(members, records, cache_dir, batch_size=4)
-    assert sorted(seen) == np.flatnonzero(~cache.done).tolist()
-    np.testing.assert_allclose(resumed, whole, atol=1e-6)
-    assert not list((tmp_path / "cache").glob("*/part-*"))
+def test_predict_members_with_a_new_one_loads_only_that_one(world, tmp_path):
+    records, run = load_records(str(world[1]), "test"), _copy(world, tmp_path, "a")
+    members = load_members([str(run)])[0]
+    predict_members(members, records, str(tmp_path / "cache"), batch_size=8)
+    shutil.rmtree(run / "saved_model")
+    both = (*members, *_members(world[0], "c"))
+    logits = predict_members(both, records, str(tmp_path / "cache"), batch_size=8)
+    np.testing.assert_allclose(logits[1], _one_by_one(both[1], records), atol=1e-5)
 
 
-@pytest.mark.parametrize("finished", [False, True])
-def test_cached_rows_of_other_images_are_not_used(world, tmp_path, finished):
-    root, dataset = world
-    records, (member,) = load_records(str(dataset), "test"), _members(root, "a")
-    cache = LogitsCache(str(tmp_path), member, records, "none")
-    cache.add(np.arange(len(records)), np.ones((len(records), 3), np.float32))
-    if finished:
-        cache.finish()
-    assert LogitsCache(str(tmp_path), member, records, "none").done.all()
-    for ids in (records.ids[::-1], records.ids[:-1]):
-        others = dataclasses.replace(records, ids=ids)
-        assert not LogitsCache(str(tmp_path), member, others, "none").done.any()
+def test_predict_members_after_a_kill_computes_the_missing_rows(world, tmp_path):
+    records, members = load_records(str(world[1]), "test"), _members(world[0], "ab")
+    done = {0: np.arange(3, 17), 1: np.arange(5, 23, 2)}
+    for at, rows in done.items():
+        with LogitsCache(str(tmp_path), members[at], records, "none") as cache:
+            cache.add_records(rows, np.full((len(rows), 3), 7.0, np.float32))
+    logits = predict_members(members, records, str(tmp_path), batch_size=4)
+    both = np.intersect1d(done[0], done[1])
+    assert (logits[:, both] == 7.0).all()
+    others = np.setdiff1d(np.arange(23), both)
+    for one, member in zip(logits, members, strict=True):
+        np.testing.assert_allclose(one[others], _one_by_one(member, records)[others], atol=1e-5)
+    assert not list(tmp_path.glob("*/part-*"))
 
 
-def test_tta_is_the_mean_over_the_views(world, tmp_path):
+def test_predict_members_that_fails_midway_keeps_the_rows_before(world, tmp_path):
+    records, (member,) = _damaged(world[1], tmp_path, row=22), _members(world[0], "a")
+    with pytest.raises(OrchardError, match="1 damaged record"):
+        predict_members([member], records, str(tmp_path / "cache"), batch_size=2)
+    done = LogitsCache(str(tmp_path / "cache"), member, records, "none").done
+    assert done[0] and not done[22]
+
+
+def test_predict_members_with_tta_gives_the_mean_over_the_views(world, tmp_path):
     root, dataset = world
     records, members = load_records(str(dataset), "test"), _members(root, "a")
     network = tf.saved_model.load(members[0].saved_model_dir).signatures["images"]
@@ -152,7 +130,7 @@ def test_tta_is_the_mean_over_the_views(world, tmp_path):
     assert np.abs(results["none"] - results["flips"]).max() > 1e-3
 
 
-def test_quarter_turns_need_square_inputs(world, tmp_path):
+def test_predict_members_with_quarter_turns_of_wide_inputs_is_refused(world, tmp_path):
     root, dataset = world
     with pytest.raises(OrchardError, match="20x12"):
         predict_members(
@@ -164,7 +142,7 @@ def test_quarter_turns_need_square_inputs(world, tmp_path):
         )
 
 
-def test_logits_that_are_not_finite_are_refused_and_not_kept(world, tmp_path):
+def test_predict_members_with_logits_that_are_not_finite_keeps_none(world, tmp_path):
     root, dataset = world
     make_member(tmp_path / "nan", dataset, noise=float("nan"))
     members = load_members([str(tmp_path / "nan")])[0]
@@ -174,24 +152,6 @@ def test_logits_that_are_not_finite_are_refused_and_not_kept(world, tmp_path):
     ):
         predict_members(members, records, str(tmp_path / "cache"), batch_size=8)
     assert not LogitsCache(str(tmp_path / "cache"), members[0], records, "none").done.any()
-
-
-def test_a_damaged_saved_model_is_one_line(world, tmp_path):
-    root, dataset = world
-    make_member(tmp_path / "broken", dataset)
-    model = tmp_path / "broken" / "saved_model"
-    members = load_members([str(tmp_path / "broken")])[0]
-    records = load_records(str(dataset), "test")
-    weights = next(model.glob("variables/*.data*"))
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1  # one bit, which TensorFlow would load without a word
-    weights.write_bytes(content)
-    with pytest.raises(OrchardError, match="not those that run.json describes"):
-        predict_members(members, records, str(tmp_path / "cache"), batch_size=8)
-    (model / "saved_model.pb").write_bytes(b"cut")
-    with pytest.raises(OrchardError, match="cannot be loaded") as caught:
-        load_saved_model(str(model), "member broken")
-    assert "\n" not in str(caught.value)
 
 
 def test_the_fingerprint_is_the_trainers(tmp_path):
@@ -207,25 +167,23 @@ def test_the_fingerprint_is_the_trainers(tmp_path):
     assert fingerprint(str(tmp_path / "saved_model")) == expected
 
 
-def test_a_damaged_record_is_named_in_one_line(world, tmp_path):
-    root, dataset = world
+def _damaged(dataset, tmp_path, row):
+    """The test split of a copy of a dataset with one byte changed."""
     copy = tmp_path / "leaves"
-    copy.mkdir()
-    for file in dataset.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(dataset, copy)
     records = load_records(str(copy), "test")
-    damaged = 2
-    with open(records.files[records.file_index[damaged]], "r+b") as shard:
-        shard.seek(records.offsets[damaged] + 100)
+    with open(records.files[records.file_index[row]], "r+b") as shard:
+        shard.seek(records.offsets[row] + 100)
         byte = shard.read(1)[0]
         shard.seek(-1, os.SEEK_CUR)
         shard.write(bytes([byte ^ 255]))
+    return records
+
+
+def test_predict_members_of_a_damaged_record_names_it_in_one_line(world, tmp_path):
+    records = _damaged(world[1], tmp_path, row=2)
     with pytest.raises(OrchardError, match="1 damaged record: ") as caught:
-        predict_members(_members(root, "a"), records, str(tmp_path / "c"), batch_size=8)
-    assert str(records.ids[damaged]) in str(caught.value)
+        predict_members(_members(world[0], "a"), records, str(tmp_path / "c"), batch_size=8)
+    assert str(records.ids[2]) in str(caught.value)
     assert "on_bad_record" not in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def _must_not_run(*_):
-    raise AssertionError("a cached member was loaded")

@@ -1,0 +1,111 @@
+"""Rows of a long computation on disk as they come, so that a killed command goes on."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from orchard import storage
+from orchard.formats import npz
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_SAVE_EVERY_SECONDS = 20.0
+_CHECKED_AT_ONCE = 512
+
+
+class ResumableRows:
+    """Float32 rows by image id, in parts in one directory until `remove`.
+
+    Inside `with`, what is added is saved every 20 seconds and at the end, also that of an error.
+
+    Args:
+        directory: of the parts; nothing else lies there.
+        key: what the rows are computed with and from; rows of another key are not used.
+
+    Attributes:
+        rows: id -> float32 [classes].
+
+    Raises:
+        OrchardError: a part is damaged.
+    """
+
+    def __init__(self, directory: str, key: str):
+        self._directory = directory
+        self._key = key
+        self.rows: dict[str, np.ndarray] = {}
+        self._crc32cs: dict[str, int] = {}
+        self._unsaved: list[str] = []
+        self._saved_at = time.monotonic()
+        self._next_part = 0
+        for found, ids, crc32cs, rows in npz.load_parts(directory, "key", "ids", "crc32cs", "rows"):
+            self._next_part += 1
+            if str(found) == key:
+                self.rows.update(zip(ids.tolist(), rows, strict=True))
+                self._crc32cs.update(zip(ids.tolist(), crc32cs.tolist(), strict=True))
+
+    def __enter__(self) -> Self:
+        self._saved_at = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.save()
+
+    def forget_changed(self, paths: Mapping[str, str]) -> None:
+        """Drop the rows of files that are gone or have another content by now.
+
+        Args:
+            paths: id -> file.
+        """
+        kept = [image_id for image_id in self.rows if image_id in paths]
+        # Reading many photos again takes a while, though little beside predicting them.
+        starts = range(0, len(kept), _CHECKED_AT_ONCE)
+        for start in tqdm(starts, desc="checking files", delay=5, leave=False):
+            ids = kept[start : start + _CHECKED_AT_ONCE]
+            found = storage.sizes_and_crc32cs([paths[image_id] for image_id in ids])
+            for image_id, facts in zip(ids, found, strict=True):
+                if facts is None or facts[1] != self._crc32cs[image_id]:
+                    del self.rows[image_id]
+
+    def add(
+        self, ids: Sequence[str], rows: Iterable[np.ndarray], crc32cs: Sequence[int] = ()
+    ) -> None:
+        """Take rows.
+
+        Args:
+            ids: of the images.
+            rows: float32 [classes], one an id.
+            crc32cs: of the files that they were computed from, where `forget_changed` is to see.
+        """
+        self.rows.update(zip(ids, rows, strict=True))
+        self._crc32cs.update(zip(ids, crc32cs or [0] * len(ids), strict=True))
+        self._unsaved += ids
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Write what came since the last time."""
+        if not self._unsaved:
+            return
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            key=np.array(self._key),
+            ids=np.array(self._unsaved),
+            crc32cs=np.array([self._crc32cs[image_id] for image_id in self._unsaved], np.uint32),
+            rows=np.stack([self.rows[image_id] for image_id in self._unsaved]),
+        )
+        name = f"part-{self._next_part:06d}{npz.SUFFIX}"
+        storage.write_bytes(storage.join(self._directory, name), buffer.getvalue())
+        self._unsaved, self._next_part = [], self._next_part + 1
+        self._saved_at = time.monotonic()
+
+    def remove(self) -> None:
+        """Delete the parts: what they were for is whole."""
+        storage.remove_tree(self._directory)
