@@ -12,12 +12,8 @@ from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
 from orchard import cli
 
-_CSV = flags.DEFINE_string(
-    "csv", "", "CSV of image ids and labels: a local path or a URL (gs://, s3://, ...)"
-)
-_IMAGES_DIR = flags.DEFINE_string(
-    "images_dir", "", "Folder of the images: a local path or a URL (gs://, s3://, ...)"
-)
+_CSV = flags.DEFINE_string("csv", "", "CSV of image ids and labels; local or gs://")
+_IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images; local or gs://")
 _NAME = flags.DEFINE_string("name", "", "Name of the dataset: [a-z][a-z0-9_]*, none of TFDS's own")
 _VERSION = flags.DEFINE_string("version", "", "Version of the dataset: X.Y.Z")
 _DATA_DIR = flags.DEFINE_string(

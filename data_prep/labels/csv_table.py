@@ -34,7 +34,7 @@ class CsvTable:
 
 
 def read_csv(path: str) -> CsvTable:
-    """Read a CSV from wherever `orchard.storage` reads.
+    """Read a CSV, local or gs://.
 
     Raises:
       OrchardError: no such file, no UTF-8 text, no header, a column twice, or no row.

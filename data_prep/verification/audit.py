@@ -54,7 +54,7 @@ def audit_dataset(
     """Read a dataset end to end and compare all that is said about it in two places.
 
     Args:
-      dataset_dir: the dataset's directory.
+      dataset_dir: the dataset, local or gs://.
       workers: processes; 0: one a core.
       decode_check: decode every image, rather than read its header.
       say: takes each line that is meant for the user.
