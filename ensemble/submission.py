@@ -16,8 +16,11 @@ _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 class Submission:
     """A sample submission: what to write, and in which order.
 
-    columns: its header; the first is the id column. ids: as written there.
-    classes: those of the columns after the id; none: there is one column, of labels.
+    Attributes:
+        file: where it lies.
+        columns: its header; the first is the id column.
+        ids: as written there.
+        classes: those of the columns after the id; none: there is one column, of labels.
     """
 
     file: str
@@ -63,8 +66,16 @@ def _submitted_classes(
     return tuple(columns)
 
 
-def match_ids(wanted: Sequence[str], ids: Sequence[str], owner: str) -> np.ndarray:
+def match_ids(wanted: Sequence[str], ids: Sequence[str] | np.ndarray, owner: str) -> np.ndarray:
     """Rows of `ids` that `wanted` names, with or without an image extension.
+
+    Args:
+        wanted: what to find.
+        ids: of the predicted images, unique.
+        owner: who asks, for the error.
+
+    Returns:
+        int64 [wanted].
 
     Raises:
         OrchardError: a wanted id is none of them, could be several, or is one that was named

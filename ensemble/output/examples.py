@@ -92,10 +92,10 @@ def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
 
 def _thumbnail(records: RecordTable, row: int) -> str:
     (payload,) = read_few(records, [row])
-    encoded = tfrecord.decode_example(payload)[records.image_key][0]
+    encoded = bytes(tfrecord.decode_example(payload)[records.image_key][0])
     with Image.open(io.BytesIO(encoded)) as image:
-        image = image.convert("RGB")
-        image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+        small = image.convert("RGB")
+        small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=85)
+        small.save(buffer, "JPEG", quality=85)
     return image_to_uri(buffer.getvalue())

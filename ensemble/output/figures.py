@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -11,7 +12,7 @@ from ensemble.combine import Reliability
 # More curves than these cannot be told apart, more cells cannot be read.
 MAX_CURVES = 10
 MAX_CONFUSION_CLASSES = 30
-_COLOURS = (
+_COLORS = (
     "#1b6ca8",
     "#c8553d",
     "#2f7d4f",
@@ -33,15 +34,15 @@ def reliability_figure(before: Reliability, after: Reliability | None) -> Figure
     figure = Figure(figsize=(5, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     top.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--", label="perfect")
-    series = [("ensemble" if after is None else "before", before, _COLOURS[1])]
+    series = [("ensemble" if after is None else "before", before, _COLORS[1])]
     if after is not None:
-        series.append(("after", after, _COLOURS[0]))
-    for name, one, colour in series:
+        series.append(("after", after, _COLORS[0]))
+    for name, one, color in series:
         filled = one.count > 0
         label = f"{name} (ECE {one.expected_error:.3f})"
-        top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=colour, label=label)
+        top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=color, label=label)
         edges = np.linspace(0, 1, len(one.count) + 1)
-        bottom.stairs(one.count, edges, color=colour, fill=one is before, alpha=0.6)
+        bottom.stairs(one.count, edges, color=color, fill=one is before, alpha=0.6)
     top.set(ylabel="share that is right", ylim=(-0.02, 1.02))
     bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
     top.legend(loc="upper left", frameon=False)
@@ -59,7 +60,7 @@ def roc_figure(
     figure, axes = _curves("false positive rate", "true positive rate", "ROC")
     for at, column in enumerate(columns):
         false, true, _ = roc_curve(hard[:, column], probabilities[:, column])
-        axes.plot(false, true, color=_COLOURS[at % len(_COLOURS)], label=class_names[column])
+        axes.plot(false, true, color=_COLORS[at % len(_COLORS)], label=class_names[column])
     axes.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
     return _with_legend(figure, len(columns))
 
@@ -71,8 +72,8 @@ def precision_recall_figure(
     figure, axes = _curves("recall", "precision", "Precision and recall")
     for at, column in enumerate(columns):
         precision, recall, _ = precision_recall_curve(hard[:, column], probabilities[:, column])
-        colour = _COLOURS[at % len(_COLOURS)]
-        axes.step(recall, precision, color=colour, where="post", label=class_names[column])
+        color = _COLORS[at % len(_COLORS)]
+        axes.step(recall, precision, color=color, where="post", label=class_names[column])
     return _with_legend(figure, len(columns))
 
 
@@ -89,8 +90,8 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     for true, row in enumerate(counts):
         for predicted, count in enumerate(row):
             if count:
-                colour = "white" if shares[true, predicted] > 0.6 else "#222"
-                axes.text(predicted, true, int(count), ha="center", va="center", color=colour)
+                color = "white" if shares[true, predicted] > 0.6 else "#222"
+                axes.text(predicted, true, str(count), ha="center", va="center", color=color)
     ticks = range(len(class_names))
     axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, class_names)
@@ -98,7 +99,7 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     return figure
 
 
-def _curves(x: str, y: str, title: str):
+def _curves(x: str, y: str, title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

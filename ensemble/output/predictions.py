@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from trainer.evaluation import metrics
 
 def write_predictions(
     path: str,
-    ids: Sequence[str],
+    ids: Sequence[str] | np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
     task: Task,
@@ -45,7 +45,9 @@ def write_predictions(
         probabilities = probabilities[match_ids(submission.ids, ids, owner)]
         ids = submission.ids
     probabilities = np.asarray(probabilities, np.float32)
-    columns = [probabilities[:, list(class_names).index(name)] for name in classes]
+    columns: list[Iterable[object]] = [
+        probabilities[:, list(class_names).index(name)] for name in classes
+    ]
     if with_labels or not classes:
         named = named_classes(probabilities, task, thresholds)
         columns.insert(0, class_labels(named, class_names))
@@ -69,11 +71,14 @@ def named_classes(probabilities: np.ndarray, task: Task, thresholds: np.ndarray)
 
 def class_labels(named: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """The names of each row's classes, bool [rows, classes], separated by spaces."""
-    return [" ".join(class_names[at] for at in np.flatnonzero(row)) for row in named]
+    return [" ".join(class_names[at] for at in np.flatnonzero(row).tolist()) for row in named]
 
 
 def write_soft_labels(
-    path: str, ids: Sequence[str], probabilities: np.ndarray, class_names: Sequence[str]
+    path: str,
+    ids: Sequence[str] | np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
 ) -> None:
     """Write the label CSV that preparation and distillation read: image_id and one column a class.
 
@@ -83,7 +88,7 @@ def write_soft_labels(
     _write_csv(path, ("image_id", *class_names), ids, *columns)
 
 
-def _write_csv(path: str, header: Sequence[str], *columns: Sequence[object]) -> None:
+def _write_csv(path: str, header: Sequence[str], *columns: Iterable[object]) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

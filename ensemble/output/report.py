@@ -55,8 +55,8 @@ def _table(board: Scoreboard) -> dict[str, Any]:
         for name in shown:
             value, interval = entry.scores.get(name, float("nan")), entry.intervals.get(name)
             text = "" if np.isnan(value) else f"{value:.4f}"
-            known = text and interval is not None
-            cells.append((text, f"{interval[0]:.3f} to {interval[1]:.3f}" if known else ""))
+            spread = f"{interval[0]:.3f} to {interval[1]:.3f}" if text and interval else ""
+            cells.append((text, spread))
         is_best = entry is board.best and not np.isnan(board.best.scores[board.metric])
         rows.append((entry.candidate, is_best, cells))
     return {"board": board, "metrics": shown, "rows": rows}
@@ -120,7 +120,7 @@ def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
     for row, area, precision in zip(rows, areas, precisions, strict=True):
         row |= {"roc_auc": float(area), "average_precision": float(precision)}
     # With many classes the weakest are the ones to look at.
-    shown = sorted(mixed, key=lambda c: areas[c])[: figures.MAX_CURVES]
+    shown = sorted(mixed.tolist(), key=lambda c: areas[c])[: figures.MAX_CURVES]
     drawn = (figures.roc_figure, figures.precision_recall_figure) if shown else ()
     return {
         "rows": rows,
@@ -178,15 +178,24 @@ def _examples(
     said = []
     for speaker, one in zip(speakers, p[:, rows], strict=True):
         named = predictions.named_classes(one, task, result.thresholds)
-        labels = zip(predictions.class_labels(named, names), one.max(axis=1), strict=True)
-        said.append([f"{speaker}{label} {chance:.2f}" for label, chance in labels])
+        chances = one.max(axis=1)
+        said.append(
+            [
+                f"{speaker}{label} {chance:.2f}"
+                for label, chance in zip(
+                    predictions.class_labels(named, names), chances, strict=True
+                )
+            ]
+        )
     targets = inputs.targets[rows]
     labels = predictions.class_labels(metrics.hard_targets(targets, task), names)
     true = [
         (label or "none of the classes") if known else ""
         for label, known in zip(labels, (targets >= 0).all(axis=1), strict=True)
     ]
-    return make_examples(rows, inputs.records, inputs.csv_rows, true, list(zip(*said, strict=True)))
+    return make_examples(
+        rows.tolist(), inputs.records, inputs.csv_rows, true, list(zip(*said, strict=True))
+    )
 
 
 def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:

@@ -59,7 +59,7 @@ def _command(world, *flags):
     )
 
 
-def test_two_replicas_predict_every_row_and_end_with_the_scores(world, tmp_path):
+def test_main_on_two_replicas_predicts_every_row_and_ends_with_the_scores(world, tmp_path):
     out = tmp_path / "out"
     done = _command(
         world,
@@ -111,7 +111,9 @@ def test_two_replicas_predict_every_row_and_end_with_the_scores(world, tmp_path)
         ({"dataset": "absent"}, "absent does not exist"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_nothing(changes, words, world, tmp_path):
+def test_run_with_bad_input_is_refused_in_one_line_and_leaves_nothing(
+    changes, words, world, tmp_path
+):
     with pytest.raises(OrchardError) as caught:
         pipeline.run(_config(world, tmp_path / "out", **changes))
     assert words in str(caught.value)
@@ -136,7 +138,7 @@ def test_check_accelerator_several_workers_are_refused(tmp_path):
         pipeline.check_accelerator(config, workers)
 
 
-def test_an_error_is_told_on_stderr_with_exit_status_one(world, tmp_path):
+def test_main_with_an_error_prints_it_on_stderr_and_exits_with_one(world, tmp_path):
     done = _command(world, f"--output_dir={tmp_path / 'out'}", "--weights=1,2,3")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("error: --weights=1,2,3 has 3 values")

@@ -44,7 +44,7 @@ def _config(world, output, members="abc", **overrides):
     return EnsembleConfig(**{**values, **overrides})
 
 
-def test_predictions_hold_every_image_with_class_and_probabilities(world, tmp_path):
+def test_run_writes_every_image_with_class_and_probabilities(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, weights="2,1,1"))
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert list(table.columns) == ["image_id", "class", *CLASS_NAMES]
@@ -55,7 +55,7 @@ def test_predictions_hold_every_image_with_class_and_probabilities(world, tmp_pa
     assert list(table["class"]) == [CLASS_NAMES[at] for at in expected.argmax(axis=1)]
 
 
-def test_weights_record_says_what_was_done(world, tmp_path):
+def test_run_writes_to_weights_json_what_was_done(world, tmp_path):
     pipeline.run(_config(world, tmp_path, weights="2,1,1", combine="probabilities"))
     record = json.loads((tmp_path / "weights.json").read_text())
     assert record["schema_version"] == 1
@@ -65,7 +65,7 @@ def test_weights_record_says_what_was_done(world, tmp_path):
     assert record["selection"] is None
 
 
-def test_labels_csv_scores_an_unlabelled_split(world, tmp_path):
+def test_run_with_labels_csv_scores_an_unlabelled_split(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
     board = result.split_board
     assert [entry.candidate.name for entry in board.entries] == ["a", "b", "c", "ensemble"]
@@ -77,14 +77,14 @@ def test_labels_csv_scores_an_unlabelled_split(world, tmp_path):
     assert "data:image/jpeg" in report
 
 
-def test_without_labels_the_report_shows_held_out_scores(world, tmp_path):
+def test_run_without_labels_reports_held_out_scores(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path))
     assert result.split_board is None
     assert result.held_out_board.entries[0].candidate.name == "a"
     assert "The split has no labels" in (tmp_path / "report.html").read_text()
 
 
-def test_one_member_is_an_ensemble_of_itself(world, tmp_path):
+def test_run_of_one_member_gives_its_own_probabilities(world, tmp_path):
     result = pipeline.run(
         _config(world, tmp_path, members="a", weights="greedy", labels_csv=str(world[2]))
     )
@@ -93,7 +93,7 @@ def test_one_member_is_an_ensemble_of_itself(world, tmp_path):
     assert "equals its best member" in result.split_board.verdict
 
 
-def test_greedy_weights_and_calibration_on_out_of_fold_logits(world, tmp_path):
+def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, tmp_path):
     result = pipeline.run(
         _config(
             world,
@@ -118,7 +118,7 @@ def test_greedy_weights_and_calibration_on_out_of_fold_logits(world, tmp_path):
     assert "after temperature scaling" in (tmp_path / "report.html").read_text()
 
 
-def test_soft_labels_without_held_out_images_say_so(world, tmp_path):
+def test_run_with_soft_labels_but_no_held_out_images_remarks_it(world, tmp_path):
     make_member(tmp_path / "m", world[1], seed=4, eval_split=None)
     config = dataclasses.replace(
         _config(world, tmp_path / "out", soft_labels=True), members=(str(tmp_path / "m"),)
@@ -132,7 +132,7 @@ def test_soft_labels_without_held_out_images_say_so(world, tmp_path):
     assert "trained without an evaluation split" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_second_run_overwrites_and_drops_what_it_does_not_make(world, tmp_path):
+def test_run_again_overwrites_and_drops_what_it_does_not_make(world, tmp_path):
     pipeline.run(_config(world, tmp_path, members="a", soft_labels=True, export=True))
     assert (tmp_path / "saved_model").is_dir()
     pipeline.run(_config(world, tmp_path, members="a"))
@@ -140,7 +140,7 @@ def test_a_second_run_overwrites_and_drops_what_it_does_not_make(world, tmp_path
     assert not (tmp_path / "soft_labels.csv").exists()
 
 
-def test_rank_average_is_scored_by_ranking_metrics_alone(world, tmp_path):
+def test_run_by_rank_is_scored_by_ranking_metrics_alone(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, combine="rank", labels_csv=str(world[2])))
     assert set(result.split_board.ensemble.scores) == {"roc_auc", "average_precision"}
     assert result.split_board.metric == "roc_auc"
@@ -152,24 +152,24 @@ def test_rank_average_is_scored_by_ranking_metrics_alone(world, tmp_path):
     assert np.mean(precisions) == pytest.approx(expected, abs=1e-3)
 
 
-def test_weights_on_a_split_that_a_member_trained_on_are_refused(world, tmp_path):
+def test_run_with_weights_split_that_a_member_trained_on_is_refused(world, tmp_path):
     with pytest.raises(OrchardError, match=r"a was trained on fold1 .* use --weights_split"):
         pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="fold1"))
     assert not (tmp_path / "logits").exists()
 
 
-def test_weights_on_a_named_split(world, tmp_path):
+def test_run_with_a_named_weights_split_fits_on_it(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, calibrate=True, weights_split="fold0"))
     assert len(result.inputs.held_out.ids) == 40
 
 
-def test_weights_on_a_split_without_labels_are_refused_before_it_is_predicted(world, tmp_path):
+def test_run_with_weights_split_without_labels_is_refused_before_predicting(world, tmp_path):
     with pytest.raises(OrchardError, match="--weights_split=test has no labelled image"):
         pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="test"))
     assert not (tmp_path / "logits").exists()
 
 
-def test_a_fold_that_no_other_network_covers_cannot_be_calibrated(world, tmp_path):
+def test_run_with_calibration_of_a_fold_that_no_other_covers_is_refused(world, tmp_path):
     for fold, (train, evaluated) in enumerate((("fold1", "fold0"), ("fold0", "fold1"))):
         path = tmp_path / "net" / f"fold{fold}"
         make_member(path, world[1], seed=5 + fold, train_split=train, eval_split=evaluated)
@@ -180,7 +180,7 @@ def test_a_fold_that_no_other_network_covers_cannot_be_calibrated(world, tmp_pat
     assert len(pipeline.run(config).inputs.held_out.ids) == 40
 
 
-def test_a_metric_without_a_value_names_no_best_member(world, tmp_path):
+def test_run_for_a_metric_without_a_value_names_no_best_member(world, tmp_path):
     labels = tmp_path / "rust.csv"
     labels.write_text("image_id,label\n" + "".join(f"test_{i:04d},rust\n" for i in range(37)))
     config = _config(world, tmp_path / "out", metric="roc_auc", labels_csv=str(labels))
@@ -190,7 +190,7 @@ def test_a_metric_without_a_value_names_no_best_member(world, tmp_path):
     assert page.count("(best)") == 1  # of the held-out images
 
 
-def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
+def test_run_with_labels_csv_of_an_unknown_image_is_refused(world, tmp_path):
     bad = tmp_path / "bad.csv"
     bad.write_text("image_id,label\ntest_0000,scab\nnobody,rust\n")
     with pytest.raises(OrchardError, match="names 'nobody'"):
@@ -201,13 +201,13 @@ def test_labels_csv_that_names_an_unknown_image_is_one_line(world, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_scores_on_images_that_members_trained_on_are_called_memory(world, tmp_path):
+def test_run_on_images_that_members_trained_on_has_a_caveat(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, split="fold1"))
     assert result.caveats[0].startswith("Members trained on fold1")
     assert "show memory, not skill" in (tmp_path / "report.html").read_text()
 
 
-def test_another_datasets_split_of_the_same_name_is_not_called_memory(world, tmp_path):
+def test_run_on_another_datasets_split_of_the_same_name_has_no_caveat(world, tmp_path):
     make_dataset(tmp_path / "new" / "1.0.0", {"fold1": 9}, seed=5)
     config = _config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), split="fold1")
     result = pipeline.run(dataclasses.replace(config, allow_other_dataset=True))
@@ -215,14 +215,14 @@ def test_another_datasets_split_of_the_same_name_is_not_called_memory(world, tmp
     assert result.caveats == []
 
 
-def test_scores_on_images_that_weights_were_fitted_on_are_called_flattering(world, tmp_path):
+def test_run_on_images_that_weights_were_fitted_on_has_a_caveat(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, split="fold0", calibrate=True))
     assert "fitted on 40 images of the predicted split" in result.caveats[0]
     assert "flatter it" in (tmp_path / "report.html").read_text()
     assert pipeline.run(_config(world, tmp_path, split="fold0")).caveats == []
 
 
-def test_weights_json_has_null_where_a_score_is_not_a_number(world, tmp_path, monkeypatch):
+def test_run_with_a_score_that_is_not_a_number_writes_null(world, tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "weights_record", lambda *_: {"gain": float("nan")})
     pipeline.run(_config(world, tmp_path, members="a"))
     assert "NaN" not in (tmp_path / "weights.json").read_text()
@@ -230,7 +230,7 @@ def test_weights_json_has_null_where_a_score_is_not_a_number(world, tmp_path, mo
 
 
 @pytest.mark.parametrize("damaged", ["entry", "part"])
-def test_a_damaged_logits_cache_says_to_delete_it_and_run_again(world, tmp_path, damaged):
+def test_run_with_a_damaged_logits_cache_says_to_delete_it(world, tmp_path, damaged):
     pipeline.run(_config(world, tmp_path, members="a"))
     (entry,) = (tmp_path / "logits").glob("*.npz")
     if damaged == "part":
@@ -245,7 +245,7 @@ def test_a_damaged_logits_cache_says_to_delete_it_and_run_again(world, tmp_path,
     pipeline.run(_config(world, tmp_path, members="a"))
 
 
-def test_what_a_killed_write_left_is_no_part_of_the_cache(world, tmp_path):
+def test_run_ignores_what_a_killed_write_left_in_the_cache(world, tmp_path):
     pipeline.run(_config(world, tmp_path, members="a"))
     (entry,) = (tmp_path / "logits").glob("*.npz")
     entry.unlink()
@@ -256,14 +256,14 @@ def test_what_a_killed_write_left_is_no_part_of_the_cache(world, tmp_path):
     assert entry.exists() and not parts.exists()
 
 
-def test_some_labels_score_those_rows(world, tmp_path):
+def test_run_with_labels_of_some_images_scores_those(world, tmp_path):
     some = tmp_path / "some.csv"
     some.write_text("".join(world[2].read_text().splitlines(keepends=True)[:16]))
     result = pipeline.run(_config(world, tmp_path / "out", labels_csv=str(some)))
     assert len(result.split_board.targets) == 15
 
 
-def test_folds_are_judged_apart_and_averaged_on_the_test_split(tmp_path):
+def test_run_of_folds_judges_them_apart_and_averages_them_on_the_test_split(tmp_path):
     dataset = tmp_path / "leaves" / "1.0.0"
     make_dataset(dataset, {"fold0": 30, "fold1": 31, "test": 9})
     for fold in range(2):
@@ -297,7 +297,7 @@ def test_folds_are_judged_apart_and_averaged_on_the_test_split(tmp_path):
     assert names == ["good", "bad", "ensemble"]
 
 
-def test_many_labels_with_fitted_thresholds_and_a_submission_of_labels(tmp_path):
+def test_run_of_many_labels_fits_thresholds_and_fills_a_submission(tmp_path):
     dataset = tmp_path / "leaves" / "1.0.0"
     truth = make_dataset(
         dataset, {"fold0": 60, "fold1": 8, "test": 20}, "multi_label", unlabelled=()
@@ -330,7 +330,7 @@ def test_many_labels_with_fitted_thresholds_and_a_submission_of_labels(tmp_path)
     assert "2 predicted images are not in" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_thresholds_that_do_not_fit_the_classes_are_one_line(tmp_path):
+def test_run_with_thresholds_that_do_not_fit_the_classes_is_refused(tmp_path):
     make_dataset(tmp_path / "leaves", {"fold0": 4, "fold1": 4, "test": 2}, "multi_label")
     make_member(tmp_path / "m", tmp_path / "leaves", task="multi_label")
     for text, words in (("0.5,0.5", "or 3: one a class"), ("1.5", "between 0 and 1")):
@@ -345,7 +345,7 @@ def test_thresholds_that_do_not_fit_the_classes_are_one_line(tmp_path):
             pipeline.run(config)
 
 
-def test_an_image_of_no_class_is_shown_as_such(tmp_path):
+def test_run_with_an_image_of_no_class_shows_it_as_such(tmp_path):
     dataset = tmp_path / "leaves" / "1.0.0"
     make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 2}, "multi_label")
     make_member(tmp_path / "m", dataset, task="multi_label")
@@ -370,7 +370,7 @@ def test_an_image_of_no_class_is_shown_as_such(tmp_path):
     assert counts == [named.count(name) for name in CLASS_NAMES]
 
 
-def test_soft_targets_score_as_their_likeliest_class(tmp_path, world):
+def test_run_with_soft_targets_scores_their_likeliest_class(tmp_path, world):
     soft = tmp_path / "soft.csv"
     labels = pd.read_csv(world[2])
     table = pd.DataFrame({"image_id": labels["image_id"]})

@@ -25,20 +25,20 @@ def _sampled(task, scale, rows=4000, classes=3, seed=0):
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
-def test_temperature_undoes_overconfidence(scale):
+def test_fit_temperature_undoes_overconfidence(scale):
     logits, targets = _sampled("single_label", scale)
     temperature = fit_temperature(logits, targets, "single_label")
     assert temperature.shape == (1,)
     assert temperature[0] == pytest.approx(scale, rel=0.07)
 
 
-def test_many_label_temperatures_are_fitted_class_by_class():
+def test_fit_temperature_of_many_labels_fits_each_class():
     logits, targets = _sampled("multi_label", np.array([0.5, 1.0, 4.0]))
     temperature = fit_temperature(logits, targets, "multi_label")
     np.testing.assert_allclose(temperature, [0.5, 1.0, 4.0], rtol=0.12)
 
 
-def test_a_class_without_both_outcomes_keeps_temperature_one():
+def test_fit_temperature_of_a_class_without_both_outcomes_is_one():
     logits, targets = _sampled("multi_label", 3.0)
     targets[:, 1] = 0.0
     temperature = fit_temperature(logits, targets, "multi_label")
@@ -46,7 +46,7 @@ def test_a_class_without_both_outcomes_keeps_temperature_one():
     assert temperature[0] > 2
 
 
-def test_the_fit_minimises_the_log_loss_of_the_trainer():
+def test_fit_temperature_minimizes_the_log_loss_of_the_trainer():
     logits, targets = _sampled("single_label", 2.5)
     best = fit_temperature(logits, targets, "single_label")[0]
     loss = metrics.log_loss(logits / best, targets, "single_label")
@@ -54,13 +54,13 @@ def test_the_fit_minimises_the_log_loss_of_the_trainer():
         assert loss < metrics.log_loss(logits / other, targets, "single_label")
 
 
-def test_soft_targets_are_taken_as_they_are():
+def test_fit_temperature_takes_soft_targets_as_they_are():
     logits, _ = _sampled("single_label", 1.0)
     soft = metrics.probabilities(logits / 2.0, "single_label")
     assert fit_temperature(logits, soft, "single_label")[0] == pytest.approx(2.0, rel=1e-3)
 
 
-def test_perfect_or_hopeless_rows_stay_within_bounds():
+def test_fit_temperature_of_perfect_or_hopeless_rows_stays_within_bounds():
     targets = np.eye(3)[[0, 1, 2, 0]]
     assert fit_temperature(targets, targets, "single_label")[0] == pytest.approx(
         MIN_TEMPERATURE, rel=1e-3
@@ -71,14 +71,14 @@ def test_perfect_or_hopeless_rows_stay_within_bounds():
 
 
 @pytest.mark.parametrize("task", Task)
-def test_the_diagram_gives_the_trainers_calibration_error(task):
+def test_reliability_gives_the_trainers_calibration_error(task):
     logits, targets = _sampled(task, 2.0)
     diagram = reliability(metrics.probabilities(logits, task), targets, task)
     expected = metrics.expected_calibration_error(logits, targets, task)
     assert diagram.expected_error == pytest.approx(expected, abs=1e-9)
 
 
-def test_bins_hold_mean_confidence_and_accuracy():
+def test_reliability_bins_hold_mean_confidence_and_accuracy():
     p = np.array([[0.9, 0.1], [0.95, 0.05], [0.42, 0.58]])
     targets = np.array([[1, 0], [0, 1], [0, 1]])
     diagram = reliability(p, targets, "single_label", num_bins=2)

@@ -47,13 +47,13 @@ def _fit(logits, networks, held_out, **overrides):
     return fit_combination(logits, networks, held_out, **{**values, **overrides})
 
 
-def test_folds_share_their_networks_weight():
+def test_fit_combination_of_folds_shares_their_networks_weight():
     logits = np.zeros((3, 2, 3), np.float32)
     fit = _fit(logits, NETWORKS, None, weights=np.array([0.6, 0.4]))
     np.testing.assert_allclose(fit.combination.weights, [0.3, 0.3, 0.4])
 
 
-def test_weights_are_read_as_multipliers_of_networks():
+def test_parse_weights_takes_multipliers_of_networks():
     np.testing.assert_allclose(parse_weights("2,1", NETWORKS), [2 / 3, 1 / 3])
     np.testing.assert_allclose(parse_weights("uniform", NETWORKS), [0.5, 0.5])
     assert parse_weights("greedy", NETWORKS) is None
@@ -62,26 +62,26 @@ def test_weights_are_read_as_multipliers_of_networks():
             parse_weights(text, NETWORKS)
 
 
-def test_learned_weights_are_used_where_they_beat_uniform():
+def test_fit_combination_with_a_sure_gain_uses_learned_weights():
     fitted = _fit(*_held_out([0.5, 20.0, 20.0]))
     assert fitted.learned.trusted
     np.testing.assert_allclose(fitted.network_weights, fitted.learned.selection.weights)
     assert fitted.network_weights[0] > 0.9
 
 
-def test_uniform_weights_are_used_where_the_gain_is_chance():
+def test_fit_combination_with_a_gain_by_chance_uses_uniform_weights():
     fitted = _fit(*_held_out([1.5, 1.5, 1.5], rows=60), metric="accuracy")
     assert not fitted.learned.trusted
     np.testing.assert_allclose(fitted.network_weights, 1 / 3)
 
 
-def test_too_few_rows_to_learn_from_are_refused():
+def test_fit_combination_with_too_few_rows_to_learn_from_is_refused():
     with pytest.raises(OrchardError, match="12 held-out images, fewer than 20"):
         _fit(*_held_out([1.0, 2.0], rows=12))
 
 
 @pytest.mark.parametrize("positives", [0, 1])
-def test_greedy_weights_for_a_metric_without_a_value_are_one_line(positives):
+def test_fit_combination_for_a_metric_without_a_value_is_refused(positives):
     logits, networks, held_out = _held_out([1.0, 2.0], rows=40)
     held_out.targets[:] = np.eye(3)[0]
     held_out.targets[:positives] = np.eye(3)[1]  # one: the guard leaves it out once
@@ -93,7 +93,7 @@ def test_greedy_weights_for_a_metric_without_a_value_are_one_line(positives):
 
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("method", ["logits", "probabilities", "geometric"])
-def test_calibration_improves_the_held_out_log_loss(method, task):
+def test_fit_combination_with_calibration_improves_the_held_out_log_loss(method, task):
     logits, networks, held_out = _held_out([2.0, 2.5], scale=3.0, task=task)
     settings = {"weights": np.array([0.5, 0.5]), "method": method, "task": task}
     plain = _fit(logits, networks, held_out, **settings)
@@ -113,7 +113,7 @@ def test_calibration_improves_the_held_out_log_loss(method, task):
     assert loss(calibrated) < loss(plain) - 0.01
 
 
-def test_rank_refers_to_the_rows_to_predict():
+def test_fit_combination_by_rank_refers_to_the_rows_to_predict():
     logits, networks, held_out = _held_out([1.0, 1.0])
     shifted = logits[:, :50] + np.float32(7.0)
     fitted = _fit(shifted, networks, held_out, weights=np.array([1.0, 0.0]), method="rank")
@@ -129,7 +129,7 @@ def test_fit_combination_without_held_out_rows_learns_nothing(wanted):
         _fit(logits, networks, None, **{"weights": np.array([0.5, 0.5]), **wanted})
 
 
-def test_nothing_held_out_is_needed_for_given_weights():
+def test_fit_combination_of_given_weights_needs_no_held_out_rows():
     logits, networks, _ = _held_out([1.0, 1.0])
     fitted = _fit(logits, networks, None, weights=np.array([0.5, 0.5]))
     assert fitted.out_of_fold is None

@@ -34,7 +34,7 @@ def _table(member, ids, unlabelled=()):
     return Logits(np.array([f"id{i}" for i in ids]), logits, targets, NAMES)
 
 
-def test_each_fold_judges_its_own_rows():
+def test_assemble_held_out_of_folds_takes_each_ones_own_rows():
     members = [_member(f"x/fold{k}", evaluated=f"fold{k}") for k in range(2)]
     networks = (FoldGroup("x", (0, 1)),)
     tables = [_table(0, [4, 0, 2]), _table(1, [1, 3])]
@@ -46,7 +46,7 @@ def test_each_fold_judges_its_own_rows():
     np.testing.assert_array_equal(held_out.targets.argmax(axis=1), [1, 0, 1, 0, 1])
 
 
-def test_members_that_share_rows_are_averaged_where_the_method_averages():
+def test_representations_of_shared_rows_are_averaged_where_the_combiner_averages():
     members = [_member("x/fold0"), _member("x/fold1")]
     held_out = assemble_held_out(
         [_table(0, [0, 1]), _table(1, [1, 0])], members, (FoldGroup("x", (0, 1)),)
@@ -58,7 +58,7 @@ def test_members_that_share_rows_are_averaged_where_the_method_averages():
     np.testing.assert_allclose(p[0], expected, atol=1e-6)
 
 
-def test_only_rows_that_every_network_covers_are_kept():
+def test_assemble_held_out_keeps_rows_that_every_network_covers():
     members = [_member("a"), _member("b")]
     networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     tables = [_table(0, [0, 1, 2, 3], unlabelled=(3,)), _table(1, [3, 2, 1, 5])]
@@ -67,14 +67,14 @@ def test_only_rows_that_every_network_covers_are_kept():
     assert [rows.tolist() for rows in held_out.rows] == [[0, 1], [1, 0]]
 
 
-def test_networks_without_a_common_row_are_one_line():
+def test_assemble_held_out_without_a_common_row_is_refused():
     members = [_member("a"), _member("b", evaluated="fold1", train="fold0")]
     networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     with pytest.raises(OrchardError, match="no held-out labelled image in common .*b: fold1"):
         assemble_held_out([_table(0, [0]), _table(1, [1])], members, networks)
 
 
-def test_targets_that_differ_between_members_are_refused():
+def test_assemble_held_out_with_other_targets_is_refused():
     members, networks = [_member("a"), _member("b")], (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
     other = _table(1, [0, 1])
     other.targets[0] = [1.0, 0.0]
@@ -83,7 +83,7 @@ def test_targets_that_differ_between_members_are_refused():
 
 
 @pytest.mark.parametrize("split", ["fold1", "fold0+fold1", "fold1[:50%]"])
-def test_a_split_that_a_member_trained_on_is_refused(split):
+def test_refuse_leakage_of_a_split_that_a_member_trained_on_raises(split):
     member = _member("runs/b7", train="fold1+fold2")
     with pytest.raises(OrchardError, match="runs/b7 was trained on fold1"):
         refuse_leakage([member], split)
@@ -91,12 +91,12 @@ def test_a_split_that_a_member_trained_on_is_refused(split):
     refuse_leakage([member], "fold11")
 
 
-def test_a_sliced_training_split_counts_whole():
+def test_refuse_leakage_of_a_sliced_split_counts_it_whole():
     with pytest.raises(OrchardError, match="trained on train"):
         refuse_leakage([_member("b7", train="train[:80%]")], "train[80%:]")
 
 
-def test_out_of_fold_logits_come_from_the_runs(tmp_path):
+def test_out_of_fold_reads_the_logits_of_the_runs(tmp_path):
     member, networks = _member(tmp_path / "a"), (FoldGroup("a", (0,)),)
     with pytest.raises(OrchardError, match="fold0.npz is missing"):
         out_of_fold([member], networks)
@@ -113,13 +113,13 @@ def test_out_of_fold_logits_come_from_the_runs(tmp_path):
         out_of_fold([member], networks)
 
 
-def test_a_member_evaluated_on_its_training_images_is_refused(tmp_path):
+def test_out_of_fold_of_a_member_evaluated_on_its_training_images_is_refused(tmp_path):
     member = _member(tmp_path / "a", train="fold0+fold1", evaluated="fold0")
     with pytest.raises(OrchardError, match="trained on fold0"):
         out_of_fold([member], (FoldGroup("a", (0,)),))
 
 
-def test_a_member_without_evaluation_needs_a_named_split(tmp_path):
+def test_out_of_fold_of_a_member_without_evaluation_asks_for_a_named_split(tmp_path):
     member = _member(tmp_path / "a", evaluated=None)
     with pytest.raises(OrchardError, match="--weights_split"):
         out_of_fold([member], (FoldGroup("a", (0,)),))

@@ -21,14 +21,14 @@ def _regret(metric, targets):
     return lambda p: score_regret(metric, p, targets, TASK)
 
 
-def test_one_network_is_picked_once():
+def test_greedy_selection_of_one_network_picks_it_once():
     p, targets = _networks([1.0])
     selection = greedy_selection(p, _regret("log_loss", targets))
     assert selection.order == (0,)
     assert selection.weights.tolist() == [1.0]
 
 
-def test_each_pick_is_the_best_of_all_and_the_prefix_the_best_of_the_path():
+def test_greedy_selection_picks_the_best_of_all_and_keeps_the_best_prefix():
     p, targets = _networks([1.0, 1.2, 2.5])
     regret = _regret("log_loss", targets)
     selection = greedy_selection(p, regret, rounds=12)
@@ -45,12 +45,12 @@ def test_each_pick_is_the_best_of_all_and_the_prefix_the_best_of_the_path():
     np.testing.assert_allclose(selection.weights, counts / len(selection.order))
 
 
-def test_a_useless_network_gets_no_weight():
+def test_greedy_selection_with_a_useless_network_gives_it_no_weight():
     p, targets = _networks([0.8, 0.8, 30.0])
     assert greedy_selection(p, _regret("log_loss", targets)).weights[2] == 0.0
 
 
-def test_a_copy_of_a_chosen_network_is_never_added():
+def test_greedy_selection_never_adds_a_copy_of_a_chosen_network():
     p, targets = _networks([1.0, 1.2])
     doubled = np.stack([p[0], p[0] * (1 + 1e-13), p[1]])
     selection = greedy_selection(doubled, _regret("log_loss", targets))
@@ -60,7 +60,7 @@ def test_a_copy_of_a_chosen_network_is_never_added():
     )
 
 
-def test_ties_go_to_the_second_metric_then_to_the_first_in_order():
+def test_greedy_selection_with_ties_asks_the_second_metric_then_the_order():
     targets = np.eye(2)[[0, 0, 1, 1]]
     vague = np.where(targets == 1, 0.6, 0.4)
     sure = np.where(targets == 1, 0.9, 0.1)
@@ -70,7 +70,7 @@ def test_ties_go_to_the_second_metric_then_to_the_first_in_order():
     assert greedy_selection(both, accuracy).order == (0,)
 
 
-def test_selection_works_where_the_method_averages():
+def test_greedy_selection_works_where_the_combiner_averages():
     p, targets = _networks([1.0, 1.0])
     z = np.log(p)
     regret = _regret("log_loss", targets)
@@ -88,20 +88,20 @@ def _judge(p, targets, metric="log_loss"):
     return guard(fit, combine, metric, targets, TASK, len(p))
 
 
-def test_weights_are_trusted_where_one_network_spoils_the_mean():
+def test_guard_where_one_network_spoils_the_mean_trusts_the_weights():
     verdict = _judge(*_networks([0.8, 30.0, 30.0]))
     assert verdict.trusted
     assert 0 < verdict.low <= verdict.gain <= verdict.high
 
 
 @pytest.mark.parametrize("noises", [[1.4, 1.5, 1.6], [1.0, 1.3, 1.6]])
-def test_a_gain_that_may_be_chance_is_not_trusted(noises):
+def test_guard_with_a_gain_that_may_be_chance_does_not_trust_it(noises):
     verdict = _judge(*_networks(noises, rows=80), metric="accuracy")
     assert verdict.low < 0 < verdict.gain
     assert not verdict.trusted
 
 
-def test_the_guard_never_scores_rows_that_the_fit_saw():
+def test_guard_never_scores_rows_that_the_fit_saw():
     p, targets = _networks([1.0, 1.0], rows=53)
     seen = []
 
@@ -121,7 +121,7 @@ def test_the_guard_never_scores_rows_that_the_fit_saw():
     assert len(seen) == 5
 
 
-def test_a_class_rarer_than_the_parts_does_no_harm():
+def test_guard_with_a_class_rarer_than_the_parts_gives_numbers():
     p, targets = _networks([1.0, 2.0], rows=60)
     targets[:] = np.eye(4)[[0] * 30 + [1] * 28 + [2] * 2]
     verdict = _judge(p, targets, metric="roc_auc")

@@ -154,7 +154,7 @@ def test_predict_members_with_logits_that_are_not_finite_keeps_none(world, tmp_p
     assert not LogitsCache(str(tmp_path / "cache"), members[0], records, "none").done.any()
 
 
-def test_the_fingerprint_is_the_trainers(tmp_path):
+def test_fingerprint_equals_the_trainers(tmp_path):
     import keras
 
     from trainer.results import export

@@ -26,7 +26,7 @@ def _run(path, **changes):
     return str(path)
 
 
-def test_a_run_is_read(tmp_path):
+def test_load_members_reads_a_run(tmp_path):
     members, networks = load_members([_run(tmp_path / "b7") + "/"])
     member = members[0]
     assert member.name == "b7"
@@ -36,11 +36,11 @@ def test_a_run_is_read(tmp_path):
     assert networks[0].members == (0,)
 
 
-def test_a_run_without_evaluation_has_no_eval_split(tmp_path):
+def test_load_members_of_a_run_without_evaluation_gives_no_eval_split(tmp_path):
     assert load_members([_run(tmp_path / "b7", eval_split="none")])[0][0].eval_split is None
 
 
-def test_folds_of_one_directory_are_one_network(tmp_path):
+def test_load_members_of_a_directory_of_folds_gives_one_group(tmp_path):
     for fold in (0, 1, 2, 10):
         _run(tmp_path / "b7" / f"fold{fold}")
     _run(tmp_path / "b6")
@@ -49,13 +49,13 @@ def test_folds_of_one_directory_are_one_network(tmp_path):
     assert [(n.name, n.members) for n in networks] == [("b7", (0, 1, 2, 3)), ("b6", (4,))]
 
 
-def test_folds_listed_one_by_one_are_one_network_too(tmp_path):
+def test_load_members_of_folds_listed_one_by_one_gives_one_group(tmp_path):
     paths = [_run(tmp_path / name) for name in ("b7/fold0", "b6", "b7/fold1")]
     networks = load_members(paths)[1]
     assert [(n.name, n.members) for n in networks] == [("b7", (0, 2)), ("b6", (1,))]
 
 
-def test_equal_names_are_told_apart_by_their_paths(tmp_path):
+def test_load_members_with_equal_names_names_them_by_path(tmp_path):
     paths = [_run(tmp_path / name) for name in ("x/b7", "y/b7", "z/b6")]
     assert [m.name for m in load_members(paths)[0]] == [paths[0], paths[1], "b6"]
 
@@ -72,7 +72,7 @@ def test_equal_names_are_told_apart_by_their_paths(tmp_path):
         ({"dataset": {}}, "run.json is not one of the trainer's"),
     ],
 )
-def test_a_member_that_does_not_fit_is_one_line(changes, words, tmp_path):
+def test_load_members_that_do_not_fit_are_refused(changes, words, tmp_path):
     first, second = _run(tmp_path / "a"), _run(tmp_path / "b", **changes)
     with pytest.raises(OrchardError, match=words) as caught:
         load_members([first, second])
@@ -80,7 +80,7 @@ def test_a_member_that_does_not_fit_is_one_line(changes, words, tmp_path):
     assert second in str(caught.value)
 
 
-def test_unfinished_missing_and_repeated_runs_are_one_line(tmp_path):
+def test_load_members_of_unfinished_missing_or_repeated_runs_is_refused(tmp_path):
     run = _run(tmp_path / "a")
     with pytest.raises(OrchardError, match="nowhere: no run.json"):
         load_members([run, str(tmp_path / "nowhere")])
@@ -95,7 +95,7 @@ def test_unfinished_missing_and_repeated_runs_are_one_line(tmp_path):
         load_members([run])
 
 
-def test_one_run_under_two_paths_is_refused(tmp_path, monkeypatch):
+def test_load_members_of_one_run_under_two_paths_is_refused(tmp_path, monkeypatch):
     run = _run(tmp_path / "a")
     (tmp_path / "link").symlink_to("a")
     monkeypatch.chdir(tmp_path)
@@ -105,7 +105,7 @@ def test_one_run_under_two_paths_is_refused(tmp_path, monkeypatch):
         assert "\n" not in str(caught.value)
 
 
-def test_folds_under_two_spellings_of_their_folder_are_one_network(tmp_path, monkeypatch):
+def test_load_members_of_folds_in_two_spellings_gives_one_group(tmp_path, monkeypatch):
     for fold in (0, 1):
         _run(tmp_path / "b7" / f"fold{fold}")
     monkeypatch.chdir(tmp_path)
@@ -113,7 +113,7 @@ def test_folds_under_two_spellings_of_their_folder_are_one_network(tmp_path, mon
     assert [(n.name, n.members) for n in networks] == [("b7", (0, 1))]
 
 
-def test_another_dataset_is_refused_unless_allowed(tmp_path):
+def test_check_dataset_of_another_one_is_refused_unless_allowed(tmp_path):
     members = load_members([_run(tmp_path / "a")])[0]
     names = _RUN["class_names"]
     check_dataset(members, names, "single_label", "abc123")

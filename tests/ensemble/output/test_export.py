@@ -71,7 +71,7 @@ def _jpegs(records):
         ("multi_label", {"combine": "probabilities", "weights": "0,1,2", "calibrate": True}),
     ],
 )
-def test_the_model_gives_the_predictions(task, overrides, world, tmp_path):
+def test_saved_ensemble_gives_the_predictions(task, overrides, world, tmp_path):
     result = pipeline.run(_config(world / task, tmp_path / "out", **overrides))
     model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
     records = result.inputs.records
@@ -83,7 +83,7 @@ def test_the_model_gives_the_predictions(task, overrides, world, tmp_path):
     np.testing.assert_allclose(outputs["probabilities"], table[list(CLASS_NAMES)], atol=tolerance)
 
 
-def test_a_stranger_runs_it_without_our_code_and_without_the_members(world, tmp_path):
+def test_saved_ensemble_runs_without_our_code_and_without_the_members(world, tmp_path):
     shutil.copytree(world / "single_label", tmp_path, dirs_exist_ok=True)
     result = pipeline.run(_config(tmp_path, tmp_path / "out", calibrate=True))
     moved = tmp_path / "elsewhere" / "1"
@@ -110,7 +110,7 @@ def test_a_stranger_runs_it_without_our_code_and_without_the_members(world, tmp_
     assert answer["class_names"][0].tolist() == answer["names"].tolist() == list(CLASS_NAMES)
 
 
-def test_images_of_any_size_give_what_their_files_give(world, tmp_path):
+def test_saved_ensemble_of_images_gives_what_their_files_give(world, tmp_path):
     # m0 alone: a crop or a smaller scale is left to libjpeg when a file is decoded.
     config = _config(world / "single_label", tmp_path / "out", weights="1,0,0")
     result = pipeline.run(config)

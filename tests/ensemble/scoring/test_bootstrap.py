@@ -17,7 +17,7 @@ def _data(task="single_label", rows=60, classes=3, seed=0, noise=1.5):
 
 @pytest.mark.parametrize("task", Task)
 @pytest.mark.parametrize("metric", scores.SHOWN_METRICS)
-def test_every_metric_of_a_draw_is_that_of_the_rows_drawn(metric, task):
+def test_resampled_scores_equal_the_scores_of_the_rows_drawn(metric, task):
     p, targets = _data(task)
     counts = bootstrap.draw_counts(len(p), seed=3, num_draws=4)
     result = bootstrap.resampled_scores(metric, p, targets, task, counts)
@@ -26,14 +26,14 @@ def test_every_metric_of_a_draw_is_that_of_the_rows_drawn(metric, task):
         assert value == pytest.approx(scores.score(metric, p[rows], targets[rows], task))
 
 
-def test_ties_count_half_in_the_area():
+def test_resampled_scores_with_ties_count_them_half():
     p = np.array([[0.5], [0.5], [0.2], [0.9]])
     targets = np.array([[1.0], [0.0], [0.0], [1.0]])
     ones = np.ones((1, 4))
     assert bootstrap.resampled_scores("roc_auc", p, targets, "multi_label", ones)[0] == 0.875
 
 
-def test_a_class_missing_from_a_draw_is_left_out_of_the_mean():
+def test_resampled_scores_leave_a_class_missing_from_a_draw_out():
     p, targets = _data(rows=4)
     targets = np.eye(3)[[0, 0, 1, 1]]
     result = bootstrap.resampled_scores("roc_auc", p, targets, "single_label", np.ones((1, 4)))
@@ -44,7 +44,7 @@ def test_a_class_missing_from_a_draw_is_left_out_of_the_mean():
     )
 
 
-def test_interval_holds_the_score_and_narrows_with_rows():
+def test_interval_holds_the_score_and_narrows_with_more_rows():
     widths = []
     for rows in (50, 800):
         p, targets = _data(rows=rows)
@@ -54,7 +54,7 @@ def test_interval_holds_the_score_and_narrows_with_rows():
     assert widths[1] < widths[0] / 2
 
 
-def test_gain_is_positive_for_the_better_whichever_way_the_metric_points():
+def test_difference_interval_is_positive_for_the_better_in_any_metric():
     good, targets = _data(rows=400, noise=0.5)
     bad, _ = _data(rows=400, noise=3.0)
     for metric in ("accuracy", "log_loss", "roc_auc"):
@@ -67,7 +67,7 @@ def test_gain_is_positive_for_the_better_whichever_way_the_metric_points():
         )
 
 
-def test_draws_taken_a_few_at_a_time_are_the_same(monkeypatch):
+def test_resampled_scores_a_few_draws_at_a_time_are_the_same(monkeypatch):
     p, targets = _data()
     counts = bootstrap.draw_counts(len(p), seed=3, num_draws=7)
     for metric in ("roc_auc", "accuracy", "f1"):
@@ -78,7 +78,7 @@ def test_draws_taken_a_few_at_a_time_are_the_same(monkeypatch):
         np.testing.assert_allclose(parts, whole)
 
 
-def test_same_seed_same_draws():
+def test_draw_counts_with_the_same_seed_are_the_same():
     a = bootstrap.draw_counts(20, seed=1, num_draws=5)
     assert np.array_equal(a, bootstrap.draw_counts(20, seed=1, num_draws=5))
     assert not np.array_equal(a, bootstrap.draw_counts(20, seed=2, num_draws=5))

@@ -19,14 +19,14 @@ def _board(accuracies, metric="accuracy", rows=100, **kwargs):
     return build_scoreboard("somewhere", candidates, targets, TASK, metric, **kwargs)
 
 
-def test_the_best_member_is_the_best_by_the_metric():
+def test_build_scoreboard_takes_the_best_member_by_the_metric():
     board = _board([0.6, 0.8, 0.7, 0.9])
     assert board.best.candidate.name == "m1"
     assert _board([0.6, 0.8, 0.7, 0.9], metric="log_loss").best.candidate.name == "m1"
     assert board.gain == pytest.approx(0.1)
 
 
-def test_the_ensemble_is_never_its_own_best_member():
+def test_build_scoreboard_never_takes_the_ensemble_as_best_member():
     assert _board([0.6, 0.9]).best.candidate.name == "m0"
 
 
@@ -39,11 +39,11 @@ def test_the_ensemble_is_never_its_own_best_member():
         ([0.8, 0.7], "does not beat its best member"),
     ],
 )
-def test_the_verdict_is_plain(accuracies, words):
+def test_verdict_says_how_the_ensemble_compares(accuracies, words):
     assert words in _board(accuracies).verdict
 
 
-def test_the_table_shows_every_entry_and_the_verdict():
+def test_scoreboard_text_shows_every_entry_and_the_verdict():
     lines = scoreboard_text(_board([0.5, 0.75, 0.8])).splitlines()
     assert lines[1].split() == ["accuracy", "log_loss", "roc_auc"]
     assert [line.split()[0] for line in lines[2:5]] == ["m0", "m1", "ensemble"]
@@ -51,13 +51,13 @@ def test_the_table_shows_every_entry_and_the_verdict():
     assert lines[5].startswith("The ensemble")
 
 
-def test_mean_ranks_are_not_shown_as_probabilities():
+def test_build_scoreboard_of_ranks_has_ranking_metrics_alone():
     board = _board([0.5, 0.8], metric="roc_auc", ensemble_ranks_only=True)
     assert set(board.ensemble.scores) == {"roc_auc", "average_precision"}
     assert "-" in scoreboard_text(board).splitlines()[3].split()
 
 
-def test_a_metric_without_a_value_has_no_verdict():
+def test_verdict_for_a_metric_without_a_value_says_so():
     targets = np.eye(2)[np.zeros(30, int)]
     p = np.full((30, 2), 0.5)
     candidates = [Candidate("a", "member", 1.0, p), Candidate("ensemble", "ensemble", None, p)]
