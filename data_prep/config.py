@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from data_prep.images import ImageOptions
+from data_prep.labels import LABEL_SOURCES, LabelOptions, SourceOptions
 from orchard.errors import OrchardError
 from orchard.formats import Task
 
@@ -15,7 +17,7 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 # They decide where things are, how fast they are made or whether at all, but not one byte of the
 # data. (What --decode_check has --on_bad=skip leave out is in the fingerprint as bad rows.)
 _NO_EFFECT_ON_BYTES = frozenset(
-    "csv images_dir test_csv test_images_dir data_dir name version workers overwrite engine "
+    "layout csv images_dir test_csv test_images_dir data_dir name version workers overwrite engine "
     "beam_options decode_check".split()
 )
 
@@ -27,14 +29,15 @@ class PrepConfig:
     Lists are taken for tuples.
 
     Raises:
-      OrchardError: on construction, when values are impossible or contradict each other.
+        OrchardError: on construction, when values are impossible or contradict each other.
     """
 
-    csv: str
     images_dir: str
     name: str
     version: str
     data_dir: str
+    layout: str = "csv"
+    csv: str = ""
     image_column: str | None = None
     label_columns: tuple[str, ...] = ()
     label_shape: str = "auto"
@@ -68,7 +71,7 @@ class PrepConfig:
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
         self._check_text()
-        for flag in ("csv", "images_dir", "name", "version", "data_dir"):
+        for flag in ("images_dir", "name", "version", "data_dir"):
             _check(bool(getattr(self, flag)), f"--{flag} is required")
         _check(
             _NAME.fullmatch(self.name),
@@ -80,12 +83,13 @@ class PrepConfig:
         )
         self._check_choices()
         self._check_numbers()
+        LABEL_SOURCES[self.layout](self.source_options)
 
     def _check_text(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             text = ",".join(value) if isinstance(value, tuple) else str(value)
-            # How Python has what it could not read of the command line.
+            # Python has bytes of the command line that it cannot decode as lone surrogates.
             _check(
                 not _SURROGATE.search(text),
                 f"--{field.name.removesuffix('_px')}={text!r} is not UTF-8; rename it, or run in a "
@@ -109,10 +113,6 @@ class PrepConfig:
         _check(
             not self.beam_options or self.engine == "beam",
             "--beam_options needs --engine=beam",
-        )
-        _check(
-            not self.test_images_dir or self.test_csv,
-            "--test_images_dir needs --test_csv",
         )
         _check(
             len(set(self.class_names)) == len(self.class_names),
@@ -148,6 +148,37 @@ class PrepConfig:
             shown = flag.removesuffix("_px")
             _check(low <= value <= high, f"--{shown}={value}: choose a number from {low} to {high}")
 
+    @property
+    def image_options(self) -> ImageOptions:
+        """The settings that concern single images."""
+        return ImageOptions(
+            max_pixels=self.max_pixels,
+            short_side_px=self.short_side_px,
+            max_side_px=self.max_side_px,
+            square_px=self.square_px,
+            jpeg_quality=self.jpeg_quality,
+            jpeg_chroma=self.jpeg_chroma,
+        )
+
+    @property
+    def source_options(self) -> SourceOptions:
+        """The settings that say where labels and images are."""
+        return SourceOptions(
+            images_dir=self.images_dir,
+            csv=self.csv,
+            test_csv=self.test_csv or "",
+            test_images_dir=self.test_images_dir or "",
+            extension=self.extension,
+            labels=LabelOptions(
+                image_column=self.image_column,
+                label_columns=self.label_columns,
+                label_shape=self.label_shape,
+                task=self.task,
+                class_names=self.class_names,
+                group_column=self.group_column,
+            ),
+        )
+
     def settings(self) -> dict[str, Any]:
         """What decides the bytes besides the inputs' content, as JSON values."""
         return {
@@ -160,7 +191,7 @@ class PrepConfig:
 
 def default_settings() -> dict[str, Any]:
     """`PrepConfig.settings` where nothing was chosen."""
-    return PrepConfig("x", "x", "x", "1.0.0", "x").settings()
+    return PrepConfig("x", "x", "1.0.0", "x", csv="x").settings()
 
 
 def _check(condition: object, message: str) -> None:

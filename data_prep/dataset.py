@@ -24,14 +24,17 @@ from tensorflow_datasets.core import dataset_builder
 
 from data_prep import pipeline
 from data_prep.config import PrepConfig
-from data_prep.labels import read_labels
+from data_prep.labels import LABEL_SOURCES
 from data_prep.publish import features, refuse_registered_name, supervised_keys
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE, load_manifest
 
 
-class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
+class CsvImages(
+    dataset_builder.FileReaderBuilder,
+    skip_registration=True,  # type: ignore[call-arg]
+):
     """Base of the builders that `define` makes.
 
     Preparing runs the engine of `data_prep.main`, which leaves the same bytes, resumes where it was
@@ -42,22 +45,21 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     @classmethod
     def define(
-        cls, name: str, *, csv: str, images_dir: str, version: str = "1.0.0", **settings: Any
+        cls, name: str, *, images_dir: str, version: str = "1.0.0", **settings: Any
     ) -> type["CsvImages"]:
         """A builder class, registered with TFDS under `name`.
 
         Args:
-          name: as `--name` of `data_prep.main`.
-          csv: as `--csv`.
-          images_dir: as `--images_dir`.
-          version: as `--version`.
-          **settings: further fields of `data_prep.config.PrepConfig`.
+            name: as `--name` of `data_prep.main`.
+            images_dir: as `--images_dir`.
+            version: as `--version`.
+            **settings: further fields of `data_prep.config.PrepConfig`, such as `csv`.
 
         Raises:
-          OrchardError: a setting is impossible, or TFDS has a dataset of that name.
-          ValueError: this process has defined that name already.
+            OrchardError: a setting is impossible, or TFDS has a dataset of that name.
+            ValueError: this process has defined that name already.
         """
-        settings = {"csv": csv, "images_dir": images_dir, **settings}
+        settings = {"images_dir": images_dir, **settings}
         try:
             PrepConfig(name=name, version=version, data_dir="unknown", **settings)
         except TypeError as error:
@@ -70,7 +72,7 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
             "SETTINGS": settings,
             # Whoever looks for the builder, `tfds build` among them, looks where it was defined.
             "__module__": sys._getframe(1).f_globals.get("__name__", __name__),
-            "__doc__": f"The dataset {name!r} of {csv}.",
+            "__doc__": f"The dataset {name!r} of the images in {images_dir}.",
         }
         return type(class_name, (CsvImages,), body)
 
@@ -87,14 +89,16 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
         # A prepared dataset needs its CSV no more: it may be read on another machine.
         data_dir = os.fspath(self.data_dir)
         if storage.exists(storage.join(data_dir, FEATURES_FILE)):
-            source = load_manifest(data_dir)
+            manifest = load_manifest(data_dir)
+            task, class_names = manifest.task, manifest.class_names
         else:
             config = self.config()
-            source = read_labels(config.csv, pipeline.label_options(config))
+            table = LABEL_SOURCES[config.layout](config.source_options).read().labelled.table
+            task, class_names = table.task, table.class_names
         return tfds.core.DatasetInfo(
             builder=self,
-            features=features(source.task, source.class_names),
-            supervised_keys=supervised_keys(source.task),
+            features=features(task, class_names),
+            supervised_keys=supervised_keys(task),
         )
 
     def download_and_prepare(
@@ -108,13 +112,13 @@ class CsvImages(dataset_builder.FileReaderBuilder, skip_registration=True):
         """Prepare the dataset, unless it is there and undamaged.
 
         Args:
-          download_dir: nothing is downloaded.
-          download_config: of it, `download_mode` says whether to replace what is there.
-          file_format: None or `tfrecord`.
-          **unused: TFDS's other options, which concern its own writer.
+            download_dir: nothing is downloaded.
+            download_config: of it, `download_mode` says whether to replace what is there.
+            file_format: None or `tfrecord`.
+            **unused: TFDS's other options, which concern its own writer.
 
         Raises:
-          OrchardError: as the command would print it.
+            OrchardError: as the command would print it.
         """
         del download_dir, unused
         if file_format not in (None, "tfrecord", tfds.core.FileFormat.TFRECORD):

@@ -14,6 +14,9 @@ from orchard import cli
 
 _CSV = flags.DEFINE_string("csv", "", "CSV of image ids and labels; local or gs://")
 _IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images; local or gs://")
+_LAYOUT = flags.DEFINE_string(
+    "layout", "csv", "csv: --csv has the labels; folders: --images_dir has one folder a class"
+)
 _NAME = flags.DEFINE_string("name", "", "Name of the dataset: [a-z][a-z0-9_]*, none of TFDS's own")
 _VERSION = flags.DEFINE_string("version", "", "Version of the dataset: X.Y.Z")
 _DATA_DIR = flags.DEFINE_string(
@@ -99,6 +102,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of order and splits")
 
 def _config() -> PrepConfig:
     return PrepConfig(
+        layout=_LAYOUT.value,
         csv=_CSV.value,
         images_dir=_IMAGES_DIR.value,
         name=_NAME.value,

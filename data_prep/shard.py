@@ -1,18 +1,17 @@
-"""Writes one shard and its receipt: a pure function of (plan, index); imports no TensorFlow."""
+"""Writes one shard and its receipt: a pure function of its task; imports no TensorFlow."""
 
 import functools
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
 
-from data_prep.checks import image_source
-from data_prep.images import SourceProblem, record_jpeg, thumbnail
-from data_prep.plan import Plan, ShardRows
+from data_prep.images import ImageOptions, SourceProblem, image_source, record_jpeg, thumbnail
+from data_prep.plan import PlannedShard
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Task, tfrecord
@@ -25,7 +24,7 @@ _LARGE_PIECE_BYTES = 1 << 17
 class Receipt:
     """What was written: file, bytes, crc32c, each record's length and image checksum.
 
-    `fingerprint` is the plan's for this shard: a receipt that bears another one is worth nothing.
+    `fingerprint` is the planned shard's: a receipt with another one is worth nothing.
     """
 
     fingerprint: str
@@ -37,73 +36,90 @@ class Receipt:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Receipt":
-        """The receipt of which `vars` were written as JSON; TypeError or KeyError: it is none."""
+        """The receipt that `vars` made and JSON kept.
+
+        Raises:
+            TypeError or KeyError: it is none.
+        """
         lists = {name: tuple(value[name]) for name in ("lengths", "image_crc32c")}
         return cls(**(value | lists))
 
 
 @dataclass(frozen=True)
 class WrittenShard:
-    """What `write_shard` hands back: the receipt, and thumbnails of the plan's `pictured`."""
+    """A shard that is written: its receipt, and thumbnails of its `pictured` records."""
 
     receipt: Receipt
     thumbnails: tuple[bytes, ...]
 
 
-def receipt_path(plan: Plan, index: int) -> str:
-    """Where the receipt of a shard lies."""
-    return storage.join(plan.receipts_dir, plan.file_name(index) + ".json")
+@dataclass(frozen=True)
+class ShardTask:
+    """A planned shard, and where to read its images and to write it.
+
+    Attributes:
+        shard: what to write.
+        task: what its targets mean.
+        options: how images become records.
+        images_dir: where the files lie.
+        spool_path: where the check kept the bytes of small files; empty: nowhere.
+        files_dir, receipts_dir: where to write the shard and its receipt.
+    """
+
+    shard: PlannedShard
+    task: Task
+    options: ImageOptions
+    images_dir: str
+    spool_path: str
+    files_dir: str
+    receipts_dir: str
 
 
-def read_receipt(plan: Plan, index: int) -> Receipt | None:
-    """The receipt of a shard; None when there is none that can be read."""
-    path = receipt_path(plan, index)
+def receipt_path(receipts_dir: str, file: str) -> str:
+    """Where the receipt of a shard's file lies."""
+    return storage.join(receipts_dir, file + ".json")
+
+
+def read_receipt(receipts_dir: str, shard: PlannedShard) -> Receipt | None:
+    """The receipt of a shard; None when there is none that can be read, or it is another plan's."""
+    path = receipt_path(receipts_dir, shard.file)
     if not storage.exists(path):
         return None
     try:
-        return Receipt.from_json(storage.read_json(path))
+        receipt = Receipt.from_json(storage.read_json(path))
     except (OrchardError, TypeError, KeyError):
         return None
+    return receipt if receipt.fingerprint == shard.fingerprint else None
 
 
-def is_written(plan: Plan, index: int, receipt: Receipt | None) -> bool:
-    """Whether a shard is there already and is, byte for byte, what its receipt and the plan say."""
-    if receipt is None or receipt.fingerprint != plan.fingerprints[index]:
-        return False
-    path = storage.join(plan.files_dir, plan.file_name(index))
-    return storage.size_and_crc32c(path) == (receipt.num_bytes, receipt.crc32c)
+def write_shard(task: ShardTask) -> WrittenShard:
+    """Write a shard, then its receipt.
 
-
-def write_shard(plan: Plan, index: int) -> WrittenShard:
-    """Write shard `index` of `plan`, then its receipt.
-
-    Both appear whole or not at all, unless the machine crashes: they are on the disk for good only
-    once `Staging.commit` has seen to it. Memory: one image, whatever the shard's size.
+    Both appear whole or not at all, unless the machine crashes: that they survive a power cut is
+    seen to when the dataset is published. Memory: one image, whatever the shard's size.
 
     Raises:
-      OrchardError: an image is not what the pre-flight saw, cannot be decoded, or the disk refuses.
+        OrchardError: an image is not what the check saw, cannot be decoded, or the disk refuses.
     """
-    rows = plan.shards[index]
-    file = plan.file_name(index)
+    shard = task.shard
     lengths, image_crcs, thumbnails = [], [], []
-    pictured = set(rows.pictured)
-    path = storage.join(plan.files_dir, file)
-    with storage.writing(path, plan.fingerprints[index]) as output:
+    pictured = set(shard.pictured)
+    with storage.writing(storage.join(task.files_dir, shard.file), shard.fingerprint) as output:
         writer = _ChecksumWriter(output)
-        for position, jpeg in enumerate(_contents(plan, rows)):
-            crc = int(rows.crc32c[position])
-            if rows.reencode[position]:
-                jpeg = _convert(jpeg, plan, rows, position)
+        for position, jpeg in enumerate(_contents(task)):
+            crc = int(shard.crc32c[position])
+            if shard.reencode[position]:
+                jpeg = _convert(jpeg, task, position)
                 crc = google_crc32c.value(jpeg)
-            rest = _rest_of_example(rows.ids[position], rows.targets[position], plan.task)
+            rest = _rest_of_example(shard.ids[position], shard.targets[position], task.task)
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
             if position in pictured:
                 thumbnails.append(thumbnail(jpeg))
         writer.flush()
     receipt = Receipt(
-        fingerprint=plan.fingerprints[index],
-        file=file,
+        fingerprint=shard.fingerprint,
+        file=shard.file,
         num_bytes=writer.num_bytes,
         crc32c=writer.crc32c,
         lengths=tuple(lengths),
@@ -112,8 +128,33 @@ def write_shard(plan: Plan, index: int) -> WrittenShard:
     # Compact: a receipt holds two numbers a record. What a crash of the machine leaves of it is
     # compared with the shard's bytes, as any receipt is.
     text = json.dumps(vars(receipt)).encode()
-    storage.write_bytes(receipt_path(plan, index), text, durable=False)
+    storage.write_bytes(receipt_path(task.receipts_dir, shard.file), text, durable=False)
     return WrittenShard(receipt, tuple(thumbnails))
+
+
+def read_thumbnails(
+    files_dir: str, written: list[tuple[PlannedShard, Receipt]]
+) -> list[WrittenShard]:
+    """Shards that an earlier run wrote to `files_dir`, with thumbnails made from their records."""
+    ranges = []
+    for shard, receipt in written:
+        lengths = np.asarray(receipt.lengths)
+        ends = np.cumsum(lengths + tfrecord.FRAME_OVERHEAD_BYTES)
+        file = storage.join(files_dir, shard.file)
+        for position in shard.pictured:
+            length = int(lengths[position]) + tfrecord.FOOTER_BYTES
+            ranges.append((file, int(ends[position]) - length, length))
+    # Read together, since on gs:// each is a request.
+    payloads = iter(storage.read_ranges(ranges, tfrecord.is_intact))
+    return [
+        WrittenShard(receipt, tuple(_thumbnail(next(payloads)) for _ in shard.pictured))
+        for shard, receipt in written
+    ]
+
+
+def _thumbnail(payload_and_footer: bytes) -> bytes:
+    (jpeg,) = tfrecord.decode_example(payload_and_footer[: -tfrecord.FOOTER_BYTES])["image"]
+    return thumbnail(jpeg)
 
 
 def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
@@ -143,36 +184,45 @@ def _labels(target: bytes, task: Task) -> bytes:
     return labels + tfrecord.float_entry("target", values)
 
 
-def _convert(data: bytes, plan: Plan, rows: ShardRows, position: int) -> bytes:
+def _convert(data: bytes, task: ShardTask, position: int) -> bytes:
     try:
-        return record_jpeg(data, plan.options)
+        return record_jpeg(data, task.options)
     except ValueError as error:
         raise OrchardError(
-            f"row {rows.csv_rows[position]}, {rows.files[position]!r}: cannot be decoded "
-            f"({error}); run "
-            "with --decode_check to find all such images before anything is written"
+            f"{_row(task.shard, position)}: cannot be decoded ({error}); run with --decode_check "
+            "to find all such images before anything is written"
         ) from error
 
 
-def _contents(plan: Plan, rows: ShardRows) -> Iterator[bytes]:
-    """Each row's file, checked to be what the pre-flight saw."""
-    source = image_source(plan.test_images_dir if rows.split == "test" else plan.images_dir)
-    spool = _spool(plan.spool_path) if plan.spool_path else -1
-    starts, sizes, crcs = rows.spool_offset.tolist(), rows.num_bytes.tolist(), rows.crc32c.tolist()
-    others = source.read_many([f for f, start in zip(rows.files, starts, strict=True) if start < 0])
+def _contents(task: ShardTask) -> Iterator[bytes]:
+    """Each row's file, verified to be what the check saw."""
+    shard = task.shard
+    source = image_source(task.images_dir)
+    starts, sizes, crcs = (
+        array.tolist() for array in (shard.spool_offset, shard.num_bytes, shard.crc32c)
+    )
+    unspooled = [file for file, start in zip(shard.files, starts, strict=True) if start < 0]
+    others = source.read_many(unspooled)
     for position, (start, size, crc) in enumerate(zip(starts, sizes, crcs, strict=True)):
-        found = (os.pread(spool, size, start), 0) if start >= 0 else next(others)
-        if isinstance(found, SourceProblem):
-            raise OrchardError(
-                f"{found.detail} (it was there a moment ago); run the command again"
-            ) from found
-        data = found[0]
+        if start >= 0:
+            data = os.pread(_spool(task.spool_path), size, start)
+        else:
+            found = next(others)
+            if isinstance(found, SourceProblem):
+                raise OrchardError(
+                    f"{found.detail} (it was there a moment ago); run the command again"
+                ) from found
+            data = found.data
         if len(data) != size or google_crc32c.value(data) != crc:
             raise OrchardError(
-                f"row {rows.csv_rows[position]}, {rows.files[position]!r}: the file changed while "
-                "the dataset was being written; run the command again"
+                f"{_row(shard, position)}: the file changed while the dataset was being written; "
+                "run the command again"
             )
         yield data
+
+
+def _row(shard: PlannedShard, position: int) -> str:
+    return f"row {shard.csv_rows[position]}, {shard.files[position]!r}"
 
 
 @functools.lru_cache(maxsize=2)
@@ -184,7 +234,7 @@ def _spool(path: str) -> int:
 class _ChecksumWriter:
     """Counts and checksums what it writes: small pieces together, large ones without a copy."""
 
-    def __init__(self, file) -> None:  # noqa: ANN001
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._pieces: list[bytes] = []
         self._gathered_bytes = 0

@@ -1,7 +1,8 @@
 """The check of every row and image before the first byte is written.
 
-`check_images` looks at all images in parallel; the verdict then says whether to go on, to go on
-without the bad rows, or to stop.
+`ImageCheck` has all images read by the engine's workers (`worker.py` is what runs there) and
+gathers what they found as `CheckedImages`; `refuse_bad_rows` then decides whether the bad rows are
+the end or are left out.
 """
 
 from typing import TYPE_CHECKING
@@ -9,22 +10,19 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.checks.survey import CSV_FLAGS, Survey, check_images, image_options, quarantine
-    from data_prep.checks.verdict import accept_finished, judge_rows, tell_changes, tell_duplicates
-    from data_prep.checks.worker import hex_digests, image_source
+    from data_prep.checks.bad_rows import quarantine, quarantined_by_flag, refuse_bad_rows
+    from data_prep.checks.check import CSV_FLAGS, CheckedImages, CheckedTable, ImageCheck
+    from data_prep.checks.worker import hex_digests
 
 __all__ = [
     "CSV_FLAGS",
-    "Survey",
-    "accept_finished",
-    "check_images",
+    "CheckedImages",
+    "CheckedTable",
+    "ImageCheck",
     "hex_digests",
-    "image_options",
-    "image_source",
-    "judge_rows",
     "quarantine",
-    "tell_changes",
-    "tell_duplicates",
+    "quarantined_by_flag",
+    "refuse_bad_rows",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,9 +1,11 @@
-"""The pre-flight: look at every image once, before anything is written; imports no TensorFlow."""
+"""What a worker process does to check images; imports no TensorFlow."""
 
-import functools
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -11,25 +13,27 @@ import numpy as np
 from data_prep.images import (
     PASS,
     REENCODE,
-    ImageFacts,
     ImageOptions,
-    ImageSource,
     SourceProblem,
     decode_problem,
     difference_hash,
+    image_source,
     inspect_image,
     record_jpeg,
 )
 
-# Local files up to this size are kept in the spool between the two passes: opening one costs as
-# much as all the rest that is done to it. Of gs:// all are: the second request would cost more.
+# Local files up to this size are kept in the spool, from which the shards are written: opening one
+# again costs as much as all the rest that is done to it. Of gs:// all are: a second request would
+# cost more.
 _SPOOL_FILE_BYTES = 16 << 10
 _SPOOL_WRITE_BYTES = 4 << 20
+_UNDECODABLE = "undecodable image"
 
-SCAN_DTYPE = np.dtype(
+# What the check finds out about each file; all zero, and not in the spool, where it cannot be read.
+FACTS_DTYPE = np.dtype(
     [
         ("kind", "U13"),  # `images.ImageFacts.kind`
-        ("reencode", "?"),
+        ("reencode", "?"),  # whether the record holds another JPEG than the file
         ("width_px", "<i4"),
         ("height_px", "<i4"),
         ("num_bytes", "<i8"),
@@ -53,13 +57,13 @@ class Spool:
 
 
 @dataclass(frozen=True)
-class ScanTask:
-    """Some files to look at.
+class CheckTask:
+    """Some files of one folder to check.
 
     `sample` are the positions of those that are converted on trial, to estimate the dataset's size.
     """
 
-    root: str
+    images_dir: str
     files: tuple[str, ...]
     options: ImageOptions
     decode_check: bool = False
@@ -68,112 +72,125 @@ class ScanTask:
     spool: Spool | None = None
 
 
+class FileProblem(NamedTuple):
+    """Why the file at a position of the task cannot be used."""
+
+    position: int
+    kind: str
+    detail: str
+
+
 @dataclass(frozen=True)
-class ScanResult:
-    """Facts: SCAN_DTYPE [files]; problems: (position, kind, detail) of the unusable ones."""
+class CheckResult:
+    """Facts, FACTS_DTYPE [files], and the problems of those that cannot be used."""
 
     facts: np.ndarray
-    problems: tuple[tuple[int, str, str], ...]
+    problems: tuple[FileProblem, ...]
 
 
 def hex_digests(digests: np.ndarray) -> np.ndarray:
-    """S64 [n]: the hexadecimal form of V32 [n]."""
+    """The hexadecimal form of V32 [n]: S64 [n]."""
     return np.frombuffer(digests.tobytes().hex().encode(), "S64")
 
 
-@functools.lru_cache(maxsize=4)
-def image_source(root: str) -> ImageSource:
-    """One source a process, which remembers the folders that it found safe."""
-    return ImageSource(root)
-
-
-def scan(task: ScanTask) -> ScanResult:
+def check_files(task: CheckTask) -> CheckResult:
     """Read, hash and inspect each file of a task."""
-    source = image_source(task.root)
-    rows, problems = [], []
-    spool = _SpoolWriter(task.spool) if task.spool else None
-    for position, found in enumerate(source.read_many(task.files)):
-        if isinstance(found, SourceProblem):
-            problems.append((position, found.kind, found.detail))
-            rows.append(("", False, 0, 0, 0, 0, 0, b"\0" * 32, 0, -1, b"\0" * 16))
-            continue
-        data, mtime_ns = found
-        facts, record_bytes, problem, perceptual = _examine(data, task, position in task.sample)
-        if problem:
-            problems.append((position, problem[0], f"{task.files[position]}: {problem[1]}"))
-        keep = spool and (source.remote or len(data) <= _SPOOL_FILE_BYTES)
-        rows.append(
-            (
-                facts.kind,
-                facts.action == REENCODE,
-                facts.width_px,
-                facts.height_px,
-                len(data),
-                mtime_ns,
-                google_crc32c.value(data),
-                hashlib.sha256(data).digest(),
-                record_bytes,
-                spool.add(data) if keep else -1,
-                perceptual,
-            )
-        )
-    facts = np.array(rows, SCAN_DTYPE)
-    if spool and not spool.close():
+    source = image_source(task.images_dir)
+    facts = np.zeros(len(task.files), FACTS_DTYPE)
+    facts["spool_offset"] = -1
+    problems = []
+    with _spool_writer(task.spool) as spool:
+        for position, found in enumerate(source.read_many(task.files)):
+            if isinstance(found, SourceProblem):
+                problems.append(FileProblem(position, found.kind, found.detail))
+                continue
+            fact = facts[position]  # A view: what is assigned to its fields is in `facts`.
+            fact["mtime_ns"] = found.mtime_ns
+            problem = _check_content(found.data, task, position in task.sample, fact)
+            if problem:
+                kind, detail = problem
+                problems.append(FileProblem(position, kind, f"{task.files[position]}: {detail}"))
+            if source.remote or len(found.data) <= _SPOOL_FILE_BYTES:
+                fact["spool_offset"] = spool.add(found.data)
+    if not spool.intact:
         facts["spool_offset"] = -1
-    return ScanResult(facts, tuple(problems))
+    return CheckResult(facts, tuple(problems))
 
 
-def _examine(
-    data: bytes, task: ScanTask, sampled: bool
-) -> tuple[ImageFacts, int, tuple[str, str] | None, bytes]:
-    """Facts, bytes in the record (0: unknown), problem, perceptual hash."""
-    facts = inspect_image(data, task.options)
-    record_bytes = len(data) if facts.action == PASS else 0
-    perceptual = b"\0" * 16
-    problem = facts.problem
+def _check_content(
+    data: bytes, task: CheckTask, sampled: bool, fact: np.void
+) -> tuple[str, str] | None:
+    """Fill in what the bytes say; the kind and detail of what is wrong with them, or None."""
+    found = inspect_image(data, task.options)
+    fact["kind"], fact["reencode"] = found.kind, found.action == REENCODE
+    fact["width_px"], fact["height_px"] = found.width_px, found.height_px
+    fact["num_bytes"], fact["crc32c"] = len(data), google_crc32c.value(data)
+    fact["sha256"] = hashlib.sha256(data).digest()
+    fact["record_bytes"] = len(data) if found.action == PASS else 0
+    if found.problem:
+        return found.problem
     try:
-        if not problem and task.decode_check and (reason := decode_problem(data)):
-            problem = ("undecodable image", reason)
-        if not problem and sampled and facts.action == REENCODE:
-            record_bytes = len(record_jpeg(data, task.options))
-        if not problem and task.near_duplicates:
-            perceptual = difference_hash(data)
+        if task.decode_check and (reason := decode_problem(data)):
+            return _UNDECODABLE, reason
+        if sampled and found.action == REENCODE:
+            fact["record_bytes"] = len(record_jpeg(data, task.options))
+        if task.near_duplicates:
+            fact["difference_hash"] = difference_hash(data)
     except ValueError as error:
-        problem = ("undecodable image", str(error))
-    return facts, record_bytes, problem, perceptual
+        return _UNDECODABLE, str(error)
+    return None
+
+
+class _NoSpool:
+    """Keeps nothing."""
+
+    intact = True
+
+    def add(self, data: bytes) -> int:
+        return -1
 
 
 class _SpoolWriter:
-    """Fills one task's part of the spool, which only saves time: a full disk ends it quietly."""
+    """Fills one task's part of the spool, which only saves time: on a full disk it does without."""
 
     def __init__(self, spool: Spool) -> None:
         self._handle = os.open(spool.path, os.O_WRONLY | os.O_CLOEXEC)
         self._end = spool.offset + spool.num_bytes
         self._written = self._next = spool.offset
         self._waiting: list[bytes] = []
-        self._intact = True
+        self.intact = True
 
     def add(self, data: bytes) -> int:
         """Where the spool will have it; -1 when there is no room left."""
         if self._next + len(data) > self._end:
             return -1
-        at, self._next = self._next, self._next + len(data)
+        offset, self._next = self._next, self._next + len(data)
         self._waiting.append(data)
         if self._next - self._written >= _SPOOL_WRITE_BYTES:
             self._flush()
-        return at
+        return offset
 
-    def close(self) -> bool:
-        """Whether all of it is there."""
+    def close(self) -> None:
         self._flush()
         os.close(self._handle)
-        return self._intact
 
     def _flush(self) -> None:
         data = b"".join(self._waiting)
         try:
-            self._intact &= os.pwrite(self._handle, data, self._written) == len(data)
+            self.intact &= os.pwrite(self._handle, data, self._written) == len(data)
         except OSError:
-            # The shards tell of a full disk.
-            self._intact = False
+            # The disk is full: whoever writes the shards reports it.
+            self.intact = False
         self._waiting, self._written = [], self._next
+
+
+@contextmanager
+def _spool_writer(spool: Spool | None) -> Iterator[_SpoolWriter | _NoSpool]:
+    if spool is None:
+        yield _NoSpool()
+        return
+    writer = _SpoolWriter(spool)
+    try:
+        yield writer
+    finally:
+        writer.close()

@@ -1,4 +1,8 @@
-"""One image: found, inspected, converted to the JPEG of a record, hashed, shrunk."""
+"""All that is done to one image, before anything is known of a dataset.
+
+`source` finds and reads it, `inspection` tells from its header whether a record may hold it,
+`convert` makes the record's JPEG of it, `perceptual` hashes it, `thumbnails` shrinks it.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -8,23 +12,32 @@ if TYPE_CHECKING:
     from data_prep.images.convert import decode_problem, record_jpeg
     from data_prep.images.inspection import PASS, REENCODE, ImageFacts, ImageOptions, inspect_image
     from data_prep.images.perceptual import HASH_BITS, NEAR_BITS, difference_hash
-    from data_prep.images.source import ImageSource, SourceProblem, file_name
-    from data_prep.images.thumbnails import choose_samples, thumbnail
+    from data_prep.images.source import (
+        ImageFile,
+        ImageSource,
+        SourceProblem,
+        file_name,
+        image_source,
+        is_image_name,
+    )
+    from data_prep.images.thumbnails import thumbnail
 
 __all__ = [
     "HASH_BITS",
     "ImageFacts",
+    "ImageFile",
     "ImageOptions",
     "ImageSource",
     "NEAR_BITS",
     "PASS",
     "REENCODE",
     "SourceProblem",
-    "choose_samples",
     "decode_problem",
     "difference_hash",
     "file_name",
+    "image_source",
     "inspect_image",
+    "is_image_name",
     "record_jpeg",
     "thumbnail",
 ]

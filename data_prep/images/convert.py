@@ -6,18 +6,18 @@ from PIL import Image
 
 from data_prep.images import inspection
 
-# The JPEG colour spaces that libjpeg turns into RGB or grey by itself.
+# The JPEG color spaces that libjpeg turns into RGB or gray by itself.
 _DECODED = ("Gray", "YCbCr", "RGB")
 
 
 def record_jpeg(data: bytes, options: inspection.ImageOptions) -> bytes:
-    """The JPEG that a record holds for a file of which `inspect` found no problem.
+    """The JPEG that a record holds for a file in which `inspect_image` found no problem.
 
-    The file's own bytes whenever they may pass; else decoded, turned upright, made RGB or grey,
-    shrunk and encoded.
+    It is the file's own bytes whenever they may pass; else the image is decoded, turned upright,
+    made RGB or gray, shrunk and encoded.
 
     Raises:
-      ValueError: the pixels cannot be decoded.
+        ValueError: the pixels cannot be decoded.
     """
     facts = inspection.inspect_image(data, options)
     if facts.action == inspection.PASS:
@@ -25,10 +25,10 @@ def record_jpeg(data: bytes, options: inspection.ImageOptions) -> bytes:
     pixels = _decode(data, facts, options)
     size = inspection.target_size(pixels.shape[1], pixels.shape[0], options)
     if size != (pixels.shape[1], pixels.shape[0]):
-        grey = pixels.shape[2] == 1
-        image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+        gray = pixels.shape[2] == 1
+        image = Image.fromarray(pixels[:, :, 0] if gray else pixels)
         pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=None))
-        pixels = pixels[:, :, None] if grey else pixels
+        pixels = pixels[:, :, None] if gray else pixels
     return simplejpeg.encode_jpeg(
         np.ascontiguousarray(pixels),
         quality=options.jpeg_quality,
@@ -38,8 +38,8 @@ def record_jpeg(data: bytes, options: inspection.ImageOptions) -> bytes:
     )
 
 
-def colour_space(data: bytes) -> str:
-    """The colour space of a JPEG by simplejpeg's name; empty where it cannot decode such a JPEG.
+def color_space(data: bytes) -> str:
+    """The color space of a JPEG by simplejpeg's name; empty where it cannot decode such a JPEG.
 
     Pillow and TensorFlow may all the same: simplejpeg knows the usual samplings of chroma only.
     """
@@ -52,7 +52,7 @@ def colour_space(data: bytes) -> str:
 def decode_problem(data: bytes) -> str | None:
     """Decode every pixel; what is wrong with them, or None."""
     try:
-        if data[:2] == inspection.SOI and colour_space(data) in _DECODED:
+        if data[:2] == inspection.SOI and color_space(data) in _DECODED:
             simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
         else:
             _decode_with_pillow(data)
@@ -65,7 +65,7 @@ def _decode(
     data: bytes, facts: inspection.ImageFacts, options: inspection.ImageOptions
 ) -> np.ndarray:
     """Upright pixels, uint8 [height, width, 1 or 3], possibly smaller than stored by n/8."""
-    space = colour_space(data) if facts.kind in ("JPEG", "rotated JPEG") else ""
+    space = color_space(data) if facts.kind in ("JPEG", "rotated JPEG") else ""
     if space not in _DECODED:
         return _decode_with_pillow(data)
     width, height = inspection.target_size(facts.width_px, facts.height_px, options)
@@ -85,6 +85,6 @@ def _decode_with_pillow(data: bytes) -> np.ndarray:
     with inspection.opened(data) as image:
         orientation = inspection.orientation_of(image)
         image = inspection.on_white(image)
-        grey = image.mode in ("L", "1")
-        pixels = inspection.turned(np.asarray(image.convert("L" if grey else "RGB")), orientation)
-    return pixels[:, :, None] if grey else pixels
+        gray = image.mode in ("L", "1")
+        pixels = inspection.turned(np.asarray(image.convert("L" if gray else "RGB")), orientation)
+    return pixels[:, :, None] if gray else pixels

@@ -1,18 +1,19 @@
 """One image: what its bytes are, and whether a record may hold them.
 
-The format is told from the content, never from the file's name. What becomes of each kind is in
+The format is known by the content, never by the file's name. What becomes of each kind is in
 docs/guides/prepare.md, "What happens to each image".
 """
 
 import contextlib
 import io
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 PASS = 0  # the file's own bytes go into the record
 REENCODE = 1  # decoded once, and written as a JPEG
@@ -43,11 +44,22 @@ _OTHER_FORMATS = (
 )
 
 
-class ImageFacts(NamedTuple):
-    """What an image's bytes say.
+class ImageProblem(NamedTuple):
+    """Why an image cannot be used; `kind` and `detail` as in `labels.Problem`."""
 
-    `width_px` and `height_px` are as stored, before any EXIF rotation; `kind` is a word for the
-    card; `problem` is empty when a record can be made of it, else (kind, detail).
+    kind: str
+    detail: str
+
+
+class ImageFacts(NamedTuple):
+    """What an image's header says.
+
+    Attributes:
+        kind: a word for the card.
+        width_px, height_px: as stored, before any EXIF rotation.
+        orientation: of EXIF, 1..8.
+        action: PASS or REENCODE.
+        problem: None when a record can be made of it.
     """
 
     kind: str
@@ -55,7 +67,7 @@ class ImageFacts(NamedTuple):
     height_px: int
     orientation: int
     action: int
-    problem: tuple[str, str] | None = None
+    problem: ImageProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ class ImageOptions:
 
 
 def _refuse(kind: str, detail: str, what: str = "unknown") -> ImageFacts:
-    return ImageFacts(what, 0, 0, 1, PASS, (kind, detail))
+    return ImageFacts(what, 0, 0, 1, PASS, ImageProblem(kind, detail))
 
 
 def inspect_image(data: bytes, options: ImageOptions) -> ImageFacts:
@@ -91,12 +103,12 @@ def inspect_image(data: bytes, options: ImageOptions) -> ImageFacts:
     width, height = facts.width_px, facts.height_px
     if width * height > options.max_pixels:
         detail = f"{width}x{height} is more than --max_pixels={options.max_pixels}"
-        return facts._replace(problem=("too many pixels", detail))
+        return facts._replace(problem=ImageProblem("too many pixels", detail))
     size = target_size(width, height, options)
     # A JPEG that large cannot even be decoded to be shrunk.
     if max((width, height) if data[:2] == SOI else size) > _MAX_SIDE_PX:
         detail = f"{width}x{height}; no side of a JPEG may be above {_MAX_SIDE_PX}"
-        return facts._replace(problem=("too many pixels", detail))
+        return facts._replace(problem=ImageProblem("too many pixels", detail))
     if facts.action == PASS and size != (width, height):
         return facts._replace(action=REENCODE)
     return facts
@@ -143,22 +155,35 @@ def _inspect_jpeg(data: bytes) -> ImageFacts:
 
 @contextlib.contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """An image as Pillow sees it; a context manager.
+    """A JPEG, PNG or WebP image as Pillow sees it.
+
+    `Image.open` would apply Pillow's global limit of pixels; here `--max_pixels` is the limit, and
+    `inspect_image` has applied it to all that is decoded.
 
     Raises:
-      ValueError: Pillow cannot make sense of it, be it here or in the block.
+        ValueError: Pillow cannot make sense of it, here or in the block.
     """
-    # The limit is --max_pixels, not Pillow's own, which would warn, or refuse what it allows.
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _pillow_image(data) as image:
             yield image
     except Exception as error:
         # Damaged files raise almost anything. Addresses would differ from run to run.
         text = re.sub(r"<[^<>]* object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
         raise ValueError(text.strip()[:200] or type(error).__name__) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _pillow_image(data: bytes) -> ImageFile.ImageFile:
+    try:
+        if data[:2] == SOI:
+            return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        if data[:8] == _PNG:
+            return PngImagePlugin.PngImageFile(io.BytesIO(data))
+        if data[:4] == _RIFF:
+            return WebPImagePlugin.WebPImageFile(io.BytesIO(data))
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        # In the words of `Image.open`: they are in datasets' lists of what was left out.
+        raise ValueError("cannot identify image file") from error
+    raise ValueError("cannot identify image file")
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -167,7 +192,7 @@ def orientation_of(image: Image.Image) -> int:
     A broken EXIF block is no reason to refuse the pixels: every reader shows them as stored.
     """
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION)
+        orientation: Any = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:
         return 1
     return orientation if orientation in range(2, 9) else 1
@@ -206,7 +231,7 @@ def _inspect_with_pillow(data: bytes) -> ImageFacts:
         return _refuse("truncated image", f"no end in {len(data)} bytes; the file was cut")
     try:
         with opened(data) as image:
-            kind, mode, frames = image.format, image.mode, getattr(image, "n_frames", 1)
+            kind, mode, frames = str(image.format), image.mode, getattr(image, "n_frames", 1)
             width, height = image.size
     except ValueError as error:
         return _refuse("broken image", str(error))

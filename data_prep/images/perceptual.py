@@ -12,13 +12,13 @@ _GRID = 8
 
 
 def difference_hash(data: bytes) -> bytes:
-    """The difference hash of an image, 16 bytes: which points are brighter than their neighbours.
+    """The difference hash of an image, 16 bytes: which points are brighter than their neighbors.
 
-    After N. Krawetz, "Kind of Like That" (2013), with lower neighbours beside right ones, so that
+    After N. Krawetz, "Kind of Like That" (2013), with lower neighbors beside right ones, so that
     flat images collide less.
 
     Raises:
-      ValueError: the pixels cannot be decoded.
+        ValueError: the pixels cannot be decoded.
     """
     side = _GRID + 1
     with inspection.opened(data) as image:

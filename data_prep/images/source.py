@@ -1,9 +1,11 @@
 """Reads images out of the images folder, and out of nothing else."""
 
+import functools
 import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from orchard import storage
 from orchard.errors import MissingObject, OrchardError
@@ -13,27 +15,46 @@ _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD = 32  # images: the memory that they take is a worker's
 
 
+class ImageFile(NamedTuple):
+    """The content of a file, and when it was modified, in ns since 1970 (0 where it is remote)."""
+
+    data: bytes
+    mtime_ns: int
+
+
 class SourceProblem(Exception):
-    """An image that cannot be read; `kind` and `detail` as in `problems.Problem`."""
+    """An image that cannot be read; `kind` and `detail` as in `labels.Problem`."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(kind, detail)
         self.kind, self.detail = kind, detail
 
 
+def is_image_name(name: str, extension: str) -> bool:
+    """Whether a file is an image by its name: with a usual ending, or with `extension`."""
+    endings = (*_EXTENSIONS, extension.lower()) if extension else _EXTENSIONS
+    return name.lower().endswith(endings)
+
+
 def file_name(image_id: str, extension: str) -> str:
     """The file of an id: the id itself when it ends like an image file, else with `extension`."""
-    endings = (*_EXTENSIONS, extension.lower()) if extension else _EXTENSIONS
-    return image_id if image_id.lower().endswith(endings) else image_id + extension
+    return image_id if is_image_name(image_id, extension) else image_id + extension
+
+
+@functools.lru_cache(maxsize=4)
+def image_source(root: str) -> "ImageSource":
+    """The source of a folder, one a process: it remembers which folders it found safe."""
+    return ImageSource(root)
 
 
 class ImageSource:
     """The files below one folder, local or remote; a file that leads out of it is refused.
 
-    `remote`: each reading is a request.
+    Attributes:
+        remote: whether each reading is a request.
 
     Raises:
-      OrchardError: on construction, when the folder does not exist.
+        OrchardError: on construction, when the folder does not exist.
     """
 
     def __init__(self, root: str) -> None:
@@ -42,16 +63,16 @@ class ImageSource:
         if not self.remote:
             if not os.path.isdir(root):
                 raise OrchardError(
-                    f"{root}: no such folder of images; mend --images_dir or --test_images_dir"
+                    f"{root}: no such folder of images; correct --images_dir or --test_images_dir"
                 )
             self._real_root = os.path.realpath(root)
             self._safe_folders = {"": self._real_root}
 
-    def read(self, file: str) -> tuple[bytes, int]:
-        """The content of `file` and its modification time in ns (0 where it is remote).
+    def read(self, file: str) -> ImageFile:
+        """The file of that path within the folder.
 
         Raises:
-          SourceProblem: outside the folder, missing or unreadable.
+            SourceProblem: outside the folder, missing or unreadable.
         """
         parts = file.split("/")
         if ".." in parts or file.startswith("/") or "\\" in file or "\0" in file:
@@ -59,7 +80,7 @@ class ImageSource:
                 "outside the images folder", f"{file!r} leads out of the images folder"
             )
         if self.remote:
-            return self._read_remote(file), 0
+            return ImageFile(self._read_remote(file), 0)
         try:
             return self._read_local(file)
         except FileNotFoundError:
@@ -67,7 +88,7 @@ class ImageSource:
         except OSError as error:
             raise SourceProblem("unreadable image", f"{file!r}: {error.strerror}") from error
 
-    def read_many(self, files: Sequence[str]) -> Iterator[tuple[bytes, int] | SourceProblem]:
+    def read_many(self, files: Sequence[str]) -> Iterator[ImageFile | SourceProblem]:
         """What `read` returns or raises for each of `files`, in their order.
 
         Remote ones are read several at a time: each takes a while, most of it waiting.
@@ -78,13 +99,13 @@ class ImageSource:
         for start in range(0, len(files), _READ_AHEAD):
             yield from in_parallel(self._attempt, files[start : start + _READ_AHEAD])
 
-    def _attempt(self, file: str) -> tuple[bytes, int] | SourceProblem:
+    def _attempt(self, file: str) -> ImageFile | SourceProblem:
         try:
             return self.read(file)
         except SourceProblem as problem:
             return problem
 
-    def _read_local(self, file: str) -> tuple[bytes, int]:
+    def _read_local(self, file: str) -> ImageFile:
         folder, _, name = file.rpartition("/")
         real_folder = self._safe_folders.get(folder)
         if real_folder is None:
@@ -108,7 +129,7 @@ class ImageSource:
                     data += rest.read()
         finally:
             os.close(handle)
-        return data, status.st_mtime_ns
+        return ImageFile(data, status.st_mtime_ns)
 
     def _inside(self, path: str, file: str) -> str:
         real = os.path.realpath(path)
@@ -129,5 +150,6 @@ class ImageSource:
         stem, ending = posixpath.splitext(file)
         for other in (*_EXTENSIONS, *(ending.upper() for ending in _EXTENSIONS)):
             if other != ending and os.path.exists(os.path.join(self._real_root, stem + other)):
-                return f", but there is {stem + other!r}: mend the id, or pass --extension={other}"
+                found = stem + other
+                return f", but there is {found!r}: mend the id, or pass --extension={other}"
         return ""

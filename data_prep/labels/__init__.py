@@ -1,7 +1,9 @@
-"""Labels: what a CSV says about each image.
+"""Labels: which images there are, and what is said about each.
 
-Reads ids and targets and collects what is wrong with single rows, so that all of it can be
-shown at once.
+A label source (`sources/`, one file each: a CSV, or one folder a class) reads ids and targets into
+a `LabelTable`. What is wrong with single rows is collected as `Problem`s, so that all of it can be
+shown at once. Start with `table.py`, which turns a CSV into a table; `shapes.py` knows the three
+ways in which CSVs give labels. `order.py` has the order of ids that all later steps use.
 """
 
 from typing import TYPE_CHECKING
@@ -9,20 +11,45 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.labels.csv_table import IMAGE_COLUMNS, read_csv
+    from data_prep.labels.csv_table import parse_csv, read_csv
+    from data_prep.labels.order import hashed_order
     from data_prep.labels.problems import Problem, describe, quarantine_csv, summary
-    from data_prep.labels.table import LabelOptions, LabelTable, read_ids, read_labels
+    from data_prep.labels.source import (
+        LABEL_SOURCES,
+        ImageTable,
+        InputTables,
+        LabelSource,
+        SourceOptions,
+    )
+    from data_prep.labels.table import (
+        LabelOptions,
+        LabelTable,
+        ids_of_csv,
+        labels_of_csv,
+        read_ids,
+        read_labels,
+        rows_as_csv,
+    )
 
 __all__ = [
-    "IMAGE_COLUMNS",
+    "ImageTable",
+    "InputTables",
+    "LABEL_SOURCES",
     "LabelOptions",
+    "LabelSource",
     "LabelTable",
     "Problem",
+    "SourceOptions",
     "describe",
+    "hashed_order",
+    "ids_of_csv",
+    "labels_of_csv",
+    "parse_csv",
     "quarantine_csv",
     "read_csv",
     "read_ids",
     "read_labels",
+    "rows_as_csv",
     "summary",
 ]
 

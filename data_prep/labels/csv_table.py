@@ -1,4 +1,4 @@
-"""A CSV with a header: its cells, its rows as a spreadsheet counts them, its odd rows."""
+"""A CSV with a header: its cells, its rows as a spreadsheet counts them, its malformed rows."""
 
 import csv
 import hashlib
@@ -16,8 +16,13 @@ IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
 class CsvTable:
     """The content of a CSV.
 
-    file: its name without the folder; row_numbers: the header is row 1, empty lines count;
-    problems: rows with more or fewer cells than the header; sha256: of the file.
+    Attributes:
+        file: its name without the folder.
+        header: the names of the columns.
+        rows: the cells of each row below the header that is not empty.
+        row_numbers: of `rows`; the header is row 1, and empty lines count.
+        problems: rows with more or fewer cells than the header.
+        sha256: of the whole file.
     """
 
     file: str
@@ -37,18 +42,26 @@ def read_csv(path: str) -> CsvTable:
     """Read a CSV, local or gs://.
 
     Raises:
-      OrchardError: no such file, no UTF-8 text, no header, a column twice, or no row.
+        OrchardError: no such file, or as `parse_csv`.
     """
     if not storage.exists(path):
         raise OrchardError(f"{path}: no such CSV file")
-    data = storage.read_bytes(path)
+    return parse_csv(storage.read_bytes(path), path)
+
+
+def parse_csv(data: bytes, path: str) -> CsvTable:
+    """The table in the bytes of a CSV that errors call `path`.
+
+    Raises:
+        OrchardError: no UTF-8 text, no header, a column twice, or no row.
+    """
     file = path.replace("\\", "/").rpartition("/")[2]
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise OrchardError(f"{path}, row {row}: not UTF-8 text; save the CSV as UTF-8") from error
-    lines = []
+        line = data.count(b"\n", 0, error.start) + 1
+        raise OrchardError(f"{path}, row {line}: not UTF-8 text; save the CSV as UTF-8") from error
+    lines: list[list[str]] = []
     try:
         # Strict: a quote that is never closed would swallow the rows below it.
         lines.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
@@ -65,15 +78,11 @@ def read_csv(path: str) -> CsvTable:
         raise OrchardError(
             f"{path}, row 1: the columns are separated by {other!r}; save the CSV with commas"
         )
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise OrchardError(f"{path}, row 1: the column {twice[0]!r} is there twice")
-    return _rows(file, header, lines[1:], hashlib.sha256(data).hexdigest(), path)
-
-
-def _rows(file: str, header: list[str], lines: list[list[str]], sha256: str, path: str) -> CsvTable:
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise OrchardError(f"{path}, row 1: the column {repeated[0]!r} is there twice")
     rows, numbers, problems = [], [], []
-    for number, row in enumerate(lines, start=2):
+    for number, row in enumerate(lines[1:], start=2):
         if not row:
             continue
         if len(row) != len(header):
@@ -84,11 +93,11 @@ def _rows(file: str, header: list[str], lines: list[list[str]], sha256: str, pat
         numbers.append(number)
     if not rows:
         raise OrchardError(f"{path}: no rows below the header")
-    return CsvTable(file, header, rows, numbers, problems, sha256)
+    return CsvTable(file, header, rows, numbers, problems, hashlib.sha256(data).hexdigest())
 
 
 def require_column(table: CsvTable, name: str, flag: str) -> None:
-    """Raise `OrchardError` when the column that `flag` names is not there."""
+    """Raise an `OrchardError` when the column that `flag` names is not there."""
     if name not in table.header:
         raise OrchardError(
             f"{table.file} has no column {name!r} ({flag}); it has {', '.join(table.header)}"

@@ -1,4 +1,4 @@
-"""What can be wrong with a row, how it is counted and told, and `quarantine.csv`."""
+"""What can be wrong with a row, how it is counted and shown, and `quarantine.csv`."""
 
 import csv
 import io
@@ -10,9 +10,14 @@ _NAMED_PER_KIND = 10
 
 
 class Problem(NamedTuple):
-    """One row that cannot be used.
+    """Something that is wrong with one row, which cannot be used.
 
-    `row` is the row as a spreadsheet shows it: the header is row 1.
+    Attributes:
+        file: name of the CSV.
+        row: the row as a spreadsheet shows it: the header is row 1.
+        id: the row's id.
+        kind: a few words that are the same for all problems of this kind.
+        detail: what is wrong here.
     """
 
     file: str
@@ -26,7 +31,7 @@ class Problem(NamedTuple):
 
 
 def describe(problems: Sequence[Problem]) -> list[str]:
-    """Lines that count the problems of each kind, the frequent first, and name the first ten."""
+    """Lines that count the problems of each kind, most frequent first, and list the first ten."""
     lines = []
     for kind, count in Counter(problem.kind for problem in problems).most_common():
         lines.append(f"{kind}: {count}")

@@ -1,4 +1,4 @@
-"""The three shapes of labels in a CSV: which one it is, and what its rows say.
+"""The three shapes of labels in a CSV: which one a CSV has, and the targets it gives.
 
 The shapes (detected, or forced with `label_shape`):
   columns  one column per class, values 0/1 or soft 0..1 (`image_id,healthy,rust,scab`)
@@ -6,7 +6,8 @@ The shapes (detected, or forced with `label_shape`):
   names    one column with the space-separated names of all classes of each image (`image,labels`)
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +23,16 @@ _SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
 _MULTI_LABEL_SHARE = 0.05
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What the label columns say: targets float32 [n, num_classes], and the bad rows."""
+
+    class_names: tuple[str, ...]
+    targets: np.ndarray
+    task: Task
+    problems: list[Problem]
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)
@@ -33,27 +44,27 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
     """`columns`, `name` or `names`: what the cells of the label columns look like.
 
     Raises:
-      OrchardError: they look like none, or like two.
+        OrchardError: they look like none, or like two.
     """
     if len(columns) > 1:
         # One bad cell must not hide the shape: a column is numeric when most of its cells are.
         for name in columns:
             values = table.column(name)
-            odd = [value for value in values if _number(value) is None]
-            if len(odd) * 2 > len(values):
+            no_numbers = [value for value in values if _number(value) is None]
+            if len(no_numbers) * 2 > len(values):
                 raise OrchardError(
                     f"{table.file}: columns {', '.join(columns)} are no 0..1 values per class "
-                    f"(column {name!r} holds {odd[0]!r}); name the label column with "
+                    f"(column {name!r} holds {no_numbers[0]!r}); name the label column with "
                     "--label_columns"
                 )
         return "columns"
-    values = dict.fromkeys(table.column(columns[0]))
-    _refuse_other_separators(table, columns[0], values)
-    several = [value for value in values if len(value.split()) > 1]
+    cells = dict.fromkeys(table.column(columns[0]))
+    _refuse_other_separators(table, columns[0], cells)
+    several = [cell for cell in cells if len(cell.split()) > 1]
     if not several:
         return "name"
-    alone = {value for value in values if len(value.split()) == 1}
-    tokens = {token for value in several for token in value.split()}
+    alone = {cell for cell in cells if len(cell.split()) == 1}
+    tokens = {token for cell in several for token in cell.split()}
     if tokens <= alone:
         return "names"
     # Names have words of their own ("tabby cat", "great dane"); several labels a row are the same
@@ -80,15 +91,22 @@ def _refuse_other_separators(table: CsvTable, column: str, values: Collection[st
 
 def from_columns(
     table: CsvTable,
-    columns: list[str],
-    image_column: str,
+    columns: Sequence[str],
+    ids: Sequence[str],
     class_names: tuple[str, ...],
     task: str,
-) -> tuple[tuple[str, ...], np.ndarray, Task, list[Problem]]:
-    """Class names, targets float32 [n, num_classes], task and bad rows of shape `columns`.
+) -> Labels:
+    """The labels of shape `columns`.
+
+    Args:
+        table: the CSV.
+        columns: those of the classes.
+        ids: the rows' ids.
+        class_names: the order of the classes; empty: that of the columns.
+        task: a `Task`, or `auto`: find out.
 
     Raises:
-      OrchardError: `class_names` are other ones.
+        OrchardError: `class_names` are other ones than `columns`.
     """
     if class_names and set(class_names) != set(columns):
         raise OrchardError(
@@ -96,10 +114,9 @@ def from_columns(
             f"{', '.join(class_names)}"
         )
     names = class_names or tuple(columns)
-    ids = table.column(image_column)
     problems = []
     targets = np.zeros((len(table.rows), len(names)), np.float32)
-    for at, name in enumerate(names):
+    for column, name in enumerate(names):
         for row, text in enumerate(table.column(name)):
             value = _number(text)
             if value is None or not 0 <= value <= 1:
@@ -108,7 +125,7 @@ def from_columns(
                     Problem(table.file, table.row_numbers[row], ids[row], "bad label value", detail)
                 )
                 value = 0.0
-            targets[row, at] = value
+            targets[row, column] = value
     bad = {problem.row for problem in problems}
     good = np.array([number not in bad for number in table.row_numbers])
     tolerance = min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * len(names), _MAX_SUM_TOLERANCE)
@@ -117,7 +134,7 @@ def from_columns(
         several = off.sum() > _MULTI_LABEL_SHARE * good.sum()
         task = Task.MULTI_LABEL if several else Task.SINGLE_LABEL
     if task == Task.SINGLE_LABEL:
-        for row in np.flatnonzero(off):
+        for row in np.flatnonzero(off).tolist():
             detail = (
                 f"the labels sum to {targets[row].sum():g}, not to 1 (if an image may have "
                 "several classes or none, pass --task=multi_label)"
@@ -127,34 +144,30 @@ def from_columns(
                     table.file, table.row_numbers[row], ids[row], "labels do not sum to 1", detail
                 )
             )
-    return names, targets, Task(task), problems
+    return Labels(names, targets, Task(task), problems)
 
 
 def from_names(
     table: CsvTable,
     column: str,
     shape: str,
-    image_column: str,
+    ids: Sequence[str],
     class_names: tuple[str, ...],
-    task: str,
-) -> tuple[tuple[str, ...], np.ndarray, Task, list[Problem]]:
-    """Class names, targets float32 [n, num_classes], task and bad rows of the other two shapes.
+) -> Labels:
+    """The labels of shape `name` or `names`.
 
-    Raises:
-      OrchardError: `task` does not go with the shape.
+    Args:
+        table: the CSV.
+        column: the one of the labels.
+        shape: `name` or `names`.
+        ids: the rows' ids.
+        class_names: all classes in their order; empty: those found, sorted.
     """
-    found_task = Task.SINGLE_LABEL if shape == "name" else Task.MULTI_LABEL
-    if task not in ("auto", found_task):
-        raise OrchardError(
-            f"{table.file}: --task={task} does not go with labels of shape {shape!r}; "
-            "pass --label_shape"
-        )
-    values = table.column(column)
-    labels = [value.split() if shape == "names" else [value] if value else [] for value in values]
+    cells = table.column(column)
+    labels = [cell.split() if shape == "names" else [cell] if cell else [] for cell in cells]
     found = {label for row in labels for label in row}
     names = class_names or tuple(sorted(found, key=_natural))
-    index = {name: at for at, name in enumerate(names)}
-    ids = table.column(image_column)
+    index = {name: position for position, name in enumerate(names)}
     problems = []
     present: list[tuple[int, int]] = []
     for row, row_labels in enumerate(labels):
@@ -170,7 +183,12 @@ def from_names(
     targets = np.zeros((len(labels), len(names)), np.float32)
     if present:
         targets[tuple(np.transpose(present))] = 1
-    return names, targets, found_task, problems
+    return Labels(names, targets, task_of_shape(shape), problems)
+
+
+def task_of_shape(shape: str) -> Task:
+    """What labels of shape `name` or `names` mean."""
+    return Task.SINGLE_LABEL if shape == "name" else Task.MULTI_LABEL
 
 
 def _natural(name: str) -> tuple[int, int, str, str]:

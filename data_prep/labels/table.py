@@ -1,7 +1,9 @@
-"""A label CSV to ids and targets."""
+"""Turns a label CSV into ids and targets."""
 
+import csv
+import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +29,22 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The rows of a CSV.
+    """The rows of a CSV, also those that are named in `problems`: drop these before use.
 
-    ids: trimmed; csv_rows: int64 [n], the header is row 1; targets: float32 [n, num_classes],
-    one-hot, multi-hot or soft 0..1, or -1 everywhere when the CSV gives ids only; groups: the
-    value of the group column, or None. Rows named in `problems` are still in the table; drop them
-    before use.
+    Attributes:
+        file: what messages call the CSV.
+        ids: trimmed.
+        csv_rows: int64 [n]; the header is row 1.
+        targets: float32 [n, num_classes]: one-hot, multi-hot or soft 0..1; -1 everywhere when the
+            CSV gives ids only.
+        class_names: in the order of the targets.
+        task: what the targets mean.
+        shape: `columns`, `name`, `names`, or `ids` when there are no labels.
+        image_column: the column of the ids.
+        ignored_columns: columns that are neither ids, labels nor groups.
+        groups: the cells of the group column, or None.
+        problems: rows that cannot be used.
+        sha256: of the whole file.
     """
 
     file: str
@@ -48,42 +60,14 @@ class LabelTable:
     problems: tuple[Problem, ...]
     sha256: str
 
-    @property
-    def labelled(self) -> bool:
-        """Whether the rows carry targets."""
-        return self.shape != "ids"
-
 
 def read_labels(path: str, options: LabelOptions) -> LabelTable:
     """Read a CSV of ids and labels.
 
     Raises:
-      OrchardError: the file is missing or no CSV, a column is missing, or its shape is ambiguous.
-        What is wrong with single rows is in the table's `problems` instead.
+        OrchardError: there is no such CSV, or as `labels_of_csv`.
     """
-    table = read_csv(path)
-    image_column = find_image_column(table, options.image_column)
-    if options.group_column:
-        require_column(table, options.group_column, "--group_column")
-    columns, ignored = _label_columns(table, options, image_column)
-    shape = options.label_shape
-    if shape == "auto":
-        shape = shapes.detect_shape(table, columns)
-    if shape == "columns":
-        names, targets, task, problems = shapes.from_columns(
-            table, columns, image_column, options.class_names, options.task
-        )
-    else:
-        if len(columns) != 1:
-            raise OrchardError(
-                f"{table.file}: --label_shape={shape} needs one label column, there are "
-                f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
-            )
-        names, targets, task, problems = shapes.from_names(
-            table, columns[0], shape, image_column, options.class_names, options.task
-        )
-    groups = tuple(table.column(options.group_column)) if options.group_column else None
-    return _finish(table, image_column, targets, names, task, shape, ignored, groups, problems)
+    return labels_of_csv(read_csv(path), options)
 
 
 def read_ids(
@@ -91,20 +75,99 @@ def read_ids(
 ) -> LabelTable:
     """Read a CSV of which only the ids count: the test rows of a competition.
 
+    Raises:
+        OrchardError: there is no such CSV.
+    """
+    return ids_of_csv(read_csv(path), image_column, class_names, task)
+
+
+def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
+    """The ids and labels in a CSV.
+
+    Raises:
+        OrchardError: a column is missing, or the shape of the labels is ambiguous. What is wrong
+            with single rows is in the table's `problems` instead.
+    """
+    image_column = find_image_column(table, options.image_column)
+    if options.group_column:
+        require_column(table, options.group_column, "--group_column")
+    columns, ignored = _label_columns(table, options, image_column)
+    shape = options.label_shape
+    if shape == "auto":
+        shape = shapes.detect_shape(table, columns)
+    ids = table.column(image_column)
+    if shape == "columns":
+        labels = shapes.from_columns(table, columns, ids, options.class_names, options.task)
+    else:
+        if len(columns) != 1:
+            raise OrchardError(
+                f"{table.file}: --label_shape={shape} needs one label column, there are "
+                f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
+            )
+        if options.task not in ("auto", shapes.task_of_shape(shape)):
+            raise OrchardError(
+                f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
+                "pass --label_shape"
+            )
+        labels = shapes.from_names(table, columns[0], shape, ids, options.class_names)
+    _check_class_names(table.file, labels.class_names)
+    problems = table.problems + labels.problems + _id_problems(table, ids)
+    return LabelTable(
+        file=table.file,
+        ids=tuple(ids),
+        csv_rows=np.asarray(table.row_numbers, np.int64),
+        targets=labels.targets,
+        class_names=labels.class_names,
+        task=labels.task,
+        shape=shape,
+        image_column=image_column,
+        ignored_columns=ignored,
+        groups=tuple(table.column(options.group_column)) if options.group_column else None,
+        problems=_in_order(problems),
+        sha256=table.sha256,
+    )
+
+
+def ids_of_csv(
+    table: CsvTable, image_column: str | None, class_names: Sequence[str], task: Task
+) -> LabelTable:
+    """The ids in a CSV, unlabelled.
+
     Further columns (a sample submission has made-up probabilities) are ignored and listed.
     """
-    table = read_csv(path)
-    if image_column is not None and image_column not in table.header:
+    if image_column not in table.header:
         image_column = None
     column = find_image_column(table, image_column)
-    targets = np.full((len(table.rows), len(class_names)), -1, np.float32)
-    ignored = tuple(name for name in table.header if name != column)
-    return _finish(table, column, targets, tuple(class_names), task, "ids", ignored, None, [])
+    ids = table.column(column)
+    return LabelTable(
+        file=table.file,
+        ids=tuple(ids),
+        csv_rows=np.asarray(table.row_numbers, np.int64),
+        targets=np.full((len(table.rows), len(class_names)), -1, np.float32),
+        class_names=tuple(class_names),
+        task=task,
+        shape="ids",
+        image_column=column,
+        ignored_columns=tuple(name for name in table.header if name != column),
+        groups=None,
+        problems=_in_order(table.problems + _id_problems(table, ids)),
+        sha256=table.sha256,
+    )
+
+
+def rows_as_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    """The CSV that a source without one stands for: UTF-8, lines that end in LF."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def _label_columns(
     table: CsvTable, options: LabelOptions, image_column: str
 ) -> tuple[list[str], tuple[str, ...]]:
+    """The columns of the labels, and those that are ignored."""
     rest = [name for name in table.header if name not in (image_column, options.group_column)]
     for name in options.label_columns:
         require_column(table, name, "--label_columns")
@@ -119,47 +182,20 @@ def _label_columns(
     return rest, ()
 
 
-def _finish(
-    table: CsvTable,
-    image_column: str,
-    targets: np.ndarray,
-    names: tuple[str, ...],
-    task: Task,
-    shape: str,
-    ignored: tuple[str, ...],
-    groups: tuple[str, ...] | None,
-    problems: list[Problem],
-) -> LabelTable:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise OrchardError(
-            f"{table.file}: the class {twice[0]!r} is named twice; name each once in "
-            "--label_columns or --class_names"
-        )
-    for name in names:
+def _check_class_names(file: str, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise OrchardError(
+                f"{file}: the class {name!r} is named twice; name each once in --label_columns or "
+                "--class_names"
+            )
         if not name or "\n" in name or "\r" in name:
             raise OrchardError(
-                f"{table.file}: {name!r} cannot be a class name: empty or with a line break"
+                f"{file}: {name!r} cannot be a class name: empty or with a line break"
             )
-    ids = tuple(table.column(image_column))
-    problems = table.problems + problems + _id_problems(table, ids)
-    return LabelTable(
-        file=table.file,
-        ids=ids,
-        csv_rows=np.asarray(table.row_numbers, np.int64),
-        targets=targets,
-        class_names=names,
-        task=task,
-        shape=shape,
-        image_column=image_column,
-        ignored_columns=ignored,
-        groups=groups,
-        problems=tuple(sorted(problems, key=lambda problem: problem.row)),
-        sha256=table.sha256,
-    )
 
 
-def _id_problems(table: CsvTable, ids: tuple[str, ...]) -> list[Problem]:
+def _id_problems(table: CsvTable, ids: Sequence[str]) -> list[Problem]:
     problems = []
     first: dict[str, int] = {}
     for number, image_id in zip(table.row_numbers, ids, strict=True):
@@ -171,3 +207,7 @@ def _id_problems(table: CsvTable, ids: tuple[str, ...]) -> list[Problem]:
         else:
             first[image_id] = number
     return problems
+
+
+def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: problem.row))

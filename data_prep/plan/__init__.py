@@ -1,6 +1,7 @@
 """Which record goes where: duplicates, splits, shards, and the fingerprints that name them.
 
-A plan is a pure function of the inputs' content, the settings and the seed.
+A plan is a pure function of the inputs' content, the settings and the seed; it knows no place to
+write to. Start with `build.py`: `assign_splits`, then `build_plan`.
 """
 
 from typing import TYPE_CHECKING
@@ -8,19 +9,27 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.plan.build import Assignment, assign_splits, build_plan, input_facts
-    from data_prep.plan.shards import Plan, ShardRows, fingerprint_shard, hashed_order, num_shards
+    from data_prep.plan.build import (
+        Assignment,
+        SplitRows,
+        assign_splits,
+        build_plan,
+        describe_duplicates,
+        input_facts,
+    )
+    from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
     from data_prep.plan.versions import deciding_versions, library_versions
 
 __all__ = [
     "Assignment",
     "Plan",
-    "ShardRows",
+    "PlannedShard",
+    "SplitRows",
     "assign_splits",
     "build_plan",
     "deciding_versions",
+    "describe_duplicates",
     "fingerprint_shard",
-    "hashed_order",
     "input_facts",
     "library_versions",
     "num_shards",

@@ -1,157 +1,208 @@
-"""What the pre-flight found, to a plan: duplicates, splits, shards."""
+"""Plans a dataset from its checked images: duplicates, splits, then shards."""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from data_prep.checks import CSV_FLAGS, Survey, image_options, quarantine
+from data_prep.checks import CheckedImages, CheckedTable, quarantined_by_flag
 from data_prep.config import PrepConfig
-from data_prep.images import choose_samples
-from data_prep.labels import quarantine_csv
-from data_prep.plan import duplicates, splits
-from data_prep.plan import shards as plan
-from data_prep.plan.shards import Plan, ShardRows
+from data_prep.labels import hashed_order, quarantine_csv
+from data_prep.plan import duplicates, shards
+from data_prep.plan.samples import choose_samples
+from data_prep.plan.shards import Plan, PlannedShard
+from data_prep.plan.splits import Rows, assign_folds, holdout
 from data_prep.plan.versions import deciding_versions
-from data_prep.publish import Staging
+from orchard.errors import OrchardError
 
+_TEST = "test"
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """The rows of one split, in the order of its records, and the table that they are of."""
+
+    table: CheckedTable
+    rows: np.ndarray
 
 
 @dataclass(frozen=True)
 class Assignment:
     """Which usable rows go to which split, and which of them are the same image.
 
-    splits: name -> rows of the table the split comes from, in record order; identical, near: sets
-    of rows of the label table; identical_across: (row of the label table, row of the test table)
-    with one content.
+    Attributes:
+        splits: by name, in the dataset's order.
+        identical: sets of rows of the labelled table with one content.
+        near: sets of its rows that look alike.
+        identical_across: (row of the labelled table, row of the test table) with one content.
     """
 
-    splits: dict[str, np.ndarray]
+    splits: dict[str, SplitRows]
     identical: list[np.ndarray]
     near: list[np.ndarray]
     identical_across: list[tuple[int, int]]
 
 
-def assign_splits(surveys: Sequence[Survey], config: PrepConfig) -> Assignment:
+def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
     """Deal the usable rows out to splits.
 
     Raises:
-      OrchardError: a split would be empty.
+        OrchardError: a split would be empty.
     """
-    main = surveys[0]
-    rows = np.flatnonzero(main.usable)
-    facts = main.facts[rows]
+    labelled = images.labelled
+    rows = np.flatnonzero(labelled.usable)
+    facts = labelled.facts[rows]
     content = duplicates.same(facts["sha256"])
     pairs = np.zeros((0, 2), np.int64)
     if config.near_duplicates:
         pairs = duplicates.near_pairs(facts["difference_hash"])
-    result = {name: rows[at] for name, at in _split(main, rows, content, pairs, config).items()}
-    ordered = {name: _order(main, at, name, config.seed) for name, at in result.items()}
-    if len(surveys) > 1:
-        ordered["test"] = _order(surveys[1], np.flatnonzero(surveys[1].usable), "test", config.seed)
-    plan.check_splits(ordered)
+    splits = {
+        name: _ordered(labelled, rows[positions], name, config.seed)
+        for name, positions in _split(labelled, rows, content, pairs, config).items()
+    }
+    if images.test:
+        usable = np.flatnonzero(images.test.usable)
+        splits[_TEST] = _ordered(images.test, usable, _TEST, config.seed)
+    _refuse_empty(splits)
     near = duplicates.merge(len(rows), [content], pairs) if len(pairs) else content
     return Assignment(
-        splits=ordered,
+        splits=splits,
         identical=[rows[group] for group in duplicates.repeated(content)],
         near=[rows[g] for g in duplicates.repeated(near) if len(set(content[g].tolist())) > 1],
-        identical_across=_identical_across(surveys),
+        identical_across=_identical_across(images),
     )
 
 
 def _split(
-    main: Survey, rows: np.ndarray, content: np.ndarray, pairs: np.ndarray, config: PrepConfig
+    labelled: CheckedTable,
+    rows: np.ndarray,
+    content: np.ndarray,
+    pairs: np.ndarray,
+    config: PrepConfig,
 ) -> dict[str, np.ndarray]:
     """Positions within `rows` of each split."""
     if not config.folds and not config.eval_fraction:
         return {"train": np.arange(len(rows))}
+    table = labelled.table
     numberings = [content]
-    if main.table.groups is not None:
+    if table.groups is not None:
         # A row whose cell is empty belongs to no other. NUL is in no cell of a CSV.
-        cells = [main.table.groups[row] or f"\0{row}" for row in rows]
+        cells = [table.groups[row] or f"\0{row}" for row in rows]
         numberings.append(duplicates.same(cells))
-    groups = duplicates.merge(len(rows), numberings, pairs)
-    order = plan.hashed_order([main.table.ids[row] for row in rows], "splits", config.seed)
-    arguments = (main.table.targets[rows], main.table.task, groups, order)
+    dealt = Rows(
+        targets=table.targets[rows],
+        task=table.task,
+        groups=duplicates.merge(len(rows), numberings, pairs),
+        order=hashed_order([table.ids[row] for row in rows], "splits", config.seed),
+    )
     if config.folds:
-        folds = splits.assign_folds(*arguments, config.folds, config.seed)
+        folds = assign_folds(dealt, config.folds, config.seed)
         return {f"fold{fold}": np.flatnonzero(folds == fold) for fold in range(config.folds)}
-    held = splits.holdout(*arguments, config.eval_fraction, config.seed)
-    return {"train": np.flatnonzero(~held), "eval": np.flatnonzero(held)}
+    held_out = holdout(dealt, config.eval_fraction, config.seed)
+    return {"train": np.flatnonzero(~held_out), "eval": np.flatnonzero(held_out)}
 
 
-def _order(survey: Survey, rows: np.ndarray, split: str, seed: int) -> np.ndarray:
-    return rows[plan.hashed_order([survey.table.ids[row] for row in rows], split, seed)]
+def _ordered(table: CheckedTable, rows: np.ndarray, split: str, seed: int) -> SplitRows:
+    order = hashed_order([table.table.ids[row] for row in rows], split, seed)
+    return SplitRows(table, rows[order])
 
 
-def _identical_across(surveys: Sequence[Survey]) -> list[tuple[int, int]]:
-    if len(surveys) < 2:
+def _refuse_empty(splits: dict[str, SplitRows]) -> None:
+    for name, split in splits.items():
+        if not len(split.rows):
+            advice = (
+                "no row of --test_csv is usable: correct it, or leave it out"
+                if name == _TEST
+                else "there are too few rows (or groups of rows) for it: use fewer folds or "
+                "another --eval_fraction"
+            )
+            raise OrchardError(f"the split {name!r} would be empty; {advice}")
+
+
+def _identical_across(images: CheckedImages) -> list[tuple[int, int]]:
+    if images.test is None:
         return []
     first: dict[bytes, int] = {}
-    for row in np.flatnonzero(surveys[0].usable).tolist():
-        first.setdefault(surveys[0].facts["sha256"][row].tobytes(), row)
-    pairs = []
-    for row in np.flatnonzero(surveys[1].usable).tolist():
-        other = first.get(surveys[1].facts["sha256"][row].tobytes())
-        if other is not None:
-            pairs.append((other, row))
-    return pairs
+    for row in np.flatnonzero(images.labelled.usable).tolist():
+        first.setdefault(images.labelled.facts["sha256"][row].tobytes(), row)
+    test_rows = np.flatnonzero(images.test.usable).tolist()
+    contents = [images.test.facts["sha256"][row].tobytes() for row in test_rows]
+    return [
+        (first[content], row)
+        for row, content in zip(test_rows, contents, strict=True)
+        if content in first
+    ]
 
 
-def build_plan(
-    surveys: Sequence[Survey], assignment: Assignment, config: PrepConfig, staging: Staging
-) -> Plan:
+def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterator[str]:
+    """Lines that say how many images are there more than once."""
+    ids = images.labelled.table.ids
+    for what, groups in (
+        ("identical", assignment.identical),
+        ("nearly identical", assignment.near),
+    ):
+        if groups:
+            rows = sum(len(group) for group in groups)
+            first = " and ".join(repr(ids[row]) for row in groups[0][:2])
+            counted = f"{len(groups)} group{'' if len(groups) == 1 else 's'}"
+            yield f"{rows} {what} images in {counted}, each kept in one split; first: {first}"
+    if assignment.identical_across and images.test:
+        count = len(assignment.identical_across)
+        one, other = assignment.identical_across[0]
+        yield (
+            f"{count} test image{'' if count == 1 else 's'} with the content of a labelled one; "
+            f"first: {images.test.table.ids[other]!r} and {ids[one]!r}"
+        )
+
+
+def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig) -> Plan:
     """The plan of all shards, splits in the order of `assignment.splits`."""
-    shards: dict[int, ShardRows] = {}
-    spool = False
-    for split, rows in assignment.splits.items():
-        source = surveys[1] if split == "test" else surveys[0]
-        total_bytes = int(_record_bytes(source, config)[rows].sum())
-        count = plan.num_shards(total_bytes, len(rows), config.shard_mb, config.hosts)
-        edges = plan.boundaries(len(rows), count)
+    planned: list[PlannedShard] = []
+    for name, split in assignment.splits.items():
+        total_bytes = int(_record_bytes(split.table, config)[split.rows].sum())
+        count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
+        edges = shards.boundaries(len(split.rows), count)
         for index in range(count):
-            part = _shard_rows(source, split, index, count, rows[edges[index] : edges[index + 1]])
-            spool = spool or bool((part.spool_offset >= 0).any())
-            shards[len(shards)] = part
-    pictured = choose_samples([rows.targets for rows in shards.values()])
-    for index, positions in enumerate(pictured):
-        shards[index] = dataclasses.replace(shards[index], pictured=positions)
-    result = Plan(
+            rows = split.rows[edges[index] : edges[index + 1]]
+            planned.append(_shard(config.name, name, index, count, split.table, rows))
+    task, options = images.labelled.table.task, config.image_options
+    pictured = choose_samples([shard.targets for shard in planned])
+    return Plan(
         dataset=config.name,
-        task=surveys[0].table.task,
-        images_dir=surveys[0].root,
-        test_images_dir=surveys[-1].root,
-        files_dir=staging.files_dir,
-        receipts_dir=staging.receipts_dir,
-        spool_path=staging.spool_path if spool else None,
-        options=image_options(config),
-        fingerprints=(),
-        shards=shards,
+        task=task,
+        options=options,
+        shards=tuple(
+            dataclasses.replace(
+                shard,
+                pictured=positions,
+                fingerprint=_with_encoders(
+                    shards.fingerprint_shard(config.name, task, options, shard), shard
+                ),
+            )
+            for shard, positions in zip(planned, pictured, strict=True)
+        ),
     )
-    prints = tuple(_name_bytes(result, rows) for rows in shards.values())
-    return dataclasses.replace(result, fingerprints=prints)
 
 
-def _name_bytes(result: Plan, rows: ShardRows) -> str:
+def _with_encoders(content: str, shard: PlannedShard) -> str:
     """A shard's fingerprint, with the versions of the encoders where anything is encoded.
 
     What another version wrote before an interruption must be written again.
     """
-    content = plan.fingerprint_shard(result, rows)
-    if not rows.reencode.any():
+    if not shard.reencode.any():
         return content
     return hashlib.sha256(json.dumps([content, deciding_versions()]).encode()).hexdigest()
 
 
-def _record_bytes(survey: Survey, config: PrepConfig) -> np.ndarray:
+def _record_bytes(checked: CheckedTable, config: PrepConfig) -> np.ndarray:
     """Estimate of each record's bytes: exact for what passes through, else by the sample."""
-    facts = survey.facts
+    facts = checked.facts
     width, height = (facts[side].astype(np.float64) for side in ("width_px", "height_px"))
     short, long = np.minimum(width, height), np.maximum(width, height)
     square = config.square_px or np.inf
@@ -167,14 +218,17 @@ def _record_bytes(survey: Survey, config: PrepConfig) -> np.ndarray:
     return np.where(known > 0, known, pixels * density)
 
 
-def _shard_rows(survey: Survey, split: str, index: int, count: int, rows: np.ndarray) -> ShardRows:
-    facts, table = survey.facts[rows], survey.table
-    return ShardRows(
+def _shard(
+    dataset: str, split: str, index: int, count: int, checked: CheckedTable, rows: np.ndarray
+) -> PlannedShard:
+    facts, table = checked.facts[rows], checked.table
+    return PlannedShard(
         split=split,
         index=index,
         count=count,
+        file=shards.shard_file_name(dataset, split, index, count),
         ids=tuple(table.ids[row] for row in rows.tolist()),
-        files=tuple(survey.files[row] for row in rows.tolist()),
+        files=tuple(checked.files[row] for row in rows.tolist()),
         csv_rows=table.csv_rows[rows],
         targets=table.targets[rows],
         num_bytes=facts["num_bytes"].copy(),
@@ -185,21 +239,20 @@ def _shard_rows(survey: Survey, split: str, index: int, count: int, rows: np.nda
     )
 
 
-def input_facts(surveys: Sequence[Survey]) -> dict[str, Any]:
+def input_facts(images: CheckedImages) -> dict[str, Any]:
     """What the manifest says of the inputs: digests and counts, no paths."""
     result: dict[str, Any] = {}
-    bad_rows = quarantine(surveys)
-    for name, survey in zip(CSV_FLAGS, surveys, strict=False):
-        problems = [problem for problem in bad_rows if problem.file == name]
-        files = [survey.files[row] for row in np.flatnonzero(survey.usable).tolist()]
-        images = hashlib.sha256(json.dumps(files).encode())
-        images.update(survey.facts["sha256"][survey.usable].tobytes())
-        result[name] = {
-            "sha256": survey.table.sha256,
-            "rows": len(survey.table.ids),
-            "rows_left_out": int((~survey.usable).sum()),
-            "quarantine_sha256": hashlib.sha256(quarantine_csv(problems)).hexdigest(),
-            "images_sha256": images.hexdigest(),
-            "label_shape": survey.table.shape,
+    problems = quarantined_by_flag(images)
+    for flag, one in images.by_flag.items():
+        files = [one.files[row] for row in np.flatnonzero(one.usable).tolist()]
+        content = hashlib.sha256(json.dumps(files).encode())
+        content.update(one.facts["sha256"][one.usable].tobytes())
+        result[flag] = {
+            "sha256": one.table.sha256,
+            "rows": len(one.table.ids),
+            "rows_left_out": int((~one.usable).sum()),
+            "quarantine_sha256": hashlib.sha256(quarantine_csv(problems[flag])).hexdigest(),
+            "images_sha256": content.hexdigest(),
+            "label_shape": one.table.shape,
         }
     return result

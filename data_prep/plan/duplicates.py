@@ -1,4 +1,4 @@
-"""Rows that show the same image, or nearly, or belong to one group by the CSV's word."""
+"""Rows that show the same image, or nearly, or that the CSV puts into one group."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def near_pairs(hashes: np.ndarray) -> np.ndarray:
     so only rows with a band in common are compared.
 
     Args:
-      hashes: V16 [n], from `perceptual.difference_hash`.
+        hashes: V16 [n], from `images.difference_hash`.
     """
     packed = np.frombuffer(np.ascontiguousarray(hashes).tobytes(), np.uint8).reshape(
         -1, HASH_BITS // 8
@@ -50,8 +50,8 @@ def _buckets(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _near_in_bucket(hashes: np.ndarray, bucket: np.ndarray) -> np.ndarray:
     pairs = [np.zeros((0, 2), np.int64)]
-    for at, row in enumerate(bucket[:-1]):
-        others = bucket[at + 1 :]
+    for position, row in enumerate(bucket[:-1]):
+        others = bucket[position + 1 :]
         distance = np.bitwise_count(hashes[others] ^ hashes[row]).sum(1)
         near = others[distance <= NEAR_BITS]
         pairs.append(np.stack([np.full(len(near), row), near], 1))

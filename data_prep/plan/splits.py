@@ -7,7 +7,8 @@ package iterative-stratification).
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,82 +19,81 @@ from orchard.formats import Task
 _MAX_PARTS = 100
 
 
-def assign_folds(
-    targets: np.ndarray, task: Task, groups: np.ndarray, order: np.ndarray, folds: int, seed: int
-) -> np.ndarray:
-    """Deal the rows out to folds.
+@dataclass(frozen=True)
+class Rows:
+    """Rows to deal out to splits.
 
-    Args:
-      targets: float32 [n, num_classes], 0..1.
-      task: what the labels mean.
-      groups: int64 [n]; rows of one number go to one fold.
-      order: int64 [n], the rows in an order that does not depend on the CSV's.
-      folds: how many.
-      seed: of the shuffle.
-
-    Returns:
-      int64 [n], the fold of each row.
+    Attributes:
+        targets: float32 [n, num_classes], 0..1.
+        task: what they mean.
+        groups: int64 [n]; rows of one number stay together.
+        order: int64 [n]: the rows in an order that does not depend on the CSV's.
     """
-    result = np.empty(len(targets), np.int64)
-    _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    alone = counts[inverse] == 1
-    for chosen in (order[alone[order]], order[~alone[order]]):
+
+    targets: np.ndarray
+    task: Task
+    groups: np.ndarray
+    order: np.ndarray
+
+    def chosen(self, rows: np.ndarray) -> "Rows":
+        """Some of the rows, which are in order already."""
+        return Rows(self.targets[rows], self.task, self.groups[rows], np.arange(len(rows)))
+
+
+def assign_folds(rows: Rows, folds: int, seed: int) -> np.ndarray:
+    """The fold, 0 to `folds` - 1, of each row: int64 [n]."""
+    result = np.empty(len(rows.targets), np.int64)
+    _, inverse, counts = np.unique(rows.groups, return_inverse=True, return_counts=True)
+    alone = counts[inverse][rows.order] == 1
+    for chosen in (rows.order[alone], rows.order[~alone]):
         if len(chosen):
-            result[chosen] = _deal(targets[chosen], task, groups[chosen], folds, seed)
+            result[chosen] = _deal(rows.chosen(chosen), folds, seed)
     return result
 
 
-def holdout(
-    targets: np.ndarray,
-    task: Task,
-    groups: np.ndarray,
-    order: np.ndarray,
-    fraction: float,
-    seed: int,
-) -> np.ndarray:
-    """Whether each row is in the held-out `fraction`: bool [n]; arguments as `assign_folds`."""
+def holdout(rows: Rows, fraction: float, seed: int) -> np.ndarray:
+    """Whether each row is in the held-out `fraction`: bool [n]."""
     smallest = 1 / _MAX_PARTS
     if fraction > 1 - smallest:
-        return ~holdout(targets, task, groups, order, 1 - fraction, seed)
+        return ~holdout(rows, 1 - fraction, seed)
     if fraction < smallest:
-        held = assign_folds(targets, task, groups, order, _MAX_PARTS, seed) == 0
-        inside = order[held[order]]
-        at = np.arange(len(inside))
-        more = holdout(targets[inside], task, groups[inside], at, fraction * _MAX_PARTS, seed)
-        held[inside] = more
-        return held
-    held, parts = min(
+        held_out = assign_folds(rows, _MAX_PARTS, seed) == 0
+        inside = rows.order[held_out[rows.order]]
+        held_out[inside] = holdout(rows.chosen(inside), fraction * _MAX_PARTS, seed)
+        return held_out
+    num_held_out, parts = min(
         ((max(1, round(fraction * parts)), parts) for parts in range(2, _MAX_PARTS + 1)),
         key=lambda pair: (round(abs(pair[0] / pair[1] - fraction), 9), pair[1]),
     )
-    return assign_folds(targets, task, groups, order, parts, seed) < held
+    return assign_folds(rows, parts, seed) < num_held_out
 
 
-def _deal(targets: np.ndarray, task: Task, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _deal(rows: Rows, folds: int, seed: int) -> np.ndarray:
+    """The fold of each row, where all groups have one row or all have several."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    unique, first = np.unique(groups, return_index=True)
-    grouped = len(unique) < len(groups)
-    if len(unique) < folds:
-        return _round_robin(groups, folds, seed)
-    if task == Task.MULTI_LABEL:
-        return _deal_many_labels(targets, groups, folds, seed)
-    classes = targets.argmax(1)
-    cls = StratifiedGroupKFold if grouped else StratifiedKFold
+    num_groups = len(np.unique(rows.groups))
+    grouped = num_groups < len(rows.groups)
+    if num_groups < folds:
+        return _round_robin(rows.groups, folds, seed)
+    if rows.task == Task.MULTI_LABEL:
+        return _deal_many_labels(rows, folds, seed)
+    classes = rows.targets.argmax(1)
     if np.bincount(classes).max() < folds:
         # scikit-learn refuses when no class has as many rows as there are folds.
-        return _round_robin(groups, folds, seed)
-    splitter = cls(n_splits=folds, shuffle=True, random_state=seed)
-    arguments = (classes, groups) if grouped else (classes,)
-    return _collect(splitter.split(np.zeros(len(classes)), *arguments), len(classes))
+        return _round_robin(rows.groups, folds, seed)
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    splitter = kind(n_splits=folds, shuffle=True, random_state=seed)
+    split = splitter.split(np.zeros(len(classes)), classes, rows.groups if grouped else None)
+    return _collect(split, len(classes))
 
 
-def _deal_many_labels(targets: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _deal_many_labels(rows: Rows, folds: int, seed: int) -> np.ndarray:
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
-    unique, inverse = np.unique(groups, return_inverse=True)
-    labels = np.zeros((len(unique), targets.shape[1]), np.int64)
-    np.maximum.at(labels, inverse, targets >= 0.5)
+    unique, inverse = np.unique(rows.groups, return_inverse=True)
+    labels = np.zeros((len(unique), rows.targets.shape[1]), np.int64)
+    np.maximum.at(labels, inverse, rows.targets >= 0.5)
     if labels.shape[1] == 1:
         # It takes a single column for no labels at all; what lacks the label is as good a second.
         labels = np.concatenate([labels, 1 - labels], 1)
@@ -108,11 +108,11 @@ def _round_robin(groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return turns[inverse]
 
 
-def _collect(split: Sequence[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
-    folds = np.empty(rows, np.int64)
+def _collect(splits: Iterable[tuple[np.ndarray, np.ndarray]], num_rows: int) -> np.ndarray:
+    folds = np.empty(num_rows, np.int64)
     with warnings.catch_warnings():
         # A class with fewer rows than folds is no mistake here: the card shows its counts.
         warnings.filterwarnings("ignore", "The least populated class")
-        for fold, (_, held) in enumerate(split):
-            folds[held] = fold
+        for fold, (_, rows) in enumerate(splits):
+            folds[rows] = fold
     return folds

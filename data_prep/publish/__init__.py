@@ -1,6 +1,8 @@
-"""From finished shards to a published dataset, locally or on gs://.
+"""From finished shards to a published dataset, on a local disk or on gs://.
 
-Staging, the commit, and the files beside the shards: manifest, index, card, TFDS's metadata.
+`open_staging` says where a dataset grows (`staging.py` is the contract; `local_staging.py` and
+`gcs_staging.py` keep it), `dataset_files` makes all that lies beside the shards: manifest, index,
+card, TFDS's metadata. `changes.py` says what differs from an earlier run.
 """
 
 from typing import TYPE_CHECKING
@@ -8,41 +10,42 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.publish.card import read_thumbnails
-    from data_prep.publish.diff import (
-        Snapshot,
-        differences,
-        load_snapshot,
-        save_snapshot,
-        snapshot_of_dataset,
-        snapshot_of_run,
+    from data_prep.publish.changes import (
+        Given,
+        check_finished,
+        describe_changes,
+        load_given,
+        save_given,
     )
-    from data_prep.publish.files import Clock, dataset_files, dataset_fingerprint, make_manifest
-    from data_prep.publish.staging import Staging, open_staging
+    from data_prep.publish.files import dataset_files
+    from data_prep.publish.manifests import make_manifest
+    from data_prep.publish.opening import open_staging
+    from data_prep.publish.staging import Claim, Publisher, Staging
     from data_prep.publish.tfds_metadata import (
         check_metadata,
         features,
         refuse_registered_name,
         supervised_keys,
     )
+    from data_prep.publish.written import Times, WrittenDataset
 
 __all__ = [
-    "Clock",
-    "Snapshot",
+    "Claim",
+    "Given",
+    "Publisher",
     "Staging",
+    "Times",
+    "WrittenDataset",
+    "check_finished",
     "check_metadata",
     "dataset_files",
-    "dataset_fingerprint",
-    "differences",
+    "describe_changes",
     "features",
-    "load_snapshot",
+    "load_given",
     "make_manifest",
     "open_staging",
-    "read_thumbnails",
     "refuse_registered_name",
-    "save_snapshot",
-    "snapshot_of_dataset",
-    "snapshot_of_run",
+    "save_given",
     "supervised_keys",
 ]
 

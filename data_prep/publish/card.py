@@ -4,18 +4,16 @@ import csv
 import io
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from data_prep.checks import Survey, quarantine
+from data_prep.checks import CheckedImages, quarantined_by_flag
 from data_prep.config import PrepConfig, default_settings
-from data_prep.images import thumbnail
-from data_prep.plan import Assignment, Plan
-from data_prep.shard import Receipt
-from orchard import html, storage
-from orchard.formats import Manifest, tfrecord
+from data_prep.publish.written import WrittenDataset
+from orchard import html
+from orchard.formats import Manifest
 
 _MAX_ROWS = 50
 
@@ -29,44 +27,39 @@ def description(manifest: Manifest) -> str:
     )
 
 
-def card(
-    config: PrepConfig,
-    manifest: Manifest,
-    surveys: Sequence[Survey],
-    assignment: Assignment,
-    plan: Plan,
-    thumbnails: Mapping[int, Sequence[bytes]],
-) -> bytes:
-    """The card's HTML; depends on the dataset alone, like every other file in it.
-
-    `thumbnails`: by shard, of its `pictured` records.
-    """
+def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
+    """The card's HTML; depends on the dataset alone, like every other file in it."""
+    config, images, assignment = dataset.config, dataset.images, dataset.assignment
     page = html.render(
         "data_prep/report.html",
         manifest=manifest,
-        command=canonical_command(config),
+        command=canonical_command(config, images.test is not None),
         splits=_split_rows(manifest),
         balance=_balance(manifest),
-        sizes=_sizes(surveys),
-        kinds=_kinds(surveys),
-        groups=_duplicate_rows(assignment, surveys, assignment.identical),
-        near_groups=_duplicate_rows(assignment, surveys, assignment.near),
+        sizes=_sizes(images),
+        kinds=_kinds(images),
+        groups=_duplicate_rows(dataset, assignment.identical),
+        near_groups=_duplicate_rows(dataset, assignment.near),
         across=[
-            (surveys[0].table.ids[one], surveys[1].table.ids[other])
+            (images.labelled.table.ids[one], images.test.table.ids[other])
             for one, other in assignment.identical_across
+            if images.test
         ],
         near_duplicates=config.near_duplicates,
-        problems=quarantine(surveys),
-        pictures=_pictures(manifest, plan, thumbnails),
+        problems=[one for problems in quarantined_by_flag(images).values() for one in problems],
+        pictures=_pictures(dataset, manifest.class_names),
         max_rows=_MAX_ROWS,
     )
     return page.encode()
 
 
-def canonical_command(config: PrepConfig) -> str:
-    """The command that makes the same bytes, without paths: the literal one is in run_log.json."""
+def canonical_command(config: PrepConfig, has_test: bool) -> str:
+    """The command that makes the same bytes, without paths: the literal one is in run_log.json.
+
+    It is the one with CSVs, whatever layout the images came in: the bytes do not tell it.
+    """
     parts = ["python -m data_prep.main", "--csv=CSV", "--images_dir=IMAGES", "--data_dir=DATA"]
-    if config.test_csv:
+    if has_test:
         parts += ["--test_csv=TEST_CSV", "--test_images_dir=TEST_IMAGES"]
     if config.decode_check and config.on_bad == "skip":
         parts.append("--decode_check")  # It decides which rows are left out.
@@ -120,12 +113,12 @@ def _balance(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _usable_facts(surveys: Sequence[Survey]) -> np.ndarray:
-    return np.concatenate([survey.facts[survey.usable] for survey in surveys])
+def _usable_facts(images: CheckedImages) -> np.ndarray:
+    return np.concatenate([one.facts[one.usable] for one in images.all])
 
 
-def _sizes(surveys: Sequence[Survey]) -> dict[str, Any]:
-    facts = _usable_facts(surveys)
+def _sizes(images: CheckedImages) -> dict[str, Any]:
+    facts = _usable_facts(images)
     common = Counter(zip(facts["width_px"].tolist(), facts["height_px"].tolist(), strict=True))
     pixels = facts["width_px"].astype(np.int64) * facts["height_px"]
     smallest, largest = facts[int(pixels.argmin())], facts[int(pixels.argmax())]
@@ -139,68 +132,41 @@ def _sizes(surveys: Sequence[Survey]) -> dict[str, Any]:
     }
 
 
-def _kinds(surveys: Sequence[Survey]) -> list[tuple[str, int, int]]:
-    """(kind, files, of them re-encoded)."""
-    facts = _usable_facts(surveys)
+def _kinds(images: CheckedImages) -> list[tuple[str, int, int]]:
+    """(kind, files, how many of them are re-encoded)."""
+    facts = _usable_facts(images)
     kinds = Counter(facts["kind"].tolist())
     encoded = Counter(facts["kind"][facts["reencode"]].tolist())
     return [(kind, count, encoded[kind]) for kind, count in kinds.most_common()]
 
 
-def _duplicate_rows(
-    assignment: Assignment, surveys: Sequence[Survey], groups: Sequence[np.ndarray]
-) -> list[dict[str, Any]]:
-    table = surveys[0].table
+def _duplicate_rows(dataset: WrittenDataset, groups: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    labelled = dataset.images.labelled
     split_of = {
-        row: split
-        for split, rows in assignment.splits.items()
-        if split != "test"
-        for row in rows.tolist()
+        row: name
+        for name, split in dataset.assignment.splits.items()
+        if split.table is labelled
+        for row in split.rows.tolist()
     }
     return [
         {
-            "ids": [table.ids[row] for row in group],
+            "ids": [labelled.table.ids[row] for row in group],
             "split": split_of[int(group[0])],
-            "conflict": len({table.targets[row].tobytes() for row in group}) > 1,
+            "conflict": len({labelled.table.targets[row].tobytes() for row in group}) > 1,
         }
         for group in groups
     ]
 
 
-def read_thumbnails(
-    plan: Plan, receipts: Mapping[int, Receipt], shards: Sequence[int]
-) -> dict[int, tuple[bytes, ...]]:
-    """Thumbnails of what `shards`, written by an earlier run, have `pictured`: by shard."""
-    ranges = []
-    for shard in shards:
-        lengths = np.asarray(receipts[shard].lengths)
-        ends = np.cumsum(lengths + tfrecord.FRAME_OVERHEAD_BYTES)
-        file = storage.join(plan.files_dir, receipts[shard].file)
-        for position in plan.shards[shard].pictured:
-            length = int(lengths[position]) + tfrecord.FOOTER_BYTES
-            ranges.append((file, int(ends[position]) - length, length))
-    # Read together, since on gs:// each is a request.
-    payloads = iter(storage.read_ranges(ranges, tfrecord.is_intact))
-    return {
-        shard: tuple(_thumbnail(next(payloads)) for _ in plan.shards[shard].pictured)
-        for shard in shards
-    }
-
-
-def _thumbnail(payload_and_footer: bytes) -> bytes:
-    (jpeg,) = tfrecord.decode_example(payload_and_footer[: -tfrecord.FOOTER_BYTES])["image"]
-    return thumbnail(jpeg)
-
-
 def _pictures(
-    manifest: Manifest, plan: Plan, thumbnails: Mapping[int, Sequence[bytes]]
+    dataset: WrittenDataset, class_names: Sequence[str]
 ) -> list[tuple[str, list[dict[str, str]]]]:
     """The first records of each class that has any."""
-    shown: dict[str, list[dict[str, str]]] = {name: [] for name in manifest.class_names}
-    for shard, rows in plan.shards.items():
-        for position, small in zip(rows.pictured, thumbnails[shard], strict=True):
-            name = manifest.class_names[int(rows.targets[position].argmax())]
+    shown: dict[str, list[dict[str, str]]] = {name: [] for name in class_names}
+    for shard, written in zip(dataset.plan.shards, dataset.shards, strict=True):
+        for position, small in zip(shard.pictured, written.thumbnails, strict=True):
+            name = class_names[int(shard.targets[position].argmax())]
             if small:
                 uri = html.image_to_uri(small)
-                shown[name].append({"id": rows.ids[position], "uri": uri})
+                shown[name].append({"id": shard.ids[position], "uri": uri})
     return [(name, pictures) for name, pictures in shown.items() if pictures]

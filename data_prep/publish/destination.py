@@ -9,24 +9,24 @@ from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import DATASET_INFO_FILE, FEATURES_FILE, MANIFEST_FILE
 
-# Any of them tells that a folder holds a dataset, of ours or of TFDS, whole or not.
+# Any of them shows that a folder holds a dataset, of ours or of TFDS, whole or not.
 _MARKS = (FEATURES_FILE, MANIFEST_FILE, DATASET_INFO_FILE)
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
 def check(root: str, final_dir: str, overwrite: bool) -> None:
-    """Find out what would keep `take` from working, before hours go into a dataset.
+    """Find what would keep `take` from working, before hours go into a dataset.
 
     Args:
-      root: the existing folder in which the dataset will grow.
-      final_dir: the place that it will take.
-      overwrite: whether it may replace a dataset.
+        root: the existing folder in which the dataset will grow.
+        final_dir: the place that it will take.
+        overwrite: whether it may replace a dataset.
 
     Raises:
-      OrchardError: something else is there, or nothing can be renamed to there.
+        OrchardError: something else is there, or nothing can be renamed to there.
     """
     parent = os.path.dirname(final_dir)
-    with _told(final_dir):
+    with _translate_errors(final_dir):
         _refuse_occupied(final_dir, overwrite)
         # Where there is no such folder yet, it will be beside the staging area.
         if os.path.lexists(parent):
@@ -37,9 +37,9 @@ def take(files_dir: str, final_dir: str, old_dir: str, overwrite: bool) -> None:
     """Rename `files_dir` to `final_dir`; a dataset that it replaces goes to `old_dir`.
 
     Raises:
-      OrchardError: something else is there; what was there before is there still.
+        OrchardError: something else is there; what was there before is there still.
     """
-    with _told(final_dir):
+    with _translate_errors(final_dir):
         os.makedirs(os.path.dirname(final_dir), exist_ok=True)
         _refuse_occupied(final_dir, overwrite)
         replaces = overwrite and os.path.isdir(final_dir)
@@ -58,7 +58,7 @@ def take(files_dir: str, final_dir: str, old_dir: str, overwrite: bool) -> None:
 def _refuse_occupied(final_dir: str, overwrite: bool) -> None:
     names = storage.list_names(final_dir)
     if FEATURES_FILE in names:
-        return  # Whether a finished dataset may stay or be replaced is for others to say.
+        return  # Whether a finished dataset may be replaced is decided elsewhere.
     if os.path.islink(final_dir) or (os.path.exists(final_dir) and not os.path.isdir(final_dir)):
         found = "is a link or a file"
     elif not names:
@@ -87,8 +87,8 @@ def _try_rename(probe: str, parent: str) -> None:
 
 
 @contextmanager
-def _told(final_dir: str) -> Iterator[None]:
-    """Turn what the file system refuses at the dataset's place into one line that fits."""
+def _translate_errors(final_dir: str) -> Iterator[None]:
+    """Raise one line that fits for what the file system refuses at the dataset's place."""
     parent = os.path.dirname(final_dir)
     try:
         yield

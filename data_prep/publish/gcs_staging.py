@@ -1,4 +1,4 @@
-"""How a dataset gets to gs://, where nothing can be renamed: shards when finished, all else last.
+"""A dataset on gs://, where nothing can be renamed: shards when finished, all else last.
 
 `features.json`, without which TFDS sees no dataset, is the last object of all. Every object is
 written against the generation that was seen there, by the holder of the dataset's lock.
@@ -8,20 +8,19 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
-from data_prep.plan import Plan
-from data_prep.publish.staging import Staging
-from data_prep.shard import Receipt, read_receipt
+from data_prep.plan import Plan, PlannedShard
+from data_prep.publish.staging import Claim, Publisher, Staging
+from data_prep.shard import Receipt, read_receipt, receipt_path
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE
 from orchard.parallel import REQUEST_THREADS, Background, in_parallel
 from orchard.storage import gcs
 
-# What files that are no shards bear where a shard bears its plan's fingerprint.
+# What files that are no shards have in the place of a shard's fingerprint.
 _NO_SHARD = "metadata"
 # A receipt of few records is kept in its shard's metadata, of which an object may have 8 KiB.
 _RECEIPT_KEY = "orchard-receipt"
@@ -34,107 +33,114 @@ class GcsStaging(Staging):
     """The places of one dataset on gs://.
 
     Workers write to `files_dir` and `receipts_dir`, in the local temporary folder; what is there at
-    one time is bounded by `publish`. A shard's receipt is kept as metadata of its object, or, where
-    it is too long, in `<data_dir>/.staging/<name>/<version>` until the dataset is whole: any
-    machine can go on.
+    one time is bounded by `GcsPublisher.publish`. A shard's receipt is kept as metadata of its
+    object, or, where it is too long, in `<data_dir>/.staging/<name>/<version>` until the dataset is
+    whole: any machine can go on.
 
     With `direct`, the workers are on other machines: they upload shards and receipts themselves,
     and `publish` only asks the bucket what came of it.
     """
 
-    remote = True
-
     def __init__(self, data_dir: str, name: str, version: str, direct: bool = False) -> None:
-        self.final_dir = self.shards_dir = storage.join(data_dir, name, version)
+        self.final_dir = storage.join(data_dir, name, version)
         self.root = storage.join(data_dir, ".staging", name, version)
+        self.remote_receipts_dir = storage.join(self.root, "receipts")
+        self.direct = direct
         self._lock_path = storage.join(data_dir, ".staging", f"{name}-{version}.lock")
-        self._receipts = storage.join(self.root, "receipts")
         self._scratch = storage.scratch_path(self.final_dir)
-        self.files_dir = os.path.join(self._scratch, "files")
-        self.receipts_dir = os.path.join(self._scratch, "receipts")
         self.spool_path = os.path.join(self._scratch, "spool")
-        self._direct = direct
         if direct:
-            self.files_dir, self.receipts_dir = self.final_dir, self._receipts
-        self._locks = ExitStack()
-        self._lock = storage.Lock()
-        # What we know to be in the bucket, by file name: found there, then uploaded.
-        self._objects: dict[str, gcs.ObjectInfo] = {}
-
-    def prepare(self) -> None:
-        """Make the local folders, empty: what an earlier run left there was not uploaded."""
-        if self._direct:
-            return
-        for directory in (self.files_dir, self.receipts_dir):
-            shutil.rmtree(directory, ignore_errors=True)
-            os.makedirs(directory)
+            self.files_dir, self.receipts_dir = self.final_dir, self.remote_receipts_dir
+        else:
+            self.files_dir = os.path.join(self._scratch, "files")
+            self.receipts_dir = os.path.join(self._scratch, "receipts")
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other writers of this dataset out while the block runs; elsewhere since `claim`.
+    def lock(self) -> Iterator[Claim]:
+        """Keep other writers on this machine out while the block runs; elsewhere since `claim`.
+
+        The local folders are made empty: what an earlier run left there was not uploaded.
 
         Raises:
-          OrchardError: another writer is at work.
+            OrchardError: another writer is at work.
         """
         with (
             storage.lock(f"{self._scratch}.lock", self.final_dir, _ADVICE),
-            self._without_scratch(),
-            ExitStack() as self._locks,
+            _temporary_folder(self._scratch),
+            ExitStack() as locks,
         ):
-            if self._direct:
+            os.mkdir(os.path.join(self._scratch, "files"))
+            os.mkdir(os.path.join(self._scratch, "receipts"))
+            remote_lock = storage.lock(self._lock_path, self.final_dir, _ADVICE)
+            if self.direct:
                 # Their workers are on other machines from the start.
-                self._take_lock()
-            yield
+                held = locks.enter_context(remote_lock)
+                yield functools.partial(self.claim, lambda: held)
+            else:
+                yield functools.partial(self.claim, lambda: locks.enter_context(remote_lock))
 
-    @contextmanager
-    def _without_scratch(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-
-    def _take_lock(self) -> None:
-        lock = storage.lock(self._lock_path, self.final_dir, _ADVICE)
-        self._lock = self._locks.enter_context(lock)
-
-    def claim(self, overwrite: bool) -> None:
+    def claim(self, take_lock: Callable[[], storage.Lock], overwrite: bool) -> "GcsPublisher":
         """Take the lock that other machines see, and list what is there.
 
         Raises:
-          OrchardError: another writer is at work, or something is there that we did not write.
+            OrchardError: another writer is at work, or something is there that we did not write.
         """
-        if not self._direct:
-            self._take_lock()
-        self._objects = gcs.list_objects(self.final_dir + "/")
-        if overwrite or not self.is_finished():
-            for found in self._objects.values():
-                _refuse_stranger(found)
+        lock = take_lock()
+        publisher = GcsPublisher(self, lock, gcs.list_objects(self.final_dir + "/"))
+        if overwrite or not publisher.is_finished:
+            publisher.refuse_foreign_objects()
+        return publisher
 
+
+class GcsPublisher(Publisher):
+    """Publishes object by object, `features.json` last.
+
+    Args:
+        staging: the dataset's places.
+        lock: held for as long as this object is used.
+        objects: what is in the bucket, by file name.
+    """
+
+    def __init__(
+        self, staging: GcsStaging, lock: storage.Lock, objects: dict[str, gcs.ObjectInfo]
+    ) -> None:
+        self.shards_dir = staging.final_dir
+        self._staging = staging
+        self._lock = lock
+        # What is known to be in the bucket: found there, then uploaded.
+        self._objects = objects
+
+    @property
     def is_finished(self) -> bool:
-        """Whether a dataset of this name and version was published when `claim` looked."""
+        """Whether a dataset of this name and version was published when the bucket was listed."""
         return FEATURES_FILE in self._objects
 
-    def written(self, plan: Plan) -> dict[int, Receipt]:
-        """The receipts of the shards that are in the bucket, by the bucket's own checksums."""
-        candidates = [shard for shard in plan.shards if self._has_shard(plan, shard)]
-        receipts = in_parallel(lambda shard: self._read_receipt(plan, shard), candidates)
-        found = zip(candidates, receipts, strict=True)
-        return {shard: receipt for shard, receipt in found if receipt is not None}
+    def refuse_foreign_objects(self) -> None:
+        """Refuse to write beside objects that are not ours.
 
-    def _has_shard(self, plan: Plan, shard: int) -> bool:
-        found = self._objects.get(plan.file_name(shard))
-        return (
-            found is not None
-            and found.metadata.get(gcs.FINGERPRINT_KEY) == plan.fingerprints[shard]
-        )
+        Raises:
+            OrchardError: there is one.
+        """
+        for found in self._objects.values():
+            _refuse_foreign(found)
 
-    def _read_receipt(self, plan: Plan, shard: int) -> Receipt | None:
-        found = self._objects[plan.file_name(shard)]
+    def written(self, plan: Plan) -> dict[str, Receipt]:
+        """By file, the receipts of the shards in the bucket, by the bucket's own checksums."""
+        candidates = [shard for shard in plan.shards if self._has_shard(shard)]
+        receipts = in_parallel(self._read_receipt, candidates)
+        return {receipt.file: receipt for receipt in receipts if receipt is not None}
+
+    def _has_shard(self, shard: PlannedShard) -> bool:
+        found = self._objects.get(shard.file)
+        return found is not None and found.metadata.get(gcs.FINGERPRINT_KEY) == shard.fingerprint
+
+    def _read_receipt(self, shard: PlannedShard) -> Receipt | None:
+        found = self._objects[shard.file]
         if _RECEIPT_KEY in found.metadata:
             receipt = _parse_receipt(found.metadata[_RECEIPT_KEY])
         else:
-            receipt = read_receipt(replace(plan, receipts_dir=self._receipts), shard)
-        if receipt is None or receipt.fingerprint != plan.fingerprints[shard]:
+            receipt = read_receipt(self._staging.remote_receipts_dir, shard)
+        if receipt is None or receipt.fingerprint != shard.fingerprint:
             return None
         agrees = (receipt.num_bytes, receipt.crc32c) == (found.num_bytes, found.crc32c)
         return receipt if agrees else None
@@ -149,7 +155,7 @@ class GcsStaging(Staging):
         What waits on the local disk stays below `workers` shards (or a few small ones): only then
         the next one is asked for.
         """
-        if self._direct:
+        if self._staging.direct:
             yield from map(self._check_uploaded, receipts)
             return
         largest = 0
@@ -168,9 +174,9 @@ class GcsStaging(Staging):
             metadata[_RECEIPT_KEY] = text
         else:
             # Before its shard, which must not be written again for want of it.
-            path = storage.join(self._receipts, receipt.file + ".json")
+            path = receipt_path(self._staging.remote_receipts_dir, receipt.file)
             storage.write_bytes(path, text.encode())
-        local = os.path.join(self.files_dir, receipt.file)
+        local = os.path.join(self._staging.files_dir, receipt.file)
         self._objects[receipt.file] = gcs.upload_file(
             local,
             self._path(receipt.file),
@@ -191,7 +197,7 @@ class GcsStaging(Staging):
         return receipt
 
     def remove_finished(self) -> None:
-        """Take a published dataset back: without `features.json` it is not there."""
+        """Unpublish the dataset: without `features.json` it is not there."""
         features = self._objects.pop(FEATURES_FILE)
         gcs.delete(features.path, features.generation)
 
@@ -199,18 +205,19 @@ class GcsStaging(Staging):
         """Upload the metadata `files`, check that all is there and nothing else, and publish.
 
         Raises:
-          OrchardError: another writer was here; the dataset is not published by us.
+            OrchardError: another writer was here; the dataset is not published by us.
         """
         del overwrite  # What was there is gone since `remove_finished`.
         rest = {name: data for name, data in files.items() if name != FEATURES_FILE}
         in_parallel(lambda item: self._upload_metadata(*item), list(rest.items()))
         # Two requests at a time, where the second does not depend on the first.
-        steps = (self._lock.check, lambda: self._check_all_is_ours({*shards, *rest}))
-        in_parallel(lambda step: step(), steps)
-        publish = functools.partial(self._upload_metadata, FEATURES_FILE, files[FEATURES_FILE])
-        list_notes = functools.partial(gcs.list_objects, self.root + "/")
-        _, notes = in_parallel(lambda step: step(), (publish, list_notes))
-        in_parallel(lambda note: gcs.delete(note.path), list(notes.values()))
+        _at_once(self._lock.check, lambda: self._check_all_is_ours({*shards, *rest}))
+        notes: list[gcs.ObjectInfo] = []
+        _at_once(
+            lambda: self._upload_metadata(FEATURES_FILE, files[FEATURES_FILE]),
+            lambda: notes.extend(gcs.list_objects(self._staging.root + "/").values()),
+        )
+        in_parallel(lambda note: gcs.delete(note.path), notes)
 
     def _upload_metadata(self, name: str, data: bytes) -> None:
         self._objects[name] = gcs.write_bytes(
@@ -219,7 +226,7 @@ class GcsStaging(Staging):
 
     def _check_all_is_ours(self, wanted: set[str]) -> None:
         """Compare what is there with what we put there; remove what earlier plans left."""
-        found = gcs.list_objects(self.final_dir + "/")
+        found = gcs.list_objects(self.shards_dir + "/")
         for name in wanted:
             if found.get(name) != self._objects[name]:
                 raise OrchardError(
@@ -227,7 +234,7 @@ class GcsStaging(Staging):
                     "dataset was written; run the same command again"
                 )
         for name in found.keys() - wanted:
-            _refuse_stranger(found[name])
+            _refuse_foreign(found[name])
             gcs.delete(found[name].path, found[name].generation)
 
     def _generation(self, name: str) -> int:
@@ -235,7 +242,11 @@ class GcsStaging(Staging):
         return found.generation if found else gcs.ABSENT
 
     def _path(self, name: str) -> str:
-        return storage.join(self.final_dir, name)
+        return storage.join(self.shards_dir, name)
+
+
+def _at_once(*steps: Callable[[], None]) -> None:
+    in_parallel(lambda step: step(), steps)
 
 
 def _parse_receipt(text: str) -> Receipt | None:
@@ -245,9 +256,19 @@ def _parse_receipt(text: str) -> Receipt | None:
         return None  # Edited by hand: its shard is written again.
 
 
-def _refuse_stranger(found: gcs.ObjectInfo) -> None:
+def _refuse_foreign(found: gcs.ObjectInfo) -> None:
     if gcs.FINGERPRINT_KEY not in found.metadata:
         raise OrchardError(
             f"{found.path} is in the way and was not written by data_prep; remove it, or choose "
             "another --version"
         )
+
+
+@contextmanager
+def _temporary_folder(path: str) -> Iterator[None]:
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        os.makedirs(path)
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`records.parquet`: one row per record, in the order of the shards."""
+"""`records.parquet`: a row a record, in the order of the shards."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_prep.checks import hex_digests
-from data_prep.plan import Plan, ShardRows
+from data_prep.plan import Plan, PlannedShard
 from data_prep.shard import Receipt
 from orchard.formats import tfrecord
 
@@ -18,37 +18,37 @@ _ROW_GROUP = 100_000
 
 
 def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
-    """The index; columns as in `manifest.load_records`."""
+    """The index; columns as in `orchard.formats.load_records`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     # By shards, which keeps the offsets of strings and lists within their 32 bits.
-    tables = [_table(plan.shards[index], receipt) for index, receipt in enumerate(receipts)]
+    tables = [_table(*shard) for shard in zip(plan.shards, receipts, strict=True)]
     buffer = io.BytesIO()
     pq.write_table(pa.concat_tables(tables), buffer, compression="zstd", row_group_size=_ROW_GROUP)
     return buffer.getvalue()
 
 
-def _table(rows: ShardRows, receipt: Receipt) -> "pa.Table":
+def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
     import pyarrow as pa
 
-    count, num_classes = rows.targets.shape
+    count, num_classes = shard.targets.shape
     lengths = np.asarray(receipt.lengths, np.int64)
     frames = lengths + tfrecord.FRAME_OVERHEAD_BYTES
     columns = {
-        "id": _strings(rows.ids),
-        "split": _strings([rows.split] * count),
-        "shard": _numbers(np.full(count, rows.index), np.int32),
+        "id": _strings(shard.ids),
+        "split": _strings([shard.split] * count),
+        "shard": _numbers(np.full(count, shard.index), np.int32),
         "offset": _numbers(np.cumsum(frames) - frames, np.int64),
         "length": _numbers(lengths, np.int32),
-        "csv_row": _numbers(rows.csv_rows, np.int64),
+        "csv_row": _numbers(shard.csv_rows, np.int64),
         "image_crc32c": _numbers(np.asarray(receipt.image_crc32c), np.uint32),
         "target": pa.ListArray.from_arrays(
             _numbers(np.arange(count + 1) * num_classes, np.int32),
-            _numbers(rows.targets.ravel(), np.float32),
+            _numbers(shard.targets.ravel(), np.float32),
         ),
-        "source_file": _strings(rows.files),
-        "source_sha256": _texts(hex_digests(rows.sha256).tolist()),
+        "source_file": _strings(shard.files),
+        "source_sha256": _texts(hex_digests(shard.sha256).tolist()),
     }
     return pa.Table.from_arrays(list(columns.values()), list(columns))
 

@@ -11,29 +11,28 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from orchard.errors import OrchardError
-from orchard.formats import SplitInfo, Task
+from orchard.formats import DATASET_INFO_FILE, Manifest, SplitInfo, Task
 
 
 def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
     """Refuse a name that TFDS has a builder for: `tfds.load(name)` would take that one.
 
     Args:
-      name: the dataset's.
-      own: names registered by our own builders, which prepare just this.
+        name: the dataset's.
+        own: names registered by our own builders, which prepare just this.
 
     Raises:
-      OrchardError: the name is taken.
+        OrchardError: the name is taken.
     """
     if name not in own and name in tfds.core.registered.list_imported_builders():
         raise OrchardError(
             f"--name={name} is the name of a dataset of TFDS, which tfds.load would prepare "
-            f"instead of yours; "
-            f"choose another, such as my_{name}"
+            f"instead of yours; choose another, such as my_{name}"
         )
 
 
 def features(task: Task, class_names: Sequence[str]) -> tfds.features.FeaturesDict:
-    """What a record holds; see the README's "Prepare"."""
+    """What a record holds."""
     label = tfds.features.ClassLabel(names=list(class_names))
     if task == Task.SINGLE_LABEL:
         labels = {"label": label}
@@ -54,31 +53,27 @@ def supervised_keys(task: Task) -> tuple[str, str]:
     return ("image", "label" if task == Task.SINGLE_LABEL else "labels")
 
 
-def metadata_files(
-    name: str,
-    version: str,
-    task: Task,
-    class_names: Sequence[str],
-    splits: dict[str, SplitInfo],
-    description: str,
-) -> dict[str, bytes]:
-    """TFDS's files beside the shards: file name -> content.
+def metadata_files(manifest: Manifest, description: str) -> dict[str, bytes]:
+    """TFDS's files beside the shards, by name.
 
     They are made in a temporary directory, so that they are the same whether the dataset is local
     or not.
     """
     with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
-        split_infos = [_split_info(name, split, info, directory) for split, info in splits.items()]
+        split_infos = [
+            _split_info(manifest.name, split, info, directory)
+            for split, info in manifest.splits.items()
+        ]
         tfds.folder_dataset.write_metadata(
             data_dir=directory,
-            features=features(task, class_names),
+            features=features(manifest.task, manifest.class_names),
             split_infos=split_infos,
-            version=version,
+            version=manifest.version,
             check_data=False,
-            supervised_keys=supervised_keys(task),
+            supervised_keys=supervised_keys(manifest.task),
             description=description,
         )
-        shards = {shard.file for info in splits.values() for shard in info.shards}
+        shards = {shard.file for info in manifest.splits.values() for shard in info.shards}
         files = {}
         for file in sorted(set(os.listdir(directory)) - shards):
             with open(os.path.join(directory, file), "rb") as content:
@@ -87,7 +82,7 @@ def metadata_files(
 
 
 def _split_info(name: str, split: str, info: SplitInfo, directory: str) -> tfds.core.SplitInfo:
-    """TFDS's idea of a split; makes the empty files from which TFDS reads name and format."""
+    """A split as TFDS has it; makes the empty files from which TFDS reads name and format."""
     for shard in info.shards:
         open(os.path.join(directory, shard.file), "wb").close()
     return tfds.core.SplitInfo(
@@ -100,20 +95,15 @@ def _split_info(name: str, split: str, info: SplitInfo, directory: str) -> tfds.
     )
 
 
-def check_metadata(
-    files: dict[str, bytes], name: str, version: str, class_names: Sequence[str], task: Task
-) -> dict[str, list[int]]:
-    """Let TFDS read its own files; what it thinks of the splits: name -> records of each shard.
+def check_metadata(files: dict[str, bytes], manifest: Manifest) -> None:
+    """Let TFDS read its own files, and compare what it reads with the manifest.
 
     Args:
-      files: `features.json`, `dataset_info.json` and whatever else is no shard, by name.
-      name: the dataset's, as the manifest has it.
-      version: the dataset's, as the manifest has it.
-      class_names: as the manifest has them.
-      task: as the manifest has it.
+        files: `features.json`, `dataset_info.json` and whatever else is no shard, by name.
+        manifest: the dataset's.
 
     Raises:
-      OrchardError: TFDS cannot read them, or reads something else than the manifest says.
+        OrchardError: TFDS cannot read them, or reads something else than the manifest says.
     """
     with tempfile.TemporaryDirectory(prefix="orchard-") as directory:
         for file, data in files.items():
@@ -124,12 +114,23 @@ def check_metadata(
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise OrchardError(f"TFDS cannot read the dataset's metadata: {reason}") from error
-        key = supervised_keys(task)[1]
+        key = supervised_keys(manifest.task)[1]
         label = info.features[key] if key in info.features else None
         label = getattr(label, "feature", label)
-        found = (info.name, str(info.version), list(getattr(label, "names", None) or []))
-        wanted = (name, version, list(class_names))
-        for what, one, other in zip(("name", "version", "class names"), found, wanted, strict=True):
-            if one != other:
-                raise OrchardError(f"TFDS's metadata has {what} {one}, the manifest {other}")
-        return {split: list(split_info.shard_lengths) for split, split_info in info.splits.items()}
+        class_names = list(getattr(label, "names", None) or [])
+        for what, found, wanted in (
+            ("name", info.name, manifest.name),
+            ("version", str(info.version), manifest.version),
+            ("class names", class_names, list(manifest.class_names)),
+        ):
+            if found != wanted:
+                raise OrchardError(f"TFDS's metadata has {what} {found}, the manifest {wanted}")
+        records = {split: list(read.shard_lengths) for split, read in info.splits.items()}
+        planned = {
+            name: [shard.num_records for shard in split.shards]
+            for name, split in manifest.splits.items()
+        }
+        if records != planned:
+            raise OrchardError(
+                f"{DATASET_INFO_FILE} says {records} records a shard, the manifest {planned}"
+            )

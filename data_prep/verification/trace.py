@@ -28,7 +28,7 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
     """Find a record by its id and read it.
 
     Raises:
-      OrchardError: there is no such id, or its record is damaged.
+        OrchardError: there is no such id, or its record is damaged.
     """
     manifest = load_manifest(dataset_dir)
     records = load_records(dataset_dir)

@@ -1,43 +1,48 @@
 """Small inputs for the tests: images of chosen kinds, and CSVs that name them."""
 
 import csv
+import errno
 import hashlib
 import io
+import os
 import struct
 from pathlib import Path
 
 import numpy as np
+import pytest
 import simplejpeg
 from PIL import Image
 
 from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
+from data_prep.publish.local_staging import LocalStaging
+from orchard.errors import OrchardError
 
 CLASSES = ("bag", "coat", "shirt")
 
 
-def pixels(seed, height=24, width=32, grey=False):
+def pixels(seed, height=24, width=32, gray=False):
     """A smooth random picture: noise of a few pixels, enlarged."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(image.convert("L"))[:, :, None] if grey else np.asarray(image)
+    return np.asarray(image.convert("L"))[:, :, None] if gray else np.asarray(image)
 
 
 def picture(**options):
     return Image.fromarray(pixels(3, **options))
 
 
-def jpeg(seed=0, height=24, width=32, grey=False, quality=92):
+def jpeg(seed=0, height=24, width=32, gray=False, quality=92):
     return simplejpeg.encode_jpeg(
-        np.ascontiguousarray(pixels(seed, height, width, grey)),
+        np.ascontiguousarray(pixels(seed, height, width, gray)),
         quality=quality,
-        colorspace="GRAY" if grey else "RGB",
-        colorsubsampling="Gray" if grey else "420",
+        colorspace="GRAY" if gray else "RGB",
+        colorsubsampling="Gray" if gray else "420",
     )
 
 
 def jpeg_of_odd_sampling():
-    """A grey picture of 8x32 whose chroma has a quarter of its lines: a single MCU of zeros."""
+    """A gray picture of 8x32 whose chroma has a quarter of its lines: a single MCU of zeros."""
 
     def segment(marker, body):
         return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
@@ -83,7 +88,7 @@ def make_input(folder, rows=12, test_rows=3):
     train = [f"a{row:03d}" for row in range(rows)]
     test = [f"t{row:03d}" for row in range(test_rows)]
     for seed, image_id in enumerate(train + test):
-        (images / f"{image_id}.jpg").write_bytes(jpeg(seed, 20 + seed % 5, 30, grey=seed % 4 == 0))
+        (images / f"{image_id}.jpg").write_bytes(jpeg(seed, 20 + seed % 5, 30, gray=seed % 4 == 0))
     labels = [(image_id, CLASSES[at % len(CLASSES)]) for at, image_id in enumerate(train)]
     return {
         "csv": write_csv(Path(folder) / "train.csv", [("image_id", "label"), *labels]),
@@ -103,6 +108,22 @@ def run(data_dir, **settings):
     """Prepare; the dataset's directory and the lines that were said."""
     said = []
     return prepare(config(data_dir, **settings), said.append), said
+
+
+def interrupted(data_dir, monkeypatch, **settings):
+    """A run whose shards and metadata are all written when the disk refuses to publish them."""
+    rename = os.rename
+
+    def refuse(source, target):
+        if str(source).endswith("files"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refuse)
+        with pytest.raises(OrchardError, match="does not take a dataset"):
+            run(data_dir, **settings)
+    return LocalStaging(str(data_dir), "clothes", "1.0.0")
 
 
 def digests(directory):

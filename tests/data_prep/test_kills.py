@@ -24,14 +24,15 @@ def test_twenty_kills_leave_no_trace(tmp_path):
 # to look, there is something left to interrupt.
 _ENDLESS = """
 import sys, time
-from data_prep import cli, main, prepare
+from data_prep import main, pipeline
+from orchard import cli
 
-def write_some(plan, index, write=prepare.write_shard):
-    if index >= 10:
+def write_some(task, write=pipeline.write_shard):
+    if task.shard.index >= 10:
         time.sleep(1000)
-    return write(plan, index)
+    return write(task)
 
-prepare.write_shard = write_some
+pipeline.write_shard = write_some
 cli.run(main.main)
 """
 

@@ -23,7 +23,7 @@ def dataset(tmp_path):
 
 
 def check(dataset, **options):
-    return audit_dataset(str(dataset), workers=1, say=lambda line: None, **options)
+    return audit_dataset(str(dataset), workers=1, log=lambda line: None, **options)
 
 
 def test_an_undamaged_dataset_is_counted_split_by_split(dataset):
@@ -210,7 +210,7 @@ def test_a_changed_byte_beside_the_shards_is_found(tmp_path, file):
 def test_a_dataset_whose_manifest_is_of_shards_alone_is_verified_and_its_user_told(dataset):
     edit_json(dataset, "manifest.json", lambda manifest: manifest.pop("files"))
     said = []
-    assert len(audit_dataset(str(dataset), workers=1, say=said.append)) == 2
+    assert len(audit_dataset(str(dataset), workers=1, log=said.append)) == 2
     assert said[-1].startswith("written before manifests had checksums of the files beside")
     (dataset / "records.parquet").write_bytes(b"PAR1")
     with pytest.raises(OrchardError, match="records.parquet was damaged"):

@@ -19,7 +19,7 @@ import pytest
 from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
 from data_prep.publish import gcs_staging
-from data_prep.publish.gcs_staging import GcsStaging
+from data_prep.publish.gcs_staging import GcsPublisher, GcsStaging
 from data_prep.verification.audit import audit_dataset
 from data_prep.verification.trace import trace_image
 from orchard import storage
@@ -307,14 +307,14 @@ def test_overwriting_leaves_a_dataset_published_that_has_a_foreign_object(gcs, c
 def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
     gcs, config, monkeypatch
 ):
-    commit = GcsStaging.commit
+    commit = GcsPublisher.commit
 
     def replace_a_shard_first(*args):
         path = gcs.path(PREFIX + "clothes-fold0.tfrecord-00000-of-00002")
         client.write_bytes(path, b"mine", metadata={"orchard-fingerprint": "another"})
         commit(*args)
 
-    monkeypatch.setattr(GcsStaging, "commit", replace_a_shard_first)
+    monkeypatch.setattr(GcsPublisher, "commit", replace_a_shard_first)
     with pytest.raises(OrchardError, match="replaced or removed by another process"):
         prepare(config(data_dir(gcs)))
     assert not is_published(gcs)
@@ -325,8 +325,9 @@ def test_what_someone_else_put_there_meanwhile_is_not_replaced(gcs, config, monk
     claim = GcsStaging.claim
 
     def claim_before_another(*args):
-        claim(*args)
+        publisher = claim(*args)
         client.write_bytes(gcs.path(PREFIX + name), b"mine")
+        return publisher
 
     monkeypatch.setattr(GcsStaging, "claim", claim_before_another)
     with pytest.raises(OrchardError, match=f"{name} was written by another writer meanwhile"):

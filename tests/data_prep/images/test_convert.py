@@ -59,7 +59,7 @@ def test_a_mistyped_exif_tag_keeps_no_image_from_being_turned(kind, mode):
     assert upright.shape == (32, 24, 3)
 
 
-def test_grey_pngs_stay_grey():
+def test_gray_pngs_stay_gray():
     data = pillow_bytes(picture().convert("L"), "PNG")
     assert simplejpeg.decode_jpeg_header(convert.record_jpeg(data, AS_IS))[2] == "Gray"
 

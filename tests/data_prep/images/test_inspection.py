@@ -14,13 +14,13 @@ PNG_END = b"IEND\xaeB`\x82"
     "data",
     [
         jpeg(1),
-        jpeg(1, grey=True),
+        jpeg(1, gray=True),
         pillow_bytes(picture(), "JPEG", progressive=True),
         pillow_bytes(picture(), "JPEG", comment=b"\xff\xd9 not the end"),
         rotated_jpeg(1),
         jpeg(1) + b"what some cameras append",
     ],
-    ids=["colour", "grey", "progressive", "comment", "upright", "appended"],
+    ids=["colour", "gray", "progressive", "comment", "upright", "appended"],
 )
 def test_upright_8_bit_jpegs_pass_byte_for_byte(data):
     facts = inspection.inspect_image(data, AS_IS)

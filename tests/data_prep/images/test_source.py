@@ -85,5 +85,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(folder, make):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(OrchardError, match="nowhere: no such folder of images; mend --images_dir"):
+    with pytest.raises(
+        OrchardError, match="nowhere: no such folder of images; correct --images_dir"
+    ):
         ImageSource(str(tmp_path / "nowhere"))

@@ -202,6 +202,6 @@ def test_missing_files_and_columns_are_named(tmp_path):
 def test_a_sample_submission_gives_ids_without_its_made_up_probabilities(tmp_path):
     path = write_csv(tmp_path / "test.csv", [("image_id", "x", "y"), ("t", 0.25, 0.75)])
     table = read_ids(path, "image_id", ("x", "y"), "single_label")
-    assert table.ids == ("t",) and not table.labelled
+    assert table.ids == ("t",) and table.shape == "ids"
     assert table.ignored_columns == ("x", "y")
     assert (table.targets == -1).all()

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from data_prep.plan.splits import assign_folds, holdout
+from data_prep.plan import splits
+from data_prep.plan.splits import Rows
 
 
 def one_hot(classes, count):
@@ -10,6 +11,14 @@ def one_hot(classes, count):
 
 def alone(rows):
     return np.arange(rows, dtype=np.int64)
+
+
+def assign_folds(targets, task, groups, order, folds, seed):
+    return splits.assign_folds(Rows(targets, task, groups, order), folds, seed)
+
+
+def holdout(targets, task, groups, order, fraction, seed):
+    return splits.holdout(Rows(targets, task, groups, order), fraction, seed)
 
 
 def test_each_fold_has_its_share_of_each_class():

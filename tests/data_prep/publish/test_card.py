@@ -62,7 +62,8 @@ def test_the_canonical_command_has_every_setting_and_no_path():
             images_dir="/secret/b",
             folds=5,
             class_names=("a b", "c"),
-        )
+        ),
+        has_test=False,
     )
     assert "secret" not in command
     assert "--folds=5" in command and "--class_names='a b,c'" in command
@@ -71,18 +72,19 @@ def test_the_canonical_command_has_every_setting_and_no_path():
 
 def test_a_class_name_with_a_comma_is_one_in_the_canonical_command():
     command = canonical_command(
-        config("/x", csv="/x/a", images_dir="/x/b", class_names=("maillot, tank suit", "crane"))
+        config("/x", csv="/x/a", images_dir="/x/b", class_names=("maillot, tank suit", "crane")),
+        has_test=False,
     )
     assert """--class_names='"maillot, tank suit",crane'""" in command
 
 
 def test_the_canonical_command_has_what_decides_on_the_rows():
     with_test = config("/x", csv="/x/a", images_dir="/x/b", test_csv="/x/c", decode_check=True)
-    command = canonical_command(with_test)
+    command = canonical_command(with_test, has_test=True)
     assert "--test_csv=TEST_CSV" in command and "--test_images_dir=TEST_IMAGES" in command
     assert "--decode_check" not in command
     skipping = dataclasses.replace(with_test, on_bad="skip")
-    assert "--decode_check" in canonical_command(skipping)
+    assert "--decode_check" in canonical_command(skipping, has_test=True)
 
 
 def test_figures_are_the_same_bytes_each_time():

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from data_prep.engines.base import LocalEngine
+from data_prep.engines.pool import LocalEngine
 from orchard.errors import OrchardError
 
 

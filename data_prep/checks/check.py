@@ -1,0 +1,206 @@
+"""Has all rows and images checked, and gathers what was found."""
+
+import dataclasses
+import functools
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.checks.worker import FACTS_DTYPE, CheckTask, Spool, check_files
+from data_prep.config import PrepConfig
+from data_prep.engines import Engine
+from data_prep.images import ImageSource, file_name
+from data_prep.labels import ImageTable, InputTables, LabelTable, Problem, hashed_order
+from orchard import progress
+
+# The flags of the CSVs: what a dataset calls them, since nothing in it may depend on their names.
+CSV_FLAGS = ("csv", "test_csv")
+_MAX_FILES_PER_TASK = 256
+_TASKS_PER_WORKER = 8
+_MAX_SPOOL_BYTES = 4 << 30
+# Room for the small files of a task.
+_MIN_SPOOL_BYTES_PER_TASK = 4 << 20
+# Converted on trial, to estimate the size: one in so many rows, within these limits.
+_ROWS_PER_SAMPLE, _MIN_SAMPLED_ROWS, _MAX_SAMPLED_ROWS = 64, 4, 16
+
+
+@dataclass(frozen=True)
+class CheckedTable:
+    """The rows of one CSV, and what the check found.
+
+    Attributes:
+        table: the rows.
+        images_dir: the folder of their images.
+        files: of each row, within the folder.
+        facts: FACTS_DTYPE [n].
+        problems: of the rows and of their images, in the order of the rows.
+    """
+
+    table: LabelTable
+    images_dir: str
+    files: tuple[str, ...]
+    facts: np.ndarray
+    problems: tuple[Problem, ...]
+
+    @functools.cached_property
+    def usable(self) -> np.ndarray:
+        """Which rows have no problem: bool [n]."""
+        bad = {problem.row for problem in self.problems}
+        return np.array([row not in bad for row in self.table.csv_rows.tolist()], bool)
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """All rows of a dataset after the check: those with labels, and those of the split `test`."""
+
+    labelled: CheckedTable
+    test: CheckedTable | None = None
+
+    @property
+    def all(self) -> tuple[CheckedTable, ...]:
+        """In the order of `CSV_FLAGS`."""
+        return (self.labelled, self.test) if self.test else (self.labelled,)
+
+    @property
+    def by_flag(self) -> dict[str, CheckedTable]:
+        """The tables by the flags of their CSVs."""
+        return dict(zip(CSV_FLAGS, self.all, strict=False))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows `start`, `start + 1`, ... of one table, which one task checks."""
+
+    table: int
+    start: int
+    task: CheckTask
+
+
+class ImageCheck:
+    """The check of all images, at work from its construction on.
+
+    Args:
+        tables: the rows.
+        config: the settings.
+        engine: reads the images.
+        spool_path: a file, seen by the workers, to keep the bytes of small images in; None: do not.
+
+    Raises:
+        OrchardError: a folder of images does not exist.
+    """
+
+    def __init__(
+        self, tables: InputTables, config: PrepConfig, engine: Engine, spool_path: str | None
+    ) -> None:
+        self._tables = tables.all
+        self._files = [
+            tuple(file_name(image_id, config.extension) for image_id in one.table.ids)
+            for one in self._tables
+        ]
+        parts: list[_Part] = []
+        for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
+            ImageSource(one.images_dir)  # Its folder is there.
+            parts += _parts(index, one, files, config, engine.workers)
+        spool_path = _make_spool(spool_path)
+        self._parts = _with_spools(parts, spool_path) if spool_path else parts
+        self._results = engine.map(check_files, [part.task for part in self._parts])
+
+    def finish(self) -> CheckedImages:
+        """Wait for the workers; what they found."""
+        facts = [np.zeros(len(files), FACTS_DTYPE) for files in self._files]
+        found: list[list[Problem]] = [[] for _ in self._tables]
+        with progress.bar("checking", sum(map(len, self._files))) as bar:
+            for position, result in self._results:
+                part = self._parts[position]
+                table = self._tables[part.table].table
+                facts[part.table][part.start : part.start + len(result.facts)] = result.facts
+                for problem in result.problems:
+                    row = part.start + problem.position
+                    # An empty id is a problem of its own already.
+                    if table.ids[row]:
+                        found[part.table].append(_problem(table, row, problem.kind, problem.detail))
+                bar.add(len(result.facts), int(result.facts["num_bytes"].sum()))
+        checked = []
+        for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
+            found[index] += _same_file(one.table, files)
+            if index:
+                found[index] += _in_both(self._tables[0].table, one.table)
+            problems = sorted((*one.table.problems, *found[index]), key=lambda found: found.row)
+            checked.append(
+                CheckedTable(one.table, one.images_dir, files, facts[index], tuple(problems))
+            )
+        return CheckedImages(*checked)
+
+
+def _problem(table: LabelTable, row: int, kind: str, detail: str) -> Problem:
+    return Problem(table.file, int(table.csv_rows[row]), table.ids[row], kind, detail)
+
+
+def _parts(
+    index: int, one: ImageTable, files: tuple[str, ...], config: PrepConfig, workers: int
+) -> list[_Part]:
+    sample: set[int] = set()
+    if config.short_side_px or config.max_side_px or config.square_px:
+        count = max(_MIN_SAMPLED_ROWS, min(_MAX_SAMPLED_ROWS, len(files) // _ROWS_PER_SAMPLE))
+        sample = set(hashed_order(one.table.ids, "sample", config.seed)[:count].tolist())
+    size = max(1, min(_MAX_FILES_PER_TASK, len(files) // (workers * _TASKS_PER_WORKER)))
+    return [
+        _Part(
+            index,
+            start,
+            CheckTask(
+                images_dir=one.images_dir,
+                files=files[start : start + size],
+                options=config.image_options,
+                decode_check=config.decode_check,
+                near_duplicates=config.near_duplicates,
+                sample=frozenset(row - start for row in sample if start <= row < start + size),
+            ),
+        )
+        for start in range(0, len(files), size)
+    ]
+
+
+def _make_spool(path: str | None) -> str | None:
+    """An empty spool, or None where there is no room for one."""
+    if path is None or shutil.disk_usage(os.path.dirname(path)).free < 2 * _MAX_SPOOL_BYTES:
+        return None
+    with open(path, "wb"):
+        return path
+
+
+def _with_spools(parts: Sequence[_Part], path: str) -> list[_Part]:
+    """Give tasks equal parts of the spool: all of them, or the first where they get too small."""
+    size = max(_MIN_SPOOL_BYTES_PER_TASK, _MAX_SPOOL_BYTES // len(parts))
+    return [
+        dataclasses.replace(
+            part, task=dataclasses.replace(part.task, spool=Spool(path, index * size, size))
+        )
+        if index < _MAX_SPOOL_BYTES // size
+        else part
+        for index, part in enumerate(parts)
+    ]
+
+
+def _same_file(table: LabelTable, files: Sequence[str]) -> list[Problem]:
+    """Different ids that mean one file: `a` and `a.jpg`."""
+    problems = []
+    first: dict[str, int] = {}
+    for row, file in enumerate(files):
+        before = first.setdefault(file, row)
+        if before != row and table.ids[before] != table.ids[row]:
+            detail = f"{file!r} is the file of row {table.csv_rows[before]} too"
+            problems.append(_problem(table, row, "duplicate id", detail))
+    return problems
+
+
+def _in_both(table: LabelTable, test: LabelTable) -> list[Problem]:
+    rows = dict(zip(table.ids, table.csv_rows.tolist(), strict=True))
+    return [
+        _problem(test, row, "duplicate id", f"the labelled CSV has it too, in row {rows[image_id]}")
+        for row, image_id in enumerate(test.ids)
+        if image_id in rows
+    ]

@@ -1,0 +1,76 @@
+"""The manifest of a dataset, and its fingerprint."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_prep.checks import CheckedImages, quarantine
+from data_prep.config import PrepConfig
+from data_prep.plan import (
+    Plan,
+    PlannedShard,
+    deciding_versions,
+    fingerprint_shard,
+    input_facts,
+    library_versions,
+)
+from data_prep.publish.written import WrittenDataset
+from data_prep.shard import Receipt
+from orchard import storage
+from orchard.formats import SCHEMA_VERSION, Manifest, ShardInfo, SplitInfo
+
+
+def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -> str:
+    """SHA-256 (hex) of all that decides the dataset: see `orchard.formats.Manifest`."""
+    parts = {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "version": config.version,
+        "settings": config.settings(),
+        "library_versions": deciding_versions(),
+        "task": plan.task,
+        "class_names": images.labelled.table.class_names,
+        "shards": [
+            fingerprint_shard(plan.dataset, plan.task, plan.options, shard) for shard in plan.shards
+        ],
+        "quarantine": quarantine(images).decode(),
+    }
+    return hashlib.sha256(storage.json_bytes(parts)).hexdigest()
+
+
+def make_manifest(dataset: WrittenDataset) -> Manifest:
+    """The manifest of a dataset; it lacks the checksums of the files beside the shards."""
+    config, plan = dataset.config, dataset.plan
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=config.name,
+        version=config.version,
+        fingerprint=dataset_fingerprint(config, dataset.images, plan),
+        task=plan.task,
+        class_names=dataset.images.labelled.table.class_names,
+        splits={
+            split: _split_info(
+                [plan.shards[position] for position in positions],
+                [dataset.shards[position].receipt for position in positions],
+            )
+            for split, positions in plan.splits.items()
+        },
+        settings=config.settings(),
+        inputs=input_facts(dataset.images),
+        library_versions=library_versions(),
+    )
+
+
+def _split_info(shards: Sequence[PlannedShard], receipts: Sequence[Receipt]) -> SplitInfo:
+    targets = np.concatenate([shard.targets for shard in shards])
+    labelled = shards[0].labelled
+    counts = targets.sum(0, dtype=np.float64) if labelled else np.zeros(targets.shape[1])
+    return SplitInfo(
+        shards=tuple(
+            ShardInfo(receipt.file, len(receipt.lengths), receipt.num_bytes, receipt.crc32c)
+            for receipt in receipts
+        ),
+        labelled=labelled,
+        class_counts=tuple(round(count, 6) for count in counts.tolist()),
+    )

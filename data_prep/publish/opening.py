@@ -1,0 +1,25 @@
+"""The staging that a path asks for."""
+
+from data_prep.publish.local_staging import LocalStaging
+from data_prep.publish.staging import Staging
+from orchard import storage
+
+
+def open_staging(data_dir: str, name: str, version: str, direct: bool = False) -> Staging:
+    """The staging of a dataset, local or on gs://.
+
+    Args:
+        data_dir: where datasets lie.
+        name: the dataset's.
+        version: the dataset's.
+        direct: whether workers, on other machines, write to gs:// themselves.
+
+    Raises:
+        OrchardError: Orchard only reads from there.
+    """
+    if storage.is_gcs(data_dir):
+        from data_prep.publish.gcs_staging import GcsStaging
+
+        return GcsStaging(data_dir, name, version, direct)
+    storage.check_writable(data_dir)
+    return LocalStaging(data_dir, name, version)
