@@ -45,11 +45,11 @@ def bucket(name: str) -> Any:
 def _client(pid: int, emulator: str) -> Any:
     """The process's client; a process that was forked needs connections of its own."""
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
+    from google.cloud.storage import Client
 
     # Objects belong to buckets, which are named globally: no project is ever used.
     credentials = AnonymousCredentials() if emulator else None
-    return storage.Client(project="none", credentials=credentials)
+    return Client(project="none", credentials=credentials)
 
 
 @contextmanager

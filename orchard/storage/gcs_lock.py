@@ -13,19 +13,31 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from orchard.errors import OrchardError
 from orchard.storage import gcs
 from orchard.storage.locks import Lock, file_lock, scratch_path
 
-_BEAT_SECONDS = 5.0
-_LEASE_SECONDS = 30.0
-# A holder gives up this long before others may take over.
-_MARGIN_SECONDS = 10.0
 # How long giving a lock back may hold up the end of a program: others can wait for its lease to end
 # instead. A network that is down may be why a program was interrupted.
 _RELEASE_SECONDS = 5.0
 _RELEASE_INTERRUPTED_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Lease:
+    """For how long a lock is held by one sign of life.
+
+    Attributes:
+        length_seconds: after this without a sign of life, others may take the lock over.
+        margin_seconds: the holder itself gives up this long before.
+        beat_seconds: between signs of life.
+    """
+
+    length_seconds: float = 30.0
+    margin_seconds: float = 10.0
+    beat_seconds: float = 5.0
 
 
 @contextmanager
@@ -73,10 +85,11 @@ class GcsLock(Lock):
         what: what is locked, for messages.
         place: names a lock file on this machine that the caller holds: an object that was left by a
             holder in the same place is a dead one's.
+        lease: the same for all who use the lock.
     """
 
-    def __init__(self, path: str, what: str, place: str) -> None:
-        self._path, self._what = path, what
+    def __init__(self, path: str, what: str, place: str, lease: Lease | None = None) -> None:
+        self._path, self._what, self._lease = path, what, lease or Lease()
         self._content = json.dumps(
             {
                 "place": place,
@@ -119,7 +132,7 @@ class GcsLock(Lock):
 
     def raise_if_lost(self) -> None:
         """Raise if the lock is lost; makes a request only when it has not been renewed for long."""
-        if time.monotonic() - self._renewed > _LEASE_SECONDS - _MARGIN_SECONDS:
+        if self._is_running_out():
             self._renew()
         if self._lost:
             raise OrchardError(f"{self._what}: {self._lost}; run the same command again to go on")
@@ -153,14 +166,15 @@ class GcsLock(Lock):
         found = gcs.stat(self._path)
         holder = self._holder(found)
         if found is not None and holder.get("place") != self._place:
+            seconds = self._lease.length_seconds
             who = f"process {holder.get('pid')} on {holder.get('host')}"
             log(
-                f"{self._what} has a writer, {who}: waiting up to {_LEASE_SECONDS:.0f} s to see "
+                f"{self._what} has a writer, {who}: waiting up to {seconds:.0f} s to see "
                 "whether it is alive"
             )
-            deadline = time.monotonic() + _LEASE_SECONDS
+            deadline = time.monotonic() + seconds
             while found is not None and time.monotonic() < deadline:
-                time.sleep(min(1.0, _BEAT_SECONDS))
+                time.sleep(min(1.0, self._lease.beat_seconds))
                 seen, found = found, gcs.stat(self._path)
                 if found is not None and found.generation != seen.generation:
                     raise OrchardError(
@@ -174,7 +188,7 @@ class GcsLock(Lock):
                 f"{self._what} is being written by another process, which was faster"
             ) from error
 
-    def _holder(self, found: gcs.ObjectInfo | None) -> dict:
+    def _holder(self, found: gcs.ObjectInfo | None) -> dict[str, object]:
         if found is None:
             return {}
         try:
@@ -184,8 +198,12 @@ class GcsLock(Lock):
         return holder if isinstance(holder, dict) else {}
 
     def _beat(self) -> None:
-        while not self._stop.wait(_BEAT_SECONDS):
+        while not self._stop.wait(self._lease.beat_seconds):
             self._renew()
+
+    def _is_running_out(self) -> bool:
+        left = self._lease.length_seconds - (time.monotonic() - self._renewed)
+        return left < self._lease.margin_seconds
 
     def _renew(self) -> None:
         with self._mutex:
@@ -196,5 +214,5 @@ class GcsLock(Lock):
             except gcs.GenerationConflict:
                 self._lost = "another process has taken over the writing"
             except OrchardError as error:
-                if time.monotonic() - self._renewed > _LEASE_SECONDS - _MARGIN_SECONDS:
+                if self._is_running_out():
                     self._lost = f"the lock could not be renewed ({error})"

@@ -29,7 +29,7 @@ def upload(gcs, tmp_path):
 
 
 @contents
-def test_an_object_that_must_be_new_is_a_conflict_when_it_is_there(gcs, upload, content):
+def test_upload_file_generation_absent_conflicts_with_an_object(gcs, upload, content):
     upload(b"theirs", "a")
     with pytest.raises(client.GenerationConflict, match="another writer"):
         upload(content, "a", generation=client.ABSENT)
@@ -37,7 +37,7 @@ def test_an_object_that_must_be_new_is_a_conflict_when_it_is_there(gcs, upload, 
 
 
 @contents
-def test_a_known_generation_is_replaced_and_another_one_is_not(gcs, upload, content):
+def test_upload_file_and_delete_replace_the_known_generation_alone(gcs, upload, content):
     first = upload(content, "a", generation=client.ABSENT)
     second = upload(content[:-1], "a", generation=first.generation)
     with pytest.raises(client.GenerationConflict):
@@ -49,7 +49,7 @@ def test_a_known_generation_is_replaced_and_another_one_is_not(gcs, upload, cont
 
 
 @contents
-def test_of_many_writers_one_creates_the_object_and_the_others_are_told(gcs, content):
+def test_write_bytes_by_many_writers_creates_one_object(gcs, content):
     def create(index):
         try:
             client.write_bytes(gcs.path("a"), content + bytes([index]), generation=client.ABSENT)
@@ -65,7 +65,7 @@ def test_of_many_writers_one_creates_the_object_and_the_others_are_told(gcs, con
 
 @contents
 @pytest.mark.parametrize("kind", ONE_LINE_FAULTS)
-def test_every_kind_of_fault_is_survived_in_both_directions(gcs, upload, content, kind):
+def test_upload_and_read_survive_every_kind_of_fault(gcs, upload, content, kind):
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
     info = upload(content, "a", generation=client.ABSENT, metadata={"plan": "1"})
     assert gcs.read("a") == content
@@ -74,7 +74,7 @@ def test_every_kind_of_fault_is_survived_in_both_directions(gcs, upload, content
     assert client.read_bytes(gcs.path("a")) == content
 
 
-def test_an_upload_whose_answer_was_lost_recognises_its_own_object(gcs, upload):
+def test_upload_file_lost_answer_finds_its_own_object(gcs, upload):
     lost = Conditions(
         fault_rate=1.0, fault_kinds=("lost_response",), fault_limit=1, match="^upload"
     )
@@ -87,13 +87,13 @@ def test_an_upload_whose_answer_was_lost_recognises_its_own_object(gcs, upload):
     assert info == client.stat(gcs.path("a"))
 
 
-def test_a_file_that_changed_after_it_was_written_does_not_stay_in_the_bucket(gcs, upload):
+def test_upload_file_changed_after_writing_is_removed_again(gcs, upload):
     with pytest.raises(OrchardError, match="changed between its writing and its upload"):
         upload(SMALL, "a", crc32c=google_crc32c.value(b"something else"))
     assert gcs.objects() == {}
 
 
-def test_content_corrupted_every_time_is_given_up_in_one_line(gcs, upload):
+def test_upload_file_always_corrupted_fails_in_one_line(gcs, upload):
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("corrupt",)))
     with pytest.raises(OrchardError) as caught:
         upload(SMALL, "a")
@@ -101,7 +101,7 @@ def test_content_corrupted_every_time_is_given_up_in_one_line(gcs, upload):
     assert gcs.objects() == {}
 
 
-def test_names_are_listed_one_level_deep(gcs):
+def test_list_names_are_one_level_deep(gcs):
     for name in ("d/b", "d/a/x", "d/a/y", "da", "d2/z"):
         client.write_bytes(gcs.path(name), SMALL)
     assert client.list_names(gcs.path("d")) == client.list_names(gcs.path("d/")) == ["a", "b"]
@@ -109,24 +109,24 @@ def test_names_are_listed_one_level_deep(gcs):
     assert client.list_names(gcs.path("nothing")) == []
 
 
-def test_a_directory_exists_when_something_is_below_it(gcs):
+def test_exists_directory_with_an_object_below(gcs):
     for name in ("d-1", "d/x"):
         client.write_bytes(gcs.path(name), SMALL)
     there = [client.exists(gcs.path(name)) for name in ("d", "d/", "d/x", "d-1", "d/y", "e")]
     assert there == [True, True, True, True, False, False]
 
 
-def test_reading_what_is_not_there_says_so(gcs):
+def test_read_bytes_missing_object_is_one_line(gcs):
     with pytest.raises(OrchardError, match=r"gs://orchard-test/none: no such object \(404\)"):
         client.read_bytes(gcs.path("none"))
 
 
-def test_a_bucket_that_is_not_there_is_told_from_an_object_that_is_not(gcs):
+def test_write_bytes_missing_bucket_names_the_bucket(gcs):
     with pytest.raises(OrchardError, match="there is no bucket gs://nobody-has-this"):
         client.write_bytes("gs://nobody-has-this/a", SMALL)
 
 
-def test_a_refused_writer_learns_which_role_who_needs_on_which_bucket(gcs, upload):
+def test_upload_file_refused_names_role_principal_and_bucket(gcs, upload):
     gcs.set_conditions(Conditions(deny_status=403))
     with pytest.raises(OrchardError) as caught:
         upload(SMALL, "a")
@@ -139,37 +139,37 @@ def test_a_refused_writer_learns_which_role_who_needs_on_which_bucket(gcs, uploa
     )
 
 
-def test_a_refused_reader_needs_no_more_than_the_viewers_role(gcs):
+def test_read_bytes_refused_names_the_viewers_role(gcs):
     gcs.set_conditions(Conditions(deny_status=403))
     with pytest.raises(OrchardError, match="grant it roles/storage.objectViewer on the bucket"):
         client.read_bytes(gcs.path("a"))
 
 
-def test_refused_credentials_are_told_with_what_to_do(gcs):
+def test_read_bytes_refused_credentials_say_what_to_do(gcs):
     gcs.set_conditions(Conditions(deny_status=401))
     with pytest.raises(OrchardError, match=r"accept the credentials \(401\); run `gcloud auth"):
         client.read_bytes(gcs.path("a"))
 
 
-def test_a_service_that_keeps_failing_is_given_up_at_the_deadline(gcs, monkeypatch):
+def test_read_bytes_failing_service_is_given_up_at_the_deadline(gcs, monkeypatch):
     monkeypatch.setattr(gcs_client, "_DEADLINE_SECONDS", 0.5)
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("503",)))
     with pytest.raises(OrchardError, match="kept failing until the deadline"):
         client.read_bytes(gcs.path("a"))
 
 
-def test_a_path_without_a_bucket_is_refused():
+def test_stat_path_without_a_bucket_is_refused():
     with pytest.raises(OrchardError, match="gs:// names no bucket"):
         client.stat("gs://")
 
 
 @pytest.mark.parametrize("name", ["_bad", "Bad", "bad-", "b ad"])
-def test_what_cannot_be_a_buckets_name_is_told_before_any_request(name):
+def test_exists_impossible_bucket_name_is_refused(name):
     with pytest.raises(OrchardError, match=f"gs://{name}/x: '{name}' cannot be a bucket's name"):
         client.exists(f"gs://{name}/x")
 
 
-def test_a_tree_replaces_another_and_its_last_file_is_never_there_alone(gcs, tmp_path):
+def test_replace_tree_deletes_and_writes_the_last_file_in_this_order(gcs, tmp_path):
     for name in ("saved_model.pb", "old"):
         client.write_bytes(gcs.path("m", name), SMALL)
     (tmp_path / "variables").mkdir()
@@ -186,3 +186,30 @@ def test_a_tree_replaces_another_and_its_last_file_is_never_there_alone(gcs, tmp
     assert changes[-1] == ("upload", "m/saved_model.pb")
     assert set(gcs.objects()) == {"m/saved_model.pb", "m/a", "m/variables/data"}
     assert gcs.read("m/variables/data") == b"variables/data"
+
+
+def test_list_files_and_local_copy_hold_all_objects_below(gcs):
+    for name in ("m/saved_model.pb", "m/assets/", "m/variables/data", "m2/other"):
+        client.write_bytes(gcs.path(name), name.encode())
+    assert storage.list_files(gcs.path("m")) == ["saved_model.pb", "variables/data"]
+    with storage.local_copy(gcs.path("m")) as folder:
+        assert storage.list_files(folder) == ["saved_model.pb", "variables/data"]
+        assert storage.read_bytes(f"{folder}/variables/data") == b"m/variables/data"
+    with storage.local_copy(gcs.path("m/variables/data")) as copy:
+        assert storage.read_bytes(copy) == b"m/variables/data"
+
+
+def test_stat_has_size_and_checksum_of_an_object(gcs):
+    client.write_bytes(gcs.path("a"), SMALL)
+    facts = storage.FileInfo(len(SMALL), google_crc32c.value(SMALL))
+    assert storage.stat(gcs.path("a")) == facts
+    assert storage.stat(gcs.path("b")) is None
+    found = storage.sizes_and_crc32cs([gcs.path("a"), gcs.path("b")])
+    assert found == [(facts.num_bytes, facts.crc32c), None]
+
+
+def test_write_bytes_only_if_absent_replaces_nothing(gcs):
+    storage.write_bytes(gcs.path("a"), b"old", only_if_absent=True)
+    with pytest.raises(OrchardError, match="a was written by another writer"):
+        storage.write_bytes(gcs.path("a"), b"new", only_if_absent=True)
+    assert gcs.read("a") == b"old"

@@ -1,30 +1,28 @@
-"""The lock that machines share: held by who renews it, free for others once nobody does."""
+"""The lock object on gs://, and `storage.lock` on top of it."""
 
+import dataclasses
 import json
+import tempfile
 import threading
 import time
 
 import pytest
 
+from orchard import storage
 from orchard.errors import OrchardError
 from orchard.storage import gcs as client
-from orchard.storage import gcs_lock
+from orchard.storage.gcs_lock import GcsLock, Lease
 from tests.gcs_server.conditions import Conditions
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(gcs_lock, "_BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(gcs_lock, "_LEASE_SECONDS", 1.0)
-    monkeypatch.setattr(gcs_lock, "_MARGIN_SECONDS", 0.3)
+QUICK = Lease(length_seconds=1.0, margin_seconds=0.3, beat_seconds=0.05)
 
 
 @pytest.fixture
 def lock(gcs):
     held = []
 
-    def lock(place):
-        one = gcs_lock.GcsLock(gcs.path("locks/a"), gcs.path("a"), place)
+    def lock(place, lease=QUICK):
+        one = GcsLock(gcs.path("locks/a"), gcs.path("a"), place, lease)
         held.append(one)
         return one
 
@@ -43,17 +41,17 @@ def silent(_):
     pass
 
 
-def test_a_lock_that_is_renewed_is_refused_to_another_machine(lock, monkeypatch):
+def test_acquire_lock_that_is_renewed_elsewhere_is_refused(lock):
     # It is refused when it is seen renewed; a busy machine may take its time over that.
-    monkeypatch.setattr(gcs_lock, "_LEASE_SECONDS", 100.0)
-    lock("here").acquire(silent)
+    slow = dataclasses.replace(QUICK, length_seconds=100.0)
+    lock("here", slow).acquire(silent)
     said = []
     with pytest.raises(OrchardError, match="is being written by another process"):
-        lock("elsewhere").acquire(said.append)
+        lock("elsewhere", slow).acquire(said.append)
     assert "waiting up to 100 s to see whether it is alive" in said[0]
 
 
-def test_a_released_lock_is_free_at_once(gcs, lock):
+def test_release_frees_the_lock_at_once(gcs, lock):
     first = lock("here")
     first.acquire(silent)
     first.release()
@@ -61,14 +59,14 @@ def test_a_released_lock_is_free_at_once(gcs, lock):
     lock("elsewhere").acquire(pytest.fail)
 
 
-def test_a_dead_holders_lock_is_free_at_once_on_its_own_machine(lock):
+def test_acquire_dead_holder_on_the_same_machine_takes_over_at_once(lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
     lock("here").acquire(pytest.fail)
 
 
-def test_a_dead_holders_lock_is_free_elsewhere_after_a_lease(lock):
+def test_acquire_dead_holder_elsewhere_takes_over_after_a_lease(lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
@@ -78,7 +76,7 @@ def test_a_dead_holders_lock_is_free_elsewhere_after_a_lease(lock):
     assert second._thread.is_alive()
 
 
-def test_a_holder_that_lost_its_lock_may_publish_nothing(lock):
+def test_check_lost_lock_is_refused(lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
@@ -90,7 +88,7 @@ def test_a_holder_that_lost_its_lock_may_publish_nothing(lock):
         first.raise_if_lost()
 
 
-def test_a_holder_that_cannot_renew_stops_before_others_may_take_over(gcs, lock):
+def test_raise_if_lost_lock_that_cannot_be_renewed_is_given_up(gcs, lock):
     first = lock("here")
     first.acquire(silent)
     gcs.set_conditions(Conditions(deny_status=403))
@@ -101,7 +99,7 @@ def test_a_holder_that_cannot_renew_stops_before_others_may_take_over(gcs, lock)
             time.sleep(0.01)
 
 
-def test_releasing_a_lost_lock_leaves_the_new_holders(gcs, lock):
+def test_release_lost_lock_leaves_the_new_holders(gcs, lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
@@ -111,7 +109,7 @@ def test_releasing_a_lost_lock_leaves_the_new_holders(gcs, lock):
     assert json.loads(gcs.read("locks/a"))["place"] == "elsewhere"
 
 
-def test_of_two_that_wait_for_a_dead_holder_one_gets_the_lock(lock):
+def test_acquire_by_two_after_a_dead_holder_succeeds_once(lock):
     first = lock("here")
     first.acquire(silent)
     dies(first)
@@ -133,8 +131,60 @@ def test_of_two_that_wait_for_a_dead_holder_one_gets_the_lock(lock):
     assert any("is being written by another process" in text for text in outcomes)
 
 
-def test_an_object_that_is_no_lock_is_waited_for_like_a_dead_holders(gcs, lock):
+def test_acquire_object_that_is_no_lock_waits_for_a_lease(gcs, lock):
     client.write_bytes(gcs.path("locks/a"), b"not JSON")
     said = []
     lock("here").acquire(said.append)
     assert len(said) == 1
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Gives this process the temporary folder of a machine, by its name."""
+
+    def machine(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+
+    machine("this")
+    return machine
+
+
+def storage_lock(gcs):
+    return storage.lock(gcs.path("locks/a"), gcs.path("a"), "advice")
+
+
+def test_storage_lock_held_on_the_same_machine_is_refused_at_once(gcs, machine, capsys):
+    with storage_lock(gcs) as held:
+        held.check()
+        with pytest.raises(OrchardError, match=r"a is being written by another process \(pid \d+"):
+            with storage_lock(gcs):
+                pass
+    assert capsys.readouterr().out == ""
+    assert gcs.objects() == {}
+
+
+def test_storage_lock_held_on_another_machine_is_refused(gcs, machine, capsys):
+    with storage_lock(gcs):
+        machine("other")
+        with pytest.raises(OrchardError, match="a is being written by another process"):
+            with storage_lock(gcs):
+                pass
+    assert "has a writer, process" in capsys.readouterr().out
+
+
+def test_storage_lock_left_by_a_dead_process_here_is_taken_over_at_once(gcs, machine, capsys):
+    with storage_lock(gcs):
+        left = gcs.read("locks/a")
+    client.write_bytes(gcs.path("locks/a"), left)
+    with storage_lock(gcs):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_storage_lock_interrupted_does_not_wait_for_the_network(gcs, machine):
+    with pytest.raises(KeyboardInterrupt), storage_lock(gcs):
+        gcs.set_conditions(Conditions(latency_ms=20_000))
+        started = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - started < 10

@@ -15,7 +15,7 @@ subprocess.run([sys.executable, "-c", sys.argv[1], str(os.getpid())])
 """
 
 
-def test_a_killed_parent_takes_its_worker_along():
+def test_die_with_parent_killed_parent_ends_the_worker():
     parent = subprocess.Popen(
         [sys.executable, "-c", _PARENT, _CHILD], stdout=subprocess.PIPE, text=True
     )
@@ -25,7 +25,7 @@ def test_a_killed_parent_takes_its_worker_along():
     parent.communicate(timeout=60)
 
 
-def test_a_worker_whose_parent_is_dead_already_ends_at_once():
+def test_die_with_parent_dead_already_ends_the_worker_at_once():
     not_the_parent = os.getppid()
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(not_the_parent)], capture_output=True, timeout=60

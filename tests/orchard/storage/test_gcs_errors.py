@@ -17,7 +17,7 @@ class TensorFlowError(Exception):
 TensorFlowError.__module__ = "tensorflow.python.framework.errors_impl"
 
 
-def test_tensorflows_refusal_becomes_one_line_with_principal_role_and_bucket():
+def test_explain_tensorflow_refusal_names_principal_role_and_bucket():
     line = explain_tensorflow(TensorFlowError(FORBIDDEN))
     assert line == (
         "gs://plants/a/b: me@example.com lacks storage.objects.get (403); grant it "
@@ -26,7 +26,7 @@ def test_tensorflows_refusal_becomes_one_line_with_principal_role_and_bucket():
     )
 
 
-def test_credentials_that_tensorflow_was_refused_are_told_with_what_to_do():
+def test_explain_tensorflow_refused_credentials_say_what_to_do():
     text = "Error executing an HTTP request: HTTP response code 401 with body '...'"
     assert "gcloud auth application-default login" in explain_tensorflow(TensorFlowError(text))
 
@@ -34,7 +34,7 @@ def test_credentials_that_tensorflow_was_refused_are_told_with_what_to_do():
 @pytest.mark.parametrize(
     "error", [ValueError(FORBIDDEN), TensorFlowError("OOM when allocating tensor")]
 )
-def test_other_errors_are_left_alone(error):
+def test_explain_tensorflow_other_errors_are_none(error):
     assert explain_tensorflow(error) is None
 
 
@@ -42,17 +42,17 @@ def test_other_errors_are_left_alone(error):
     "secret",
     ["upload_id=ABPtcPq-secret&x=1", "Bearer secret", "ya29.a0secret-Token_1"],
 )
-def test_upload_addresses_and_tokens_stay_out_of_the_line(secret):
+def test_explain_leaves_out_upload_addresses_and_tokens(secret):
     line = explain("gs://plants/a", "storage.objects.create", ValueError(f"POST {secret} failed"))
     assert "secret" not in line and "failed" in line
 
 
-def test_a_very_long_answer_is_cut():
+def test_explain_long_answer_is_cut():
     line = explain("gs://plants/a", "storage.objects.get", ValueError("x\n" * 5000))
     assert len(line) < 400 and "\n" not in line
 
 
-def test_the_host_in_the_request_is_not_taken_for_a_permission():
+def test_explain_host_in_the_request_is_no_permission():
     text = "403 POST https://storage.googleapis.com/upload/storage/v1/b/plants/o: denied"
     assert "lacks storage.objects.create" in explain(
         "gs://plants/a", "storage.objects.create", ValueError(text)
