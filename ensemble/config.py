@@ -7,16 +7,15 @@ from typing import ClassVar
 from ensemble import combine, inference
 from ensemble.combine import Combiner
 from ensemble.fitting import weight_numbers
-from ensemble.scoring import RANKING_METRICS
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import option, required
-from trainer import evaluation
+from trainer.evaluation import metric_names
 from trainer.runtime import HardwareOptions
 
 
 def _metrics() -> tuple[str, ...]:
-    return ("", *evaluation.METRICS)
+    return ("", *metric_names())
 
 
 def _combiners() -> Iterable[str]:
@@ -123,10 +122,10 @@ class EnsembleConfig(HardwareOptions):
                     f"--{name} does not go with --combine={self.combine}, which gives no "
                     "probabilities; drop one of them"
                 )
-        if self.metric and self.metric not in RANKING_METRICS:
+        if self.metric and self.metric not in metric_names(ranks=True):
             raise OrchardError(
                 f"--combine={self.combine} cannot be judged by --metric={self.metric}: it gives no "
-                f"probabilities; use one of {', '.join(sorted(RANKING_METRICS))}"
+                f"probabilities; use one of {', '.join(metric_names(ranks=True))}"
             )
 
     @property

@@ -17,12 +17,12 @@ from ensemble.fitting import (
     refuse_leakage,
 )
 from ensemble.members import FoldGroup, Member, check_dataset, load_members
-from ensemble.scoring import default_metric
 from ensemble.submission import Submission, match_ids, read_submission
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Logits, Task, manifest
 from trainer.data import RecordTable, load_records, set_gcs_read_options
+from trainer.evaluation import check_metric, default_metric
 
 # Logits of every member on a split of the dataset.
 Predict = Callable[[tuple[Member, ...], RecordTable], np.ndarray]
@@ -72,6 +72,10 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     _check_dataset(config, members, records)
     weights = parse_weights(config.weights, networks)
     thresholds = _parse_thresholds(config.thresholds, records)
+    metric = config.metric or default_metric(
+        records.task, ranks=not config.combiner.gives_probabilities
+    )
+    check_metric(metric, records.task)
     submission = None
     if config.sample_submission:
         submission = read_submission(config.sample_submission, records.class_names)
@@ -87,7 +91,7 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         targets,
         submission,
         weights,
-        config.metric or default_metric(records.task, config.combiner.gives_probabilities),
+        metric,
         thresholds,
         held_out,
         no_held_out,

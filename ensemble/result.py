@@ -12,7 +12,7 @@ from ensemble.inputs import Inputs
 from ensemble.members import Member
 from ensemble.scoring import Candidate, Scoreboard, build_scoreboard
 from trainer.data import RecordTable
-from trainer.evaluation import metrics
+from trainer.evaluation import best_thresholds
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _thresholds(inputs: Inputs, fit: Fit) -> np.ndarray:
         raise ValueError("thresholds are fitted on held-out rows; there are none")
     task = inputs.records.task
     logits = to_logits(fit.out_of_fold.probabilities, task)
-    return metrics.best_thresholds(logits, fit.out_of_fold.held_out.targets, task)
+    return best_thresholds(logits, fit.out_of_fold.held_out.targets, task)
 
 
 def _fitted_on(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> int:

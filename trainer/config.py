@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from orchard.errors import OrchardError
 from orchard.flags import Kind, option, required
-from trainer import evaluation
 from trainer.augment import AugmentOptions
 from trainer.data import DatasetOptions, ReadOptions
+from trainer.evaluation import metric_names
 from trainer.models import ModelOptions
 from trainer.optim import ObjectiveOptions, OptimizerOptions, ScheduleOptions
 from trainer.runtime import ComputeOptions, InterruptionOptions
@@ -29,7 +29,7 @@ EXCLUSIVE_FLAGS = (
 
 
 def _metrics() -> tuple[str, ...]:
-    return ("", *evaluation.METRICS)  # Not at import: scikit-learn takes a second.
+    return ("", *metric_names())  # Not at import: those of --plugins come later.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from orchard.errors import OrchardError
 from orchard.formats import Logits, json_safe, load_logits, save_logits
 from trainer.config import TrainConfig
 from trainer.data import split_names
-from trainer.evaluation import metrics
+from trainer.evaluation import evaluate
 
 FOLDS_FILE = "folds.json"
 OUT_OF_FOLD_FILE = "out_of_fold.npz"
@@ -76,7 +76,7 @@ def summarize(runs: list[dict[str, Any]], scored: list[Logits]) -> dict[str, Any
         "spread": {
             name: float(v.std(ddof=1)) if len(v) > 1 else np.nan for name, v in numbers.items()
         },
-        "pooled": metrics.evaluate(pooled.logits, pooled.targets, runs[0]["task"]),
+        "pooled": evaluate(pooled.logits, pooled.targets, runs[0]["task"]),
     }
     return json_safe(summary)
 

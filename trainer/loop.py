@@ -22,7 +22,7 @@ from trainer.checkpoints import (
 )
 from trainer.config import TrainConfig
 from trainer.data import set_gcs_read_options
-from trainer.evaluation import Diverged, intact_rows, metrics
+from trainer.evaluation import Diverged, evaluate, intact_rows, metric_names
 from trainer.results import finish_run, is_finished
 from trainer.runtime import EXIT_RUN_AGAIN, StopRequests, check_pod, connect_to_train, stop_requests
 from trainer.training import (
@@ -158,7 +158,7 @@ def _scores(run: Run, logits: np.ndarray) -> tuple[dict[str, float], int]:
             f"all {len(records)} records of {'+'.join(records.splits)} are damaged; prepare the "
             "dataset again"
         )
-    scores = metrics.evaluate(logits[intact], records.targets[intact], records.task)
+    scores = evaluate(logits[intact], records.targets[intact], records.task)
     return scores, int(np.sum(~intact))
 
 
@@ -197,4 +197,4 @@ def _reporter(run: Run) -> Reporter:
 
 
 def _shown(run: Run) -> list[str]:
-    return list(dict.fromkeys([run.best_metric, "accuracy", "log_loss", "roc_auc"]))
+    return list(dict.fromkeys([run.best_metric, *metric_names(run.train_records.task, main=True)]))

@@ -2,8 +2,8 @@
 
 A combiner is a class in one file: `logits.py` is the shortest, `combiner.py` says what is asked of
 it. `Combination` applies one to all members with their weights and temperatures, in NumPy and in
-the exported model. `calibrate.py` fits temperatures and measures calibration. Nothing here imports
-TensorFlow until a graph is built.
+the exported model. `calibrate.py` fits temperatures. Nothing here imports TensorFlow until a graph
+is built.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         to_logits,
         to_logits_in_graph,
     )
-    from ensemble.combine.calibrate import Reliability, fit_temperature, reliability
+    from ensemble.combine.calibrate import fit_temperature
     from ensemble.combine.combination import Combination
     from ensemble.combine.combiner import COMBINERS, Combiner
 
@@ -28,13 +28,11 @@ __all__ = [
     "COMBINERS",
     "Combination",
     "Combiner",
-    "Reliability",
     "activate",
     "activate_in_graph",
     "fit_temperature",
     "log_odds",
     "log_odds_in_graph",
-    "reliability",
     "rescale",
     "to_logits",
     "to_logits_in_graph",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ensemble.scoring import row_losses
+from ensemble.combine import to_logits
 from orchard.formats import Task, tfrecord
 from orchard.html import image_to_uri
 from trainer.data import RecordTable, read_few
+from trainer.evaluation import row_losses
 
 _THUMBNAIL_PX = 160
 _TINY = 1e-12
@@ -55,7 +56,7 @@ def worst_rows(
     probabilities: np.ndarray, targets: np.ndarray, wrong: np.ndarray, task: Task, count: int
 ) -> np.ndarray:
     """Wrong rows with the greatest loss first; wrong: bool [rows]."""
-    losses = np.where(wrong, row_losses(probabilities, targets, task), -np.inf)
+    losses = np.where(wrong, row_losses(to_logits(probabilities, task), targets, task), -np.inf)
     return np.argsort(-losses, kind="stable")[: min(count, int(wrong.sum()))]
 
 

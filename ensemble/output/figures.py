@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ensemble.combine import Reliability
+from trainer.evaluation import Reliability
 
 # More curves than these cannot be told apart, more cells cannot be read.
 MAX_CURVES = 10

@@ -9,7 +9,7 @@ import numpy as np
 from ensemble.submission import Submission, match_ids
 from orchard import storage
 from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import hard_targets
 
 
 def write_predictions(
@@ -61,7 +61,7 @@ def named_classes(probabilities: np.ndarray, task: Task, thresholds: np.ndarray)
     ratio of probability to threshold): an image without any label is no valid row of a label CSV.
     """
     if task == Task.SINGLE_LABEL:
-        return metrics.hard_targets(probabilities, task)
+        return hard_targets(probabilities, task)
     named = probabilities >= thresholds
     nearest = np.argmax(probabilities / np.maximum(thresholds, 1e-9), axis=1)
     bare = np.flatnonzero(~named.any(axis=1))

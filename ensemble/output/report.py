@@ -5,16 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from ensemble.combine import activate, reliability, to_logits
+from ensemble.combine import activate, to_logits
 from ensemble.config import EnsembleConfig
 from ensemble.inference import NUM_VIEWS
 from ensemble.output import figures, predictions
 from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
 from ensemble.result import Result
-from ensemble.scoring import SHOWN_METRICS, Scoreboard
+from ensemble.scoring import Scoreboard
 from orchard import html, storage
 from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import (
+    average_precision_per_class,
+    hard_targets,
+    metric_names,
+    per_class_table,
+    reliability,
+    roc_auc_per_class,
+)
 
 _NUM_EXAMPLES = 12
 _NUM_CONFUSIONS = 15
@@ -46,9 +53,7 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
 
 def _table(board: Scoreboard) -> dict[str, Any]:
     """Rows of text: metric columns in a fixed order, intervals where there are some."""
-    shown = list(SHOWN_METRICS)
-    if board.metric not in shown:
-        shown.insert(0, board.metric)
+    shown = metric_names(board.task)
     rows = []
     for entry in board.entries:
         cells = []
@@ -110,13 +115,13 @@ def _uncalibrated(board: Scoreboard, result: Result) -> np.ndarray:
 def _per_class(board: Scoreboard, result: Result) -> dict[str, Any]:
     names, task = result.inputs.records.class_names, board.task
     p, targets = board.ensemble.candidate.probabilities, board.targets
-    rows = metrics.per_class_table(to_logits(p, task), targets, task, tuple(names))
-    hard = metrics.hard_targets(targets, task)
+    rows = per_class_table(to_logits(p, task), targets, task, tuple(names))
+    hard = hard_targets(targets, task)
     mixed = np.flatnonzero(hard.any(axis=0) & ~hard.all(axis=0))
     # Of the columns as they are, as `scores.score` takes them: mean ranks don't sum to 1.
     columns = to_logits(p, Task.MULTI_LABEL), hard, Task.MULTI_LABEL
-    areas = metrics.roc_auc_per_class(*columns)
-    precisions = metrics.average_precision_per_class(*columns)
+    areas = roc_auc_per_class(*columns)
+    precisions = average_precision_per_class(*columns)
     for row, area, precision in zip(rows, areas, precisions, strict=True):
         row |= {"roc_auc": float(area), "average_precision": float(precision)}
     # With many classes the weakest are the ones to look at.
@@ -164,7 +169,7 @@ def _mistakes(result: Result) -> list[Example]:
         return []
     p, targets = result.probabilities[labelled], inputs.targets[labelled]
     named = predictions.named_classes(p, task, result.thresholds)
-    wrong = (named != metrics.hard_targets(targets, task)).any(axis=1)
+    wrong = (named != hard_targets(targets, task)).any(axis=1)
     rows = labelled[worst_rows(p, targets, wrong, task, _NUM_EXAMPLES)]
     return _examples(result, rows, result.probabilities[np.newaxis], [""])
 
@@ -188,7 +193,7 @@ def _examples(
             ]
         )
     targets = inputs.targets[rows]
-    labels = predictions.class_labels(metrics.hard_targets(targets, task), names)
+    labels = predictions.class_labels(hard_targets(targets, task), names)
     true = [
         (label or "none of the classes") if known else ""
         for label, known in zip(labels, (targets >= 0).all(axis=1), strict=True)

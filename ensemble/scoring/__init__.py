@@ -11,25 +11,14 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.scoring.bootstrap import difference_interval
     from ensemble.scoring.scoreboard import Candidate, Scoreboard, build_scoreboard, scoreboard_text
-    from ensemble.scoring.scores import (
-        RANKING_METRICS,
-        SHOWN_METRICS,
-        default_metric,
-        regret,
-        row_losses,
-        score,
-    )
+    from ensemble.scoring.scores import regret, score
 
 __all__ = [
     "Candidate",
-    "RANKING_METRICS",
-    "SHOWN_METRICS",
     "Scoreboard",
     "build_scoreboard",
-    "default_metric",
     "difference_interval",
     "regret",
-    "row_losses",
     "score",
     "scoreboard_text",
 ]

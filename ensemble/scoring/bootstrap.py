@@ -9,9 +9,9 @@ import functools
 
 import numpy as np
 
-from ensemble.scoring.scores import is_higher_better, per_row_scores, score
+from ensemble.scoring.scores import score, score_draws
 from orchard.formats import Task
-from trainer.evaluation import hard_targets
+from trainer.evaluation import METRICS
 
 NUM_DRAWS = 400
 CONFIDENCE = 0.95
@@ -38,25 +38,19 @@ def resampled_scores(
 ) -> np.ndarray:
     """The metric on each draw, float64 [draws]; NaN where a draw leaves it undefined.
 
-    probabilities, targets: float [rows, classes]. counts: as `draw_counts` gives them.
+    Args:
+        metric: its name.
+        probabilities: float [rows, classes].
+        targets: likewise.
+        task: what the labels mean.
+        counts: as `draw_counts` gives them.
     """
     at_once = max(1, _ELEMENTS_AT_ONCE // counts.shape[1])
     parts = np.split(counts, range(at_once, len(counts), at_once))
-    values = [_resampled(metric, probabilities, targets, task, part) for part in parts]
+    values = [
+        score_draws(metric, probabilities, targets, task, part.astype(np.float64)) for part in parts
+    ]
     return np.concatenate(values)
-
-
-def _resampled(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
-) -> np.ndarray:
-    counts = counts.astype(np.float64)
-    if metric == "roc_auc":
-        return _resampled_auc(probabilities, hard_targets(targets, task), counts)
-    per_row = per_row_scores(metric, probabilities, targets, task)
-    if per_row is not None:
-        return counts @ per_row / counts.sum(axis=1)
-    rows = [np.repeat(np.arange(len(targets)), count.astype(int)) for count in counts]
-    return np.array([score(metric, probabilities[r], targets[r], task) for r in rows])
 
 
 def interval(
@@ -88,7 +82,7 @@ def difference_interval(
     first, second: probabilities float [rows, classes]. The gain is signed so that > 0 means that
     `first` is better, whichever way the metric points; both see the same draws (paired).
     """
-    sign = 1.0 if is_higher_better(metric) else -1.0
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     counts = draw_counts(len(targets), seed, _num_draws(targets))
     draws = resampled_scores(metric, first, targets, task, counts)
     draws = sign * (draws - resampled_scores(metric, second, targets, task, counts))
@@ -106,27 +100,3 @@ def _percentiles(draws: np.ndarray, confidence: float) -> tuple[float, float]:
     tail = 50.0 * (1.0 - confidence)
     low, high = np.nanpercentile(draws, [tail, 100.0 - tail])
     return float(low), float(high)
-
-
-def _resampled_auc(probabilities: np.ndarray, hard: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    columns = np.empty((hard.shape[1], len(counts)))
-    for column in range(hard.shape[1]):
-        columns[column] = _column_auc(probabilities[:, column], hard[:, column], counts)
-    defined = ~np.isnan(columns)
-    sums = np.where(defined, columns, 0.0).sum(axis=0)
-    return np.divide(
-        sums, defined.sum(axis=0), out=np.full(len(counts), np.nan), where=defined.any(axis=0)
-    )
-
-
-def _column_auc(scores: np.ndarray, positive: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    # Mann-Whitney: the share of (positive, negative) pairs in order, ties counting half.
-    _, group = np.unique(scores, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    positives = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
-    negatives = np.add.reduceat((counts * ~positive)[:, order], starts, axis=1)
-    below = np.cumsum(negatives, axis=1) - negatives / 2.0
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    ordered = np.sum(positives * below, axis=1)
-    return np.divide(ordered, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)

@@ -7,10 +7,7 @@ import numpy as np
 
 from ensemble.scoring import bootstrap, scores
 from orchard.formats import Task
-from trainer.evaluation import is_better
-
-# One sort or one product gives all their draws; the others are shown without interval.
-_INTERVAL_METRICS = ("accuracy", "log_loss", "roc_auc")
+from trainer.evaluation import is_better, metric_names
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def build_scoreboard(
         intervals = {
             name: bootstrap.interval(name, candidate.probabilities, targets, task, seed=seed)
             for name in values
-            if name in _INTERVAL_METRICS
+            if name in metric_names(main=True)
         }
         if metric not in values:
             values[metric] = scores.score(metric, candidate.probabilities, targets, task)
@@ -131,8 +128,7 @@ def build_scoreboard(
 
 def scoreboard_text(board: Scoreboard) -> str:
     """A table for the terminal: one line an entry, the main metrics in columns."""
-    shown = [m for m in ("accuracy", "log_loss", "roc_auc") if m != board.metric]
-    shown = [board.metric, *shown]
+    shown = list(dict.fromkeys([board.metric, *metric_names(board.task, main=True)]))
     width = max(len(entry.candidate.name) for entry in board.entries)
     lines = [f"Scores on {board.where}:", "  ".join([" " * width, *(f"{m:>10}" for m in shown)])]
     for entry in board.entries:

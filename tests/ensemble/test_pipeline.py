@@ -11,7 +11,7 @@ from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
 from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
-from trainer.evaluation.metrics import probabilities
+from trainer.evaluation import probabilities
 
 
 @pytest.fixture(scope="module")

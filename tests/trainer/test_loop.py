@@ -10,7 +10,7 @@ from orchard.errors import OrchardError
 from orchard.formats import logits
 from tests.trainer import runs
 from trainer.data.load import load_records
-from trainer.evaluation import metrics
+from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
 from trainer.results import finish
 from trainer.training.progress import read_metrics
@@ -49,7 +49,7 @@ def test_the_saved_model_gives_the_logits_that_were_scored(finished):
     records = load_records(finished.dataset, "fold0")
     saved = logits.load_logits(os.path.join(finished.run_dir, "eval_logits", "fold0.npz"))
     assert list(saved.ids) == list(records.ids)
-    scores = metrics.evaluate(saved.logits, saved.targets, "single_label")
+    scores = evaluate(saved.logits, saved.targets, "single_label")
     assert scores == _run_json(finished)["scores"]
 
     jpegs = [_jpeg(records, gid) for gid in range(len(records))]

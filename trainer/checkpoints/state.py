@@ -9,7 +9,7 @@ import numpy as np
 
 from orchard.errors import OrchardError
 from trainer.checkpoints.files import Checkpoint
-from trainer.evaluation import metrics
+from trainer.evaluation import is_better
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Progress:
     def note(self, metric: str, scores: dict[str, float]) -> bool:
         """Record an evaluation; returns whether it is the best so far (without scores: always)."""
         score = scores.get(metric)
-        best = score is None or metrics.is_better(metric, score, self.best_score)
+        best = score is None or is_better(metric, score, self.best_score)
         # The first evaluation is the best one there is, whatever its score.
         best = best or self.best_step < 0
         if best:

@@ -1,24 +1,62 @@
-"""Exact scores over all records of a split."""
+"""How good logits are: exact scores over all records of a split.
+
+`evaluator` gets the logits of all records from a network; `metric` says what a metric is, and
+`metrics` has one a file; `predictions` says what logits and targets mean, `classes` scores each
+class. All but the evaluator is NumPy, and the ensemble uses it too.
+"""
 
 from typing import TYPE_CHECKING
 
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.evaluation import metrics
+    from trainer.evaluation.calibration import NUM_BINS, Reliability, reliability
+    from trainer.evaluation.classes import (
+        average_precision_per_class,
+        best_thresholds,
+        per_class_table,
+        roc_auc_per_class,
+    )
     from trainer.evaluation.evaluator import Diverged, Evaluator, distribute, intact_rows
-    from trainer.evaluation.metrics import METRICS, hard_targets, is_better, probabilities
+    from trainer.evaluation.metric import (
+        METRICS,
+        Metric,
+        check_metric,
+        default_metric,
+        evaluate,
+        is_better,
+        metric_names,
+    )
+    from trainer.evaluation.predictions import (
+        hard_predictions,
+        hard_targets,
+        probabilities,
+        row_losses,
+    )
 
 __all__ = [
     "Diverged",
     "Evaluator",
     "METRICS",
+    "Metric",
+    "NUM_BINS",
+    "Reliability",
+    "average_precision_per_class",
+    "best_thresholds",
+    "check_metric",
+    "default_metric",
     "distribute",
+    "evaluate",
+    "hard_predictions",
     "hard_targets",
     "intact_rows",
     "is_better",
-    "metrics",
+    "metric_names",
+    "per_class_table",
     "probabilities",
+    "reliability",
+    "roc_auc_per_class",
+    "row_losses",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -12,7 +12,13 @@ from orchard import html, storage
 from orchard.formats import Logits, Task
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
-from trainer.evaluation import metrics
+from trainer.evaluation import (
+    hard_predictions,
+    hard_targets,
+    per_class_table,
+    probabilities,
+    row_losses,
+)
 from trainer.results import figures
 from trainer.training import read_metrics
 
@@ -77,14 +83,9 @@ def _square(jpeg: bytes) -> np.ndarray:
 
 def worst_mistakes(scored: Logits, task: Task, count: int) -> np.ndarray:
     """Rows that are wrong, those with the highest loss first."""
-    probabilities = np.clip(metrics.probabilities(scored.logits, task), 1e-12, 1 - 1e-12)
-    cells = -scored.targets * np.log(probabilities)
-    if task == Task.MULTI_LABEL:
-        cells -= (1 - scored.targets) * np.log1p(-probabilities)
-    right = metrics.hard_predictions(scored.logits, task) == metrics.hard_targets(
-        scored.targets, task
-    )
-    losses = np.where(right.all(axis=1), -np.inf, cells.sum(axis=1))
+    right = hard_predictions(scored.logits, task) == hard_targets(scored.targets, task)
+    losses = row_losses(scored.logits, scored.targets, task)
+    losses = np.where(right.all(axis=1), -np.inf, losses)
     order = np.argsort(-losses, kind="stable")[:count]
     return order[np.isfinite(losses[order])]
 
@@ -105,21 +106,21 @@ def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, An
 
 
 def _class_rows(scored: Logits, task: Task) -> list[dict[str, Any]]:
-    rows = metrics.per_class_table(scored.logits, scored.targets, task, scored.class_names)
+    rows = per_class_table(scored.logits, scored.targets, task, scored.class_names)
     if task == Task.SINGLE_LABEL:  # The largest probability decides.
         rows = [{k: v for k, v in row.items() if k != "threshold"} for row in rows]
     return rows
 
 
 def _mistake(records: RecordTable, scored: Logits, task: Task, row: int) -> dict[str, str]:
-    probabilities = metrics.probabilities(scored.logits[row : row + 1], task)[0]
-    predicted = metrics.hard_predictions(scored.logits[row : row + 1], task)[0]
-    true = metrics.hard_targets(scored.targets[row : row + 1], task)[0]
+    chances = probabilities(scored.logits[row : row + 1], task)[0]
+    predicted = hard_predictions(scored.logits[row : row + 1], task)[0]
+    true = hard_targets(scored.targets[row : row + 1], task)[0]
 
     def named(chosen: np.ndarray) -> str:
         return ", ".join(scored.class_names[i] for i in np.flatnonzero(chosen)) or "nothing"
 
-    shown = probabilities[predicted].max() if predicted.any() else probabilities.max()
+    shown = chances[predicted].max() if predicted.any() else chances.max()
     return {
         "id": str(scored.ids[row]),
         "picture": html.image_to_uri(_thumbnail(records, row)),

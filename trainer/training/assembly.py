@@ -7,6 +7,7 @@ import numpy as np
 from orchard.errors import OrchardError
 from trainer.config import TrainConfig
 from trainer.data import RecordTable, check_labelled, load_records, mix_soft_labels, split_names
+from trainer.evaluation import check_metric
 from trainer.optim import Objective, class_weights
 from trainer.runtime import Accelerator
 from trainer.training import plan as plans
@@ -37,6 +38,8 @@ def assemble(
     eval_records: RecordTable | None,
 ) -> Run:
     """Make the plan for these records, build the network and the optimizers."""
+    if config.best_metric:
+        check_metric(config.best_metric, train_records.task)
     plan = plans.make_plan(config, splits, len(train_records.ids), accelerator.num_replicas)
     weights = class_weights(config.class_weights, train_records.targets, train_records.task)
     if config.soft_labels:

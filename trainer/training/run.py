@@ -9,12 +9,11 @@ import keras
 import tensorflow as tf
 
 from orchard import storage
-from orchard.formats import Task
 from trainer.augment import augment_batch, mix_batch
 from trainer.checkpoints import EvaluationWeights, TrainState
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
-from trainer.evaluation import Evaluator
+from trainer.evaluation import Evaluator, default_metric
 from trainer.models import batch_norm
 from trainer.optim import losses as objective
 from trainer.runtime import Accelerator, precision_policy
@@ -76,8 +75,7 @@ class Run:
     @property
     def best_metric(self) -> str:
         """What the best checkpoint is best at."""
-        default = "accuracy" if self.train_records.task == Task.SINGLE_LABEL else "roc_auc"
-        return self.config.best_metric or default
+        return self.config.best_metric or default_metric(self.train_records.task)
 
     @property
     def tensorboard_dir(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from ensemble.combine import activation
 from orchard.formats import Task
-from trainer.evaluation.metrics import probabilities as activate
+from trainer.evaluation import probabilities as activate
 
 
 def _logits():

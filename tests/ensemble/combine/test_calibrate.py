@@ -5,17 +5,15 @@ from ensemble.combine.calibrate import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     fit_temperature,
-    reliability,
 )
-from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import METRICS, probabilities
 
 
 def _sampled(task, scale, rows=4000, classes=3, seed=0):
     """Logits that are `scale` times too large for labels drawn from the true probabilities."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(rows, classes)) * 1.5
-    p = metrics.probabilities(logits, task)
+    p = probabilities(logits, task)
     if task == "multi_label":
         targets = (generator.random(p.shape) < p).astype(np.float32)
     else:
@@ -49,14 +47,14 @@ def test_fit_temperature_of_a_class_without_both_outcomes_is_one():
 def test_fit_temperature_minimizes_the_log_loss_of_the_trainer():
     logits, targets = _sampled("single_label", 2.5)
     best = fit_temperature(logits, targets, "single_label")[0]
-    loss = metrics.log_loss(logits / best, targets, "single_label")
+    loss = METRICS["log_loss"]().score(logits / best, targets, "single_label")
     for other in (best * 0.97, best * 1.03, 1.0):
-        assert loss < metrics.log_loss(logits / other, targets, "single_label")
+        assert loss < METRICS["log_loss"]().score(logits / other, targets, "single_label")
 
 
 def test_fit_temperature_takes_soft_targets_as_they_are():
     logits, _ = _sampled("single_label", 1.0)
-    soft = metrics.probabilities(logits / 2.0, "single_label")
+    soft = probabilities(logits / 2.0, "single_label")
     assert fit_temperature(logits, soft, "single_label")[0] == pytest.approx(2.0, rel=1e-3)
 
 
@@ -68,21 +66,3 @@ def test_fit_temperature_of_perfect_or_hopeless_rows_stays_within_bounds():
     assert fit_temperature(-targets * 50, targets, "single_label")[0] == pytest.approx(
         MAX_TEMPERATURE, rel=1e-3
     )
-
-
-@pytest.mark.parametrize("task", Task)
-def test_reliability_gives_the_trainers_calibration_error(task):
-    logits, targets = _sampled(task, 2.0)
-    diagram = reliability(metrics.probabilities(logits, task), targets, task)
-    expected = metrics.expected_calibration_error(logits, targets, task)
-    assert diagram.expected_error == pytest.approx(expected, abs=1e-9)
-
-
-def test_reliability_bins_hold_mean_confidence_and_accuracy():
-    p = np.array([[0.9, 0.1], [0.95, 0.05], [0.42, 0.58]])
-    targets = np.array([[1, 0], [0, 1], [0, 1]])
-    diagram = reliability(p, targets, "single_label", num_bins=2)
-    assert diagram.count.tolist() == [0, 3]
-    assert diagram.confidence[1] == pytest.approx((0.9 + 0.95 + 0.58) / 3)
-    assert diagram.accuracy[1] == pytest.approx(2 / 3)
-    assert np.isnan(diagram.confidence[0])

@@ -5,7 +5,7 @@ import pytest
 
 from ensemble.combine import COMBINERS, Combination
 from orchard.formats import Task
-from trainer.evaluation.metrics import probabilities as activate
+from trainer.evaluation import probabilities as activate
 
 
 def _logits(members=3, rows=7, classes=4, seed=0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ensemble.combine.rank import RankMean, quantiles, rank_reference
-from trainer.evaluation.metrics import probabilities as activate
+from trainer.evaluation import probabilities as activate
 
 
 def _logits(rows, seed=0):

@@ -7,7 +7,7 @@ from ensemble.fitting.held_out import HeldOut
 from ensemble.members.runs import FoldGroup
 from orchard.errors import OrchardError
 from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import METRICS, probabilities
 
 TASK = "single_label"
 NETWORKS = (FoldGroup("a", (0, 1)), FoldGroup("b", (2,)))
@@ -108,7 +108,7 @@ def test_fit_combination_with_calibration_improves_the_held_out_log_loss(method,
         np.testing.assert_allclose(fitted.uncalibrated(logits), plain.combination(logits))
         np.testing.assert_allclose(fitted.out_of_fold.uncalibrated, plain.out_of_fold.probabilities)
         odds = np.log(p) if task == TASK else np.log(p / (1 - p))
-        return metrics.log_loss(odds, held_out.targets, task)
+        return METRICS["log_loss"]().score(odds, held_out.targets, task)
 
     assert loss(calibrated) < loss(plain) - 0.01
 
@@ -134,5 +134,5 @@ def test_fit_combination_of_given_weights_needs_no_held_out_rows():
     fitted = _fit(logits, networks, None, weights=np.array([0.5, 0.5]))
     assert fitted.out_of_fold is None
     np.testing.assert_allclose(
-        fitted.combination(logits), metrics.probabilities(logits.mean(axis=0), TASK), atol=1e-6
+        fitted.combination(logits), probabilities(logits.mean(axis=0), TASK), atol=1e-6
     )

@@ -4,7 +4,7 @@ import pytest
 from ensemble.combine import COMBINERS
 from ensemble.fitting.weights import greedy_selection, guard
 from ensemble.scoring.scores import regret as score_regret
-from trainer.evaluation import metrics
+from trainer.evaluation import probabilities
 
 TASK = "single_label"
 
@@ -14,7 +14,7 @@ def _networks(noises, rows=300, classes=4, seed=0):
     generator = np.random.default_rng(seed)
     targets = np.eye(classes)[generator.integers(classes, size=rows)]
     logits = [targets * 2 + generator.normal(size=targets.shape) * noise for noise in noises]
-    return np.stack([metrics.probabilities(one, TASK) for one in logits]), targets
+    return np.stack([probabilities(one, TASK) for one in logits]), targets
 
 
 def _regret(metric, targets):

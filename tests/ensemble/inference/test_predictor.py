@@ -6,7 +6,7 @@ from ensemble import SavedPredictor, pipeline
 from ensemble.config import EnsembleConfig
 from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
-from trainer.evaluation.metrics import probabilities
+from trainer.evaluation import probabilities
 
 
 @pytest.fixture(scope="module")

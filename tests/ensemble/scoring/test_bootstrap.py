@@ -3,7 +3,7 @@ import pytest
 
 from ensemble.scoring import bootstrap, scores
 from orchard.formats import Task
-from trainer.evaluation import metrics
+from trainer.evaluation import METRICS, probabilities
 
 
 def _data(task="single_label", rows=60, classes=3, seed=0, noise=1.5):
@@ -12,11 +12,11 @@ def _data(task="single_label", rows=60, classes=3, seed=0, noise=1.5):
     if task == "multi_label":
         targets = (generator.random((rows, classes)) < 0.4).astype(float)
     logits = targets * 2 + generator.normal(size=(rows, classes)) * noise
-    return metrics.probabilities(logits, task), targets
+    return probabilities(logits, task), targets
 
 
 @pytest.mark.parametrize("task", Task)
-@pytest.mark.parametrize("metric", scores.SHOWN_METRICS)
+@pytest.mark.parametrize("metric", METRICS.names())
 def test_resampled_scores_equal_the_scores_of_the_rows_drawn(metric, task):
     p, targets = _data(task)
     counts = bootstrap.draw_counts(len(p), seed=3, num_draws=4)
@@ -37,7 +37,9 @@ def test_resampled_scores_leave_a_class_missing_from_a_draw_out():
     p, targets = _data(rows=4)
     targets = np.eye(3)[[0, 0, 1, 1]]
     result = bootstrap.resampled_scores("roc_auc", p, targets, "single_label", np.ones((1, 4)))
-    assert result[0] == pytest.approx(metrics.roc_auc(np.log(p), targets, "single_label"))
+    assert result[0] == pytest.approx(
+        METRICS["roc_auc"]().score(np.log(p), targets, "single_label")
+    )
     only_first = np.array([[2.0, 2.0, 0.0, 0.0]])
     assert np.isnan(
         bootstrap.resampled_scores("roc_auc", p, targets, "single_label", only_first)[0]

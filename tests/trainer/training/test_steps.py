@@ -16,7 +16,7 @@ from tests.trainer import runs
 from trainer import loop
 from trainer.checkpoints import files as checkpoint
 from trainer.data.load import load_records
-from trainer.evaluation import metrics
+from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
 from trainer.optim.losses import Objective
 from trainer.runtime import interruption
@@ -267,7 +267,7 @@ def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
     assert line["skipped_records"] == 2
     kept = load_logits(os.path.join(config.run_dir, "eval_logits", "fold0.npz"))
     assert list(kept.ids) == [str(i) for i in np.delete(records.ids, [1, 17])]
-    assert metrics.evaluate(kept.logits, kept.targets, "single_label") == run["scores"]
+    assert evaluate(kept.logits, kept.targets, "single_label") == run["scores"]
     report = (tmp_path / "run" / "report.html").read_text()
     assert "16 records" in report and "(2 damaged ones left out)" in report
 

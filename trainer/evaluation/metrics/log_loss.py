@@ -1,0 +1,20 @@
+"""Log loss."""
+
+import numpy as np
+
+from orchard.formats import Task
+from trainer.evaluation.metric import METRICS, Metric
+from trainer.evaluation.predictions import row_losses
+
+
+@METRICS.register("log_loss")
+class LogLoss(Metric):
+    """Cross-entropy in nats: a row's mean for one label, a cell's mean for many labels."""
+
+    order = 30
+    higher_is_better = False
+    main = True
+
+    def per_row(self, logits: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
+        """The loss of each row."""
+        return row_losses(logits, targets, task)
