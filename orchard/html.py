@@ -8,7 +8,7 @@ import base64
 import importlib.resources
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jinja2
 
@@ -58,7 +58,7 @@ def format_bytes(number: float) -> str:
 def figure_to_uri(figure: "Figure") -> str:
     """A Matplotlib figure as an SVG data URI; equal figures give equal bytes.
 
-    Make the figure with `matplotlib.figure.Figure()`: pyplot would keep it and look for a display.
+    Make the figure with `matplotlib.figure.Figure()`: pyplot would keep it and need a display.
     """
     import matplotlib
 
@@ -77,7 +77,15 @@ def _uri(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def bars(values: Mapping[str, float]) -> list[tuple[str, float, float]]:
-    """(name, value, percent of the largest value) of each, as the page's `.bar` cells need them."""
+class Bar(NamedTuple):
+    """A row of a bar chart, as a page's `.bar` cells need it; `percent` is of the largest value."""
+
+    name: str
+    value: float
+    percent: float
+
+
+def bars(values: Mapping[str, float]) -> list[Bar]:
+    """One bar for each of the named values."""
     largest = max(values.values(), default=0) or 1
-    return [(name, value, 100 * value / largest) for name, value in values.items()]
+    return [Bar(name, value, 100 * value / largest) for name, value in values.items()]

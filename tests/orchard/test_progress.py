@@ -1,0 +1,24 @@
+import threading
+
+from orchard import progress
+
+
+def test_bar_counts_images_and_shows_their_rate(capsys):
+    with progress.bar("writing", 3) as bar:
+        bar.add(2, 5_000_000)
+        bar.add(1, 1_000_000)
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert "writing: 100%" in shown and "3/3" in shown and "MB/s" in shown
+    assert bar.num_bytes == 6_000_000
+
+
+def test_bar_print_goes_to_stdout(capsys):
+    with progress.bar("writing", 1) as bar:
+        bar.print("a line")
+    assert capsys.readouterr().out == "a line\n"
+
+
+def test_bar_starts_no_thread():
+    before = set(threading.enumerate())
+    with progress.bar("writing", 1):
+        assert set(threading.enumerate()) == before
