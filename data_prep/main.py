@@ -12,8 +12,12 @@ from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
 from orchard import cli
 
-_CSV = flags.DEFINE_string("csv", "", "CSV of image ids and labels; local or gs://")
-_IMAGES_DIR = flags.DEFINE_string("images_dir", "", "Folder of the images; local or gs://")
+_CSV = flags.DEFINE_string(
+    "csv", "", "CSV of image ids and labels: a local path or a URL (gs://, s3://, ...)"
+)
+_IMAGES_DIR = flags.DEFINE_string(
+    "images_dir", "", "Folder of the images: a local path or a URL (gs://, s3://, ...)"
+)
 _LAYOUT = flags.DEFINE_string(
     "layout", "csv", "csv: --csv has the labels; folders: --images_dir has one folder a class"
 )

@@ -13,7 +13,9 @@ from orchard import cli, storage
 from orchard.errors import OrchardError
 from orchard.html import format_bytes
 
-_DATASET = flags.DEFINE_string("dataset", "", "The dataset: DATA_DIR/NAME/VERSION, local or gs://")
+_DATASET = flags.DEFINE_string(
+    "dataset", "", "The dataset, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://, ...)"
+)
 _ID = flags.DEFINE_string("id", "", "Tell where this image is and came from, instead of checking")
 _OUTPUT = flags.DEFINE_string("output", "", "With --id: write the image's JPEG to this file")
 _DECODE_CHECK = flags.DEFINE_bool("decode_check", False, "Decode every image, not its header only")

@@ -49,7 +49,10 @@ class EnsembleConfig(HardwareOptions):
         )
     )
     dataset: str = field(
-        metadata=required("Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.", group="data")
+        metadata=required(
+            "Dataset directory, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://, ...).",
+            group="data",
+        )
     )
     split: str = option("test", "What to predict; several joined by +.", group="data", common=True)
     output_dir: str = field(
@@ -106,6 +109,7 @@ class EnsembleConfig(HardwareOptions):
     def check(self) -> None:
         """Refuse what contradicts itself, and combinations that cannot be judged."""
         super().check()
+        storage.check_writable(self.output_dir)
         if "" in self.members:
             raise OrchardError(
                 f"--members={','.join(self.members)} has an empty entry; remove a comma"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
 from ensemble.output import write_predictions
 from ensemble.submission import match_ids, read_submission
-from orchard import cli
+from orchard import cli, storage
 from orchard.errors import OrchardError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def main() -> None:
     for name in ("model", "images_dir", "output"):
         if not FLAGS[name].value:
             raise OrchardError(f"--{name} is needed")
+    storage.check_writable(FLAGS.output)
     if os.path.isdir(FLAGS.output):
         raise OrchardError(f"--output={FLAGS.output} is a folder; name the CSV file to write")
     if FLAGS.batch_size < 1:

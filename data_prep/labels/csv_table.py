@@ -39,7 +39,7 @@ class CsvTable:
 
 
 def read_csv(path: str) -> CsvTable:
-    """Read a CSV, local or gs://.
+    """Read a CSV from wherever `orchard.storage` reads.
 
     Raises:
         OrchardError: no such file, or as `parse_csv`.

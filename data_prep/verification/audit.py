@@ -63,7 +63,7 @@ def audit_dataset(
     """Read a dataset end to end, and compare all that is stated about it in two places.
 
     Args:
-        dataset_dir: the dataset, local or gs://.
+        dataset_dir: the dataset's directory.
         workers: processes; 0: one a core.
         decode_check: decode every image, rather than read its header.
         log: takes each line that is for the user.

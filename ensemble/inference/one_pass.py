@@ -22,6 +22,7 @@ from ensemble.inference import tta as views
 from ensemble.inference.cache import LogitsCache
 from ensemble.inference.loading import LoadedMember
 from ensemble.members import InputSpec, Member
+from orchard import storage
 from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
 
 _PREFETCHED_BATCHES = 4
@@ -68,13 +69,14 @@ def _compute(
 ) -> None:
     """Fill the caches; records that all of them have are not read."""
     missing = np.flatnonzero(~np.logical_and.reduce([cache.done for cache in caches.values()]))
-    members, wanted = list(caches), records.take(missing)
+    members = list(caches)
     replicas = strategy.num_replicas_in_sync
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(missing), unit="img", desc=label, smoothing=0.1))
         for cache in caches.values():
             stack.enter_context(cache)
+        wanted = stack.enter_context(_near(records.take(missing)))
         options = _reading(members[0].input)
         stack.enter_context(damage_named(wanted, options, "prepare the dataset again"))
         batch_size = -(-batch_size // replicas) * replicas
@@ -84,6 +86,19 @@ def _compute(
             for cache, one in zip(caches.values(), logits, strict=True):
                 cache.add_records(missing[rows], one)
             bar.update(len(rows))
+
+
+@contextlib.contextmanager
+def _near(records: RecordTable) -> Iterator[RecordTable]:
+    """The records, in local copies of the shards where TensorFlow itself cannot read them."""
+    with contextlib.ExitStack() as copies:
+
+        def near(path: str) -> str:
+            if storage.tensorflow_reads(path):
+                return path
+            return copies.enter_context(storage.local_copy(path))
+
+        yield dataclasses.replace(records, files=tuple(map(near, records.files)))
 
 
 def run_members(

@@ -18,7 +18,8 @@ class DatasetOptions(Options, group="data"):
 
     dataset: str = field(
         metadata=required(
-            "Dataset directory: DATA_DIR/NAME/VERSION, local or gs://.", kind=Kind.BOOKKEEPING
+            "Dataset directory, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://, ...).",
+            kind=Kind.BOOKKEEPING,
         )
     )
     fold: str = option(
@@ -123,11 +124,22 @@ class InputOptions(ReadOptions):
 
 
 def reads_blocks(records: RecordTable, options: InputOptions) -> bool:
-    """Whether the block reader is what "auto" comes to; depends on options and paths alone."""
-    if options.reader != "auto":
-        return options.reader == "block"
-    remote = any(storage.is_remote(path) for path in records.files)
-    return remote and options.cache == "none" and not options.cache_dir
+    """Whether the block reader is what "auto" comes to; depends on options and paths alone.
+
+    Raises:
+        OrchardError: the shards are where the reader cannot read them.
+    """
+    if options.cache != "none" or options.cache_dir:
+        return False
+    remote = any(map(storage.is_remote, records.files))
+    blocks = options.reader == "block" or (options.reader == "auto" and remote)
+    for path in records.files:
+        if not (storage.tensorflow_reads(path) if blocks else not storage.is_remote(path)):
+            raise OrchardError(
+                f"{path}: --reader={'block' if blocks else 'local'} cannot read shards there; copy "
+                "them to a local disk with --cache_dir=DIR, or into memory with --cache=ram"
+            )
+    return blocks
 
 
 def order_options(records: RecordTable, options: InputOptions, batch_size: int) -> OrderOptions:

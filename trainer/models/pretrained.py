@@ -24,7 +24,7 @@ def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras
     gives its own backbone, preprocessing included.
 
     Args:
-        path: the file, local or gs://.
+        path: the file, wherever `orchard.storage` reads.
         name: what the backbone is called.
         image_size_px: height and width of the images.
     """
