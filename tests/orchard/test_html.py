@@ -1,4 +1,5 @@
 import base64
+import sys
 
 import jinja2
 import pytest
@@ -19,7 +20,8 @@ def template(tmp_path, monkeypatch):
         (folder / "page.html").write_text(text, encoding="utf-8")
         return "pages/page.html"
 
-    return write
+    yield write
+    sys.modules.pop("pages", None)
 
 
 def test_render_escapes_every_string(template):
