@@ -10,11 +10,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent dies, by SIGKILL too; Linux alone can.
+    """Have the kernel kill this process when its parent dies, even by SIGKILL; works on Linux only.
 
     Args:
-        parent_pid: of the process that started this one, as it knew itself: if it is dead already,
-            this process ends at once.
+        parent_pid: what `os.getpid()` gave in the process that started this one; where that one is
+            dead already, this process ends at once.
     """
     if sys.platform != "linux":
         return

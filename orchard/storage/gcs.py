@@ -23,7 +23,7 @@ FINGERPRINT_KEY = "orchard-fingerprint"
 # https://cloud.google.com/storage/docs/buckets#naming
 _BUCKET = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 ABSENT = 0  # As a generation to match: "there must be no such object".
-# A chunk is held in memory by the client and sent again as a whole after a fault.
+# The client keeps a chunk in memory, to send it again after a fault.
 _CHUNK_BYTES = 32 << 20
 
 
@@ -114,8 +114,8 @@ def read_range(
 ) -> bytes:
     """`num_bytes` of an object from byte `start` on; fewer where it ends before.
 
-    The service has no checksum for a part: `is_intact` says whether what arrived is what was
-    written, and it is read again (a few times) while it is not.
+    The service has no checksum of a part of an object. If `is_intact` says that what arrived is not
+    what was written, it is read again a few times.
     """
     bucket_name, name = split_path(path)
     span = {"start": start, "end": start + num_bytes - 1}
@@ -191,9 +191,13 @@ def remove_tree(path: str) -> None:
 
 
 def upload_tree(source_dir: str, path: str, last: str) -> None:
-    """Put a local directory's files below `path`, in place of what is there; `last` is the last.
+    """Put a local directory's files below `path`, in place of what is there.
 
-    Whoever looks for `last` never finds half a tree: of an old one it is deleted first.
+    Args:
+        source_dir: the local directory.
+        path: the prefix.
+        last: the file that readers look for. It is deleted first and uploaded last, so that no
+            reader finds half a tree.
     """
     delete(f"{path}/{last}")
     remove_tree(path)
@@ -240,9 +244,9 @@ def _upload(expected: ObjectInfo, generation: int | None, send: Callable) -> Obj
 
 
 def _already_there(expected: ObjectInfo, error: Exception) -> ObjectInfo:
-    """What a precondition failed against, if it is what we were sending.
+    """The object that is there, if it is the one that we were sending.
 
-    An upload whose response was lost is sent again, and then finds itself.
+    An upload whose response was lost is sent again, and then fails because of itself.
     """
     found = stat(expected.path)
     if found is not None and _content(found) == _content(expected):
@@ -253,7 +257,7 @@ def _already_there(expected: ObjectInfo, error: Exception) -> ObjectInfo:
 def _checked(blob: Any, expected: ObjectInfo) -> ObjectInfo:
     info = _info(blob)
     if _content(info) != _content(expected):
-        # The client compared what it read with what arrived: the file is not what was written.
+        # What arrived is what the client read: the file changed after it was written.
         blob.delete(if_generation_match=info.generation, **patience())
         raise OrchardError(
             f"{expected.path}: the local file changed between its writing and its upload (crc32c "

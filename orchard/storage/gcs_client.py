@@ -1,4 +1,4 @@
-"""The google-cloud-storage client as we use it: one a process, patient, its errors explained."""
+"""The google-cloud-storage client: one for each process, with retries, its errors explained."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ _FIRST_DELAY_SECONDS = 0.25
 _MAX_DELAY_SECONDS = 32.0
 _DEADLINE_SECONDS = 300.0
 _CONNECT_AND_READ_SECONDS = (10, 120)
-# Checksums that disagree: the transfer is repeated this often before it is an error.
+# How often a transfer is tried whose checksum is wrong.
 TRANSFERS = 6
 _clients_lock = threading.Lock()
 

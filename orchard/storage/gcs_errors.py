@@ -1,6 +1,6 @@
-"""What Google Cloud Storage refuses, in one line: who needs which role on which bucket.
+"""Explains refusals of Google Cloud Storage in one line: who needs which role on which bucket.
 
-Takes the exceptions of google-cloud-storage and the texts of TensorFlow's errors alike.
+Understands the exceptions of google-cloud-storage and the texts of TensorFlow's errors.
 """
 
 import re
@@ -8,12 +8,12 @@ import re
 _PRINCIPAL = re.compile(r"([\w.+-]+@[\w.-]+\.[a-z]+|Anonymous caller) does not have")
 _PERMISSION = re.compile(r"\bstorage\.(?:objects|buckets|folders)\.\w+")
 _STATUS = re.compile(r"HTTP response code (\d{3})|^(\d{3}) ")
-# An upload's address and a bearer token open doors by themselves: they stay out of every text.
+# Whoever has an upload's address or a bearer token can use it: they are cut out of every text.
 _SECRETS = re.compile(r"(?<=upload_id=)[^&\s'\"]+|ya29\.[\w.-]+|(?<=Bearer )\S+")
 _TENSORFLOW_HTTP = re.compile(r"HTTP response code \d{3}|libcurl code \d+")
 _GCS_PATH = re.compile(r"gs://[^\s'\"\]]+")
 _READ_PERMISSIONS = ("storage.objects.get", "storage.objects.list")
-# TensorFlow's texts quote the service's whole answer; past this a line is no line any more.
+# TensorFlow quotes the service's whole answer, which can be pages.
 _MAX_DETAIL_CHARACTERS = 300
 
 
@@ -58,13 +58,13 @@ def is_missing_object(error: Exception) -> bool:
 
 
 def explain_tensorflow(error: Exception) -> str | None:
-    """The same for an error of TensorFlow's gs:// file system; None for any other error."""
+    """`explain` for an error of TensorFlow's gs:// file system; None for any other error."""
     text = str(error)
     from_tensorflow = type(error).__module__.startswith("tensorflow.")
     if not from_tensorflow or not _TENSORFLOW_HTTP.search(text):
         return None
     path = _GCS_PATH.search(text)
-    # It names no path when it writes.
+    # TensorFlow's text names no path when a write failed.
     permission = "storage.objects.get" if path else "storage.objects.create"
     return explain(path[0] if path else "gs://", permission, error)
 

@@ -1,8 +1,8 @@
-"""A lock on gs:// that outlives neither its holder's machine nor its network.
+"""A lock on gs:// that becomes free when its holder dies or loses its network.
 
-The lock is an object that its holder replaces every few seconds. Whoever finds it unchanged for
-the length of a lease takes it over: by then the old holder has stopped, because it could not
-replace it. No clock is compared with another machine's.
+The lock is an object that its holder replaces every few seconds. A process that finds it unchanged
+for the length of a lease takes it over: by then the old holder has stopped, because it could not
+replace it. Clocks of different machines are never compared.
 """
 
 import contextlib
@@ -159,7 +159,7 @@ class GcsLock(Lock):
     def _write(self, generation: int) -> None:
         started = time.monotonic()
         self._generation = gcs.write_bytes(self._path, self._content, generation).generation
-        # The lease runs from before the request: others may have seen the object earlier than we.
+        # Counted from before the request: others may see the object before we have the answer.
         self._renewed = started
 
     def _take_over(self, log: Callable[[str], None]) -> None:
