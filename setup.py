@@ -1,6 +1,13 @@
 """Package definition; the versions that were tested together are in constraints.txt."""
 
+import pathlib
+import re
+
 from setuptools import find_packages, setup
+
+# Read, not imported: what the package needs is not installed yet.
+_GROUND = pathlib.Path(__file__).parent / "orchard" / "__init__.py"
+_VERSION = re.search(r'^__version__ = "(.+)"$', _GROUND.read_text(encoding="utf-8"), re.M)[1]
 
 # Never a requirement of its own: a TPU VM's wheel brings another package named tensorflow.
 _TENSORFLOW = ["tensorflow>=2.19"]
@@ -28,7 +35,7 @@ _TEST = [
 
 setup(
     name="orchard",
-    version="0.1.0",
+    version=_VERSION,
     description="CSV of labels + folder of JPEGs -> TFRecord shards -> TPU-trained ensembles.",
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",

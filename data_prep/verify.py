@@ -6,37 +6,50 @@
 Exit status 1 at the first damage found, which is named with its shard, record and id.
 """
 
-from absl import flags, logging
+from dataclasses import dataclass, field
+
+from absl import logging
 
 from data_prep.verification import SplitReport, audit_dataset, trace_image
-from orchard import cli, storage
+from orchard import cli, flags, storage
 from orchard.errors import OrchardError
+from orchard.flags import Options, option, required
 from orchard.html import format_bytes
 
-_DATASET = flags.DEFINE_string(
-    "dataset", "", "The dataset, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://, ...)"
-)
-_ID = flags.DEFINE_string("id", "", "Tell where this image is and came from, instead of checking")
-_OUTPUT = flags.DEFINE_string("output", "", "With --id: write the image's JPEG to this file")
-_DECODE_CHECK = flags.DEFINE_bool("decode_check", False, "Decode every image, not its header only")
-_WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one a core", lower_bound=0)
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(Options):
+    """What to check, or which image to trace."""
+
+    dataset: str = field(
+        metadata=required("Dataset, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://).")
+    )
+    id: str = option("", "Say where this image is and came from, instead of checking.")
+    output: str = option("", "With --id: write the image's JPEG to this file.")
+    decode_check: bool = option(False, "Decode every image, not only its header.")
+    workers: int = option(0, "Processes; 0: one a core.", at_least=0, at_most=10_000)
+
+    def check(self) -> None:
+        """Refuse an image to write where none is named."""
+        super().check()
+        if self.output and not self.id:
+            raise OrchardError("--output needs --id")
+
+
+OPTIONS = (VerifyOptions,)
 
 
 def main() -> int:
     """Verify or trace, as the flags say."""
-    if not _DATASET.value:
-        raise OrchardError("--dataset is required: DATA_DIR/NAME/VERSION")
-    if _OUTPUT.value and not _ID.value:
-        raise OrchardError("--output needs --id")
-    dataset_dir = _DATASET.value
-    if _ID.value:
-        _trace(dataset_dir, _ID.value, _OUTPUT.value)
+    options = flags.build(VerifyOptions)
+    if options.id:
+        _trace(options.dataset, options.id, options.output)
         return 0
     # TFDS tells of every file that it reads.
     logging.set_verbosity(logging.WARNING)
-    _print_table(audit_dataset(dataset_dir, _WORKERS.value, _DECODE_CHECK.value))
-    depth = "every pixel decoded" if _DECODE_CHECK.value else "every image's header read"
-    print(f"undamaged: every checksum of the manifest is right, {depth}: {dataset_dir}")
+    _print_table(audit_dataset(options.dataset, options.workers, options.decode_check))
+    depth = "every pixel decoded" if options.decode_check else "every image's header read"
+    print(f"undamaged: every checksum of the manifest is right, {depth}: {options.dataset}")
     return 0
 
 
@@ -57,4 +70,4 @@ def _print_table(reports: list[SplitReport]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, *OPTIONS)

@@ -2,6 +2,15 @@
 
     from ensemble import EnsembleConfig, SavedPredictor, run
 
+    result = run(
+        EnsembleConfig(
+            members=("runs/b7", "runs/b6"), dataset="tfds/plants/1.0.0", output_dir="out"
+        )
+    )
+    SavedPredictor("out/saved_model").predict(["leaf.jpg"])
+
+As commands they are `python -m ensemble.main` and `python -m ensemble.predict`.
+
 Start with `pipeline.py`: it is the whole way from trained runs to predictions, report and model.
 `ensemble.fitting` picks the weights, `ensemble.combine` holds the ways to average, and
 `SavedPredictor` runs what was exported.

@@ -31,7 +31,7 @@ class EnsembleConfig(HardwareOptions):
     """One ensemble.
 
     >>> config = EnsembleConfig(
-    ...     members=["runs/b7", "runs/b6"], dataset="tfds/plants/1.0.0", output_dir="out",
+    ...     members=("runs/b7", "runs/b6"), dataset="tfds/plants/1.0.0", output_dir="out",
     ...     weights="greedy",
     ... )
     >>> config.split, config.needs_held_out

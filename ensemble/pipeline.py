@@ -39,7 +39,7 @@ SAVED_MODEL_DIR = "saved_model"
 def run(config: EnsembleConfig) -> Result:
     """Build the ensemble that `config` describes and write all of it to its output directory.
 
-        result = run(EnsembleConfig(members=["runs/b7"], dataset=dataset, output_dir="out"))
+        result = run(EnsembleConfig(members=("runs/b7",), dataset=dataset, output_dir="out"))
         result.probabilities  # Of the images result.inputs.records.ids.
 
     Raises:

@@ -9,65 +9,76 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import flags, logging
+from absl import logging
+from absl.flags import FLAGS
 from tqdm import tqdm
 
 from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
 from ensemble.output import write_predictions
 from ensemble.submission import match_ids, read_submission
-from orchard import cli, storage
+from orchard import cli, flags, storage
 from orchard.errors import OrchardError
+from orchard.flags import Options, option, required
 
 if TYPE_CHECKING:
     from ensemble.inference import SavedPredictor
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model", "", "saved_model of ensemble.main or trainer.main, or its folder.")
-flags.DEFINE_string("images_dir", "", "Folder of JPEG, PNG or WebP files; ids are paths in it.")
-flags.DEFINE_string("output", "", "CSV to write.")
-flags.DEFINE_string("sample_submission", "", "CSV whose columns, ids and order to follow.")
-flags.DEFINE_integer("batch_size", 32, "Images a step.")
-flags.DEFINE_enum("on_bad", "fail", ["fail", "skip"], "What to do about files that are no images.")
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Options):
+    """What to predict with what."""
+
+    model: str = field(
+        metadata=required("saved_model of ensemble.main or trainer.main, or its folder.")
+    )
+    images_dir: str = field(
+        metadata=required("Folder of JPEG, PNG or WebP files; ids are paths in it.")
+    )
+    output: str = field(metadata=required("CSV to write."))
+    sample_submission: str = option("", "CSV whose columns, ids and order to follow.")
+    batch_size: int = option(32, "Images a step.", at_least=1)
+    on_bad: str = option(
+        "fail", "What to do about files that are no images.", choices=("fail", "skip")
+    )
+
+
+OPTIONS = (PredictOptions,)
 
 
 def main() -> None:
     """Write the predictions of a folder and say where they are."""
-    for name in ("model", "images_dir", "output"):
-        if not FLAGS[name].value:
-            raise OrchardError(f"--{name} is needed")
-    storage.check_writable(FLAGS.output)
-    if os.path.isdir(FLAGS.output):
-        raise OrchardError(f"--output={FLAGS.output} is a folder; name the CSV file to write")
-    if FLAGS.batch_size < 1:
-        raise OrchardError(f"--batch_size={FLAGS.batch_size} must be at least 1")
+    options = flags.build(PredictOptions)
+    storage.check_writable(options.output)
+    if os.path.isdir(options.output):
+        raise OrchardError(f"--output={options.output} is a folder; name the CSV file to write")
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
-    photos = list_photos(FLAGS.images_dir)
+    photos = list_photos(options.images_dir)
     # TensorFlow takes seconds to import: not before the flags are known to be good.
     from ensemble.inference import SavedPredictor
 
-    model = SavedPredictor(FLAGS.model)
+    model = SavedPredictor(options.model)
     submission = None
-    if FLAGS.sample_submission:
-        submission = read_submission(FLAGS.sample_submission, model.class_names)
+    if options.sample_submission:
+        submission = read_submission(options.sample_submission, model.class_names)
         owner = f"--sample_submission={submission.file}"
         match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
-    key = f"{model.key} {os.path.abspath(FLAGS.images_dir)}"
-    partial = ResumableRows(f"{FLAGS.output}.partial", key)
+    key = f"{model.key} {os.path.abspath(options.images_dir)}"
+    partial = ResumableRows(f"{options.output}.partial", key)
     partial.forget_changed(dict(photos))
-    bad = _predict(model, photos, partial)
+    bad = _predict(model, photos, partial, options)
     ids = [image_id for image_id, _ in photos if image_id in partial.rows]
     if not ids:
         raise OrchardError(
-            f"--images_dir={FLAGS.images_dir}: none of {len(photos)} files is usable, such as "
+            f"--images_dir={options.images_dir}: none of {len(photos)} files is usable, such as "
             f"{bad[0].path}: {bad[0].problem}"
         )
     write_predictions(
-        FLAGS.output,
+        options.output,
         ids,
         np.stack([partial.rows[image_id] for image_id in ids]),
         model.class_names,
@@ -78,19 +89,22 @@ def main() -> None:
     partial.remove()
     for photo in bad:
         print(f"skipped {photo.path}: {photo.problem}")
-    print(f"{len(ids)} predictions in {FLAGS.output}")
+    print(f"{len(ids)} predictions in {options.output}")
 
 
 def _predict(
-    model: SavedPredictor, photos: list[tuple[str, str]], partial: ResumableRows
+    model: SavedPredictor,
+    photos: list[tuple[str, str]],
+    partial: ResumableRows,
+    options: PredictOptions,
 ) -> list[Photo]:
     """Fill `partial` with every photo; returns those left out under --on_bad=skip."""
     todo = [photo for photo in photos if photo[0] not in partial.rows]
     left_out: list[Photo] = []
     with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar, partial:
-        for batch in read_batches(todo, FLAGS.batch_size):
+        for batch in read_batches(todo, options.batch_size):
             good, rows, bad = _predict_batch(model, batch)
-            if bad and FLAGS.on_bad == "fail":
+            if bad and options.on_bad == "fail":
                 raise OrchardError(
                     f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
                 )
@@ -117,4 +131,4 @@ def _predict_batch(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, *OPTIONS)

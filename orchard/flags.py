@@ -229,7 +229,7 @@ class Options:
 
     GROUPS: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, group: str = "") -> None:
+    def __init_subclass__(cls, group: str = "flags") -> None:
         cls._group = group  # type: ignore[attr-defined]
 
     def __post_init__(self) -> None:
@@ -465,9 +465,13 @@ def help_text(summary: str, *classes: type[Options]) -> str:
     parts = [textwrap.dedent(summary).strip()]
     for title, members in sections.items():
         if members:
-            parts.append("\n".join([f"{title[0].upper()}{title[1:]}:", *map(_help_lines, members)]))
+            parts.append("\n".join([f"{_capitalized(title)}:", *map(_help_lines, members)]))
     parts.append("Every flag is --name=value; --flagfile=FILE reads them from a file, one a line.")
     return "\n\n".join(parts) + "\n"
+
+
+def _capitalized(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def _help_lines(flag: Flag) -> str:
@@ -491,7 +495,7 @@ def reference(*classes: type[Options]) -> str:
             f"| `--{flag.name}` | {_default_cell(flag)} | {_escaped(flag.described)} |"
             for flag in members
         ]
-        heading = f"### {title[:1].upper()}{title[1:]}" if title else "### Flags"
+        heading = f"### {_capitalized(title)}"
         parts.append(
             "\n".join([heading, "", "| flag | default | what it does |", "|---|---|---|", *rows])
         )
