@@ -1,199 +1,291 @@
-"""What to prepare, and how: the frozen form of the command's flags."""
+"""What to prepare, and how, as one frozen, validated value: the flags of `data_prep.main`."""
 
-import dataclasses
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
+from data_prep import labels
 from data_prep.images import ImageOptions
-from data_prep.labels import LABEL_SOURCES, LabelOptions, SourceOptions
+from data_prep.labels import LabelOptions, SourceOptions
 from orchard.errors import OrchardError
+from orchard.flags import Kind, Options, option, required, select
 from orchard.formats import Task
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
-
-# They decide where things are, how fast they are made or whether at all, but not one byte of the
-# data. (What --decode_check has --on_bad=skip leave out is in the fingerprint as bad rows.)
-_NO_EFFECT_ON_BYTES = frozenset(
-    "layout csv images_dir test_csv test_images_dir data_dir name version workers overwrite engine "
-    "beam_options decode_check".split()
-)
+_MAX_SIDE_PX = 65_500  # libjpeg's limit.
 
 
-@dataclass(frozen=True)
-class PrepConfig:
-    """Settings of one dataset; the flags of `data_prep.main` have the same names and say more.
+def _layouts() -> Iterable[str]:
+    return labels.LABEL_SOURCES
 
-    Lists are taken for tuples.
+
+@dataclass(frozen=True, kw_only=True)
+class PrepConfig(Options):
+    """One dataset.
+
+    >>> config = PrepConfig(
+    ...     csv="train.csv", images_dir="images", name="plants", version="1.0.0", data_dir="tfds",
+    ...     folds=5, label_columns=("rust", "scab"),
+    ... )
+    >>> config.settings()["folds"]
+    5
+
+    A flag of kind BOOKKEEPING decides where things are, how fast they are made or whether at all,
+    but not one byte of the data. (What --decode_check has --on_bad=skip leave out is in the
+    fingerprint as bad rows.)
 
     Raises:
         OrchardError: on construction, when values are impossible or contradict each other.
     """
 
-    images_dir: str
-    name: str
-    version: str
-    data_dir: str
-    layout: str = "csv"
-    csv: str = ""
-    image_column: str | None = None
-    label_columns: tuple[str, ...] = ()
-    label_shape: str = "auto"
-    task: str = "auto"
-    class_names: tuple[str, ...] = ()
-    extension: str = ".jpg"
-    test_csv: str | None = None
-    test_images_dir: str | None = None
-    folds: int = 0
-    eval_fraction: float = 0.0
-    group_column: str | None = None
-    near_duplicates: bool = False
-    short_side_px: int = 0
-    max_side_px: int = 0
-    square_px: int = 0
-    jpeg_quality: int = 95
-    jpeg_chroma: str = "4:2:0"
-    max_pixels: int = 100_000_000
-    decode_check: bool = False
-    on_bad: str = "fail"
-    shard_mb: int = 128
-    hosts: int = 1
-    workers: int = 0
-    engine: str = "local"
-    beam_options: str = ""
-    overwrite: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
-        self._check_text()
-        for flag in ("images_dir", "name", "version", "data_dir"):
-            _check(bool(getattr(self, flag)), f"--{flag} is required")
-        _check(
-            _NAME.fullmatch(self.name),
-            f"--name={self.name}: use lower-case letters, digits and underscores, a letter first",
+    images_dir: str = field(
+        metadata=required(
+            "Folder of the images: a local path or a URL (gs://, s3://, ...).",
+            group="input",
+            kind=Kind.BOOKKEEPING,
         )
-        _check(
-            _VERSION.fullmatch(self.version),
-            f"--version={self.version}: three numbers are needed, such as 1.0.0",
+    )
+    name: str = field(
+        metadata=required(
+            "Name of the dataset: [a-z][a-z0-9_]*, none of TFDS's own.",
+            group="dataset",
+            kind=Kind.BOOKKEEPING,
         )
-        self._check_choices()
-        self._check_numbers()
-        LABEL_SOURCES[self.layout](self.source_options)
+    )
+    version: str = field(
+        metadata=required("Version of the dataset: X.Y.Z.", group="dataset", kind=Kind.BOOKKEEPING)
+    )
+    data_dir: str = field(
+        metadata=required(
+            "Folder of all datasets; this one goes to DATA_DIR/NAME/VERSION.",
+            group="dataset",
+            kind=Kind.BOOKKEEPING,
+        )
+    )
+    layout: str = option(
+        "csv",
+        "Where the labels are: in --csv, or in the names of the folders in --images_dir.",
+        group="input",
+        choices=_layouts,
+        kind=Kind.BOOKKEEPING,
+    )
+    csv: str = option(
+        "",
+        "CSV of image ids and labels: a local path or a URL (gs://, s3://, ...).",
+        group="input",
+        kind=Kind.BOOKKEEPING,
+        common=True,
+    )
+    image_column: str | None = option(
+        None, "Column of the ids; default: image_id, image, ... or the first.", group="labels"
+    )
+    label_columns: tuple[str, ...] = option(
+        (), "Columns of the labels; default: all others.", group="labels"
+    )
+    label_shape: str = option(
+        "auto",
+        "How the CSV gives labels: columns (one a class), name (one class a row), names (several, "
+        "separated by spaces).",
+        group="labels",
+        choices=("auto", "columns", "name", "names"),
+    )
+    task: str = option(
+        "auto", "One label an image, or any number.", group="labels", choices=("auto", *Task)
+    )
+    class_names: tuple[str, ...] = option(
+        (), "All classes, in their order; default: those found, sorted.", group="labels"
+    )
+    extension: str = option(
+        ".jpg", "What an id without an ending needs to be a file name.", group="input"
+    )
+    test_csv: str | None = option(
+        None,
+        "CSV of the ids of the split `test`, which has no labels.",
+        group="input",
+        kind=Kind.BOOKKEEPING,
+        common=True,
+    )
+    test_images_dir: str | None = option(
+        None,
+        "With --test_csv: folder of its images; default: --images_dir.",
+        group="input",
+        kind=Kind.BOOKKEEPING,
+    )
+    folds: int = option(
+        0,
+        "Cut into this many stratified splits fold0, fold1, ...; 0: do not.",
+        group="splits",
+        at_least=0,
+        common=True,
+    )
+    eval_fraction: float = option(
+        0.0,
+        "Instead of --folds: hold this share out as the split `eval`; the rest is `train`.",
+        group="splits",
+        at_least=0,
+        below=1,
+        common=True,
+    )
+    group_column: str | None = option(
+        None,
+        "With --folds or --eval_fraction: rows with the same value here stay in one split.",
+        group="splits",
+    )
+    near_duplicates: bool = option(
+        False, "Keep images that look alike in one split, too.", group="splits"
+    )
+    short_side_px: int = option(
+        0,
+        "Shrink to this many pixels on the short side; 0: do not.",
+        group="images",
+        name="short_side",
+        at_least=0,
+        at_most=_MAX_SIDE_PX,
+        common=True,
+    )
+    max_side_px: int = option(
+        0,
+        "Instead: shrink to this many pixels on the long side; 0: do not.",
+        group="images",
+        name="max_side",
+        at_least=0,
+        at_most=_MAX_SIDE_PX,
+    )
+    square_px: int = option(
+        0,
+        "Instead: shrink both sides to this many pixels, whatever the aspect: what the trainer's "
+        "--resize=squash does at each reading, once; 0: do not.",
+        group="images",
+        name="square",
+        at_least=0,
+        at_most=_MAX_SIDE_PX,
+    )
+    jpeg_quality: int = option(
+        95, "Quality of what has to be encoded.", group="images", at_least=1, at_most=100
+    )
+    jpeg_chroma: str = option(
+        "4:2:0", "Chroma of what has to be encoded.", group="images", choices=("4:2:0", "4:4:4")
+    )
+    max_pixels: int = option(
+        100_000_000,
+        "Refuse larger images: a broken header or a bomb.",
+        group="images",
+        at_least=1,
+        at_most=1 << 32,
+    )
+    decode_check: bool = option(
+        False,
+        "Decode every image before anything is written.",
+        group="images",
+        kind=Kind.BOOKKEEPING,
+    )
+    on_bad: str = option(
+        "fail",
+        "What to do about bad rows: fail (write nothing) or skip (leave them out).",
+        group="images",
+        choices=("fail", "skip"),
+        common=True,
+    )
+    shard_mb: int = option(
+        128,
+        "Largest mean size of a shard, in MB.",
+        group="shards",
+        at_least=1,
+        at_most=100_000,
+    )
+    hosts: int = option(
+        1,
+        "Most hosts that will read: the number of shards is a multiple.",
+        group="shards",
+        at_least=1,
+        at_most=100_000,
+    )
+    workers: int = option(
+        0,
+        "Processes; 0: one a core.",
+        group="hardware",
+        at_least=0,
+        at_most=10_000,
+        kind=Kind.BOOKKEEPING,
+    )
+    engine: str = option(
+        "local",
+        "local (a process pool) or beam (Apache Beam).",
+        group="hardware",
+        choices=("local", "beam"),
+        kind=Kind.BOOKKEEPING,
+    )
+    beam_options: str = option(
+        "",
+        "Beam's own flags, in one string, for --engine=beam.",
+        group="hardware",
+        kind=Kind.BOOKKEEPING,
+    )
+    overwrite: bool = option(
+        False,
+        "Replace the dataset of this name and version, whole or damaged.",
+        group="dataset",
+        kind=Kind.BOOKKEEPING,
+    )
+    seed: int = option(
+        0, "Seed of order and splits.", group="splits", at_least=0, at_most=2**32 - 1
+    )
 
-    def _check_text(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
-            # Python has bytes of the command line that it cannot decode as lone surrogates.
-            _check(
-                not _SURROGATE.search(text),
-                f"--{field.name.removesuffix('_px')}={text!r} is not UTF-8; rename it, or run in a "
-                "locale of UTF-8, such as LC_ALL=C.UTF-8",
+    def check(self) -> None:
+        """Refuse names that TFDS cannot have, and flags that exclude or lack one another."""
+        super().check()
+        if not _NAME.fullmatch(self.name):
+            raise OrchardError(
+                f"--name={self.name}: use lower-case letters, digits and underscores, a letter "
+                "first"
             )
-
-    def _check_choices(self) -> None:
-        for flag, choices in (
-            ("label_shape", ("auto", "columns", "name", "names")),
-            ("task", ("auto", *Task)),
-            ("jpeg_chroma", ("4:2:0", "4:4:4")),
-            ("on_bad", ("fail", "skip")),
-            ("engine", ("local", "beam")),
-        ):
-            value = getattr(self, flag)
-            _check(value in choices, f"--{flag}={value}: choose one of {', '.join(choices)}")
-        _check(
-            not self.extension or self.extension.startswith("."),
-            f"--extension={self.extension}: it starts with a dot, such as .jpg",
-        )
-        _check(
-            not self.beam_options or self.engine == "beam",
-            "--beam_options needs --engine=beam",
-        )
-        _check(
-            len(set(self.class_names)) == len(self.class_names),
-            f"--class_names={','.join(self.class_names)}: a name is there twice",
-        )
-
-    def _check_numbers(self) -> None:
-        _check(self.folds == 0 or self.folds >= 2, f"--folds={self.folds}: at least 2 folds, or 0")
-        _check(
-            0 <= self.eval_fraction < 1,
-            f"--eval_fraction={self.eval_fraction}: a number of at least 0 and below 1 is needed",
-        )
-        _check(
-            not (self.folds and self.eval_fraction),
-            "--folds and --eval_fraction exclude each other: choose one",
-        )
-        _check(
-            sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) <= 1,
-            "--short_side, --max_side and --square exclude each other: choose one",
-        )
-        for flag, low, high in (
-            ("short_side_px", 0, 65_500),
-            ("max_side_px", 0, 65_500),
-            ("square_px", 0, 65_500),
-            ("jpeg_quality", 1, 100),
-            ("max_pixels", 1, 1 << 32),
-            ("shard_mb", 1, 100_000),
-            ("hosts", 1, 100_000),
-            ("workers", 0, 10_000),
-            ("seed", 0, (1 << 32) - 1),
-        ):
-            value = getattr(self, flag)
-            shown = flag.removesuffix("_px")
-            _check(low <= value <= high, f"--{shown}={value}: choose a number from {low} to {high}")
+        if not _VERSION.fullmatch(self.version):
+            raise OrchardError(f"--version={self.version}: give three numbers, such as 1.0.0")
+        if self.extension and not self.extension.startswith("."):
+            raise OrchardError(f"--extension={self.extension}: it starts with a dot, such as .jpg")
+        if self.beam_options and self.engine != "beam":
+            raise OrchardError("--beam_options needs --engine=beam")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise OrchardError(f"--class_names={','.join(self.class_names)}: a name is there twice")
+        if self.folds == 1:
+            raise OrchardError("--folds=1: give at least 2 folds, or 0 for none")
+        if self.folds and self.eval_fraction:
+            raise OrchardError("--folds and --eval_fraction exclude each other: choose one")
+        if sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) > 1:
+            raise OrchardError(
+                "--short_side, --max_side and --square exclude each other: choose one"
+            )
+        labels.LABEL_SOURCES[self.layout](self.source_options)
 
     @property
     def image_options(self) -> ImageOptions:
         """The settings that concern single images."""
-        return ImageOptions(
-            max_pixels=self.max_pixels,
-            short_side_px=self.short_side_px,
-            max_side_px=self.max_side_px,
-            square_px=self.square_px,
-            jpeg_quality=self.jpeg_quality,
-            jpeg_chroma=self.jpeg_chroma,
-        )
+        return select(ImageOptions, self)
 
     @property
     def source_options(self) -> SourceOptions:
         """The settings that say where labels and images are."""
-        return SourceOptions(
-            images_dir=self.images_dir,
-            csv=self.csv,
+        return select(
+            SourceOptions,
+            self,
             test_csv=self.test_csv or "",
             test_images_dir=self.test_images_dir or "",
-            extension=self.extension,
-            labels=LabelOptions(
-                image_column=self.image_column,
-                label_columns=self.label_columns,
-                label_shape=self.label_shape,
-                task=self.task,
-                class_names=self.class_names,
-                group_column=self.group_column,
-            ),
+            labels=select(LabelOptions, self),
         )
 
     def settings(self) -> dict[str, Any]:
         """What decides the bytes besides the inputs' content, as JSON values."""
         return {
-            field.name: list(value) if isinstance(value, tuple) else value
-            for field in dataclasses.fields(self)
-            if field.name not in _NO_EFFECT_ON_BYTES
-            for value in (getattr(self, field.name),)
+            flag.field: list(value) if isinstance(value, tuple) else value
+            for flag in self.flag_fields()
+            if flag.kind is not Kind.BOOKKEEPING
+            for value in (getattr(self, flag.field),)
         }
 
 
 def default_settings() -> dict[str, Any]:
     """`PrepConfig.settings` where nothing was chosen."""
-    return PrepConfig("x", "x", "1.0.0", "x", csv="x").settings()
-
-
-def _check(condition: object, message: str) -> None:
-    if not condition:
-        raise OrchardError(message)
+    needed = {"csv": "x", "images_dir": "x", "name": "x", "version": "1.0.0", "data_dir": "x"}
+    return PrepConfig(**needed).settings()

@@ -215,6 +215,7 @@ def _metadata(help: str, group: str, name: str, more: dict[str, Any]) -> dict[st
 
 
 Built = TypeVar("Built", bound="Options")
+Selected = TypeVar("Selected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,7 +331,7 @@ def _nested(cls: type[Options]) -> dict[str, type[Options]]:
     }
 
 
-def select(kind: type[Built], source: object, **more: Any) -> Built:
+def select(kind: type[Selected], source: object, **more: Any) -> Selected:
     """Options of a class from the attributes of the same names that another object has.
 
     Args:

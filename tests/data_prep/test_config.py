@@ -31,17 +31,17 @@ GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "dat
         ({"class_names": ("a", "b\udcff")}, r"--class_names='a,b\\udcff' is not UTF-8"),
     ],
 )
-def test_impossible_settings_are_named(change, message):
+def test_prep_config_impossible_value_is_refused_in_flag_terms(change, message):
     with pytest.raises(OrchardError, match=message):
         PrepConfig(**{**GOOD, **change})
 
 
-def test_lists_are_taken_for_tuples():
+def test_prep_config_list_is_taken_for_a_tuple():
     given = PrepConfig(**GOOD, class_names=["a", "b"])
     assert given == PrepConfig(**GOOD, class_names=("a", "b"))
 
 
-def test_settings_leave_out_what_changes_no_byte():
+def test_settings_leave_out_what_changes_no_byte_of_the_data():
     one = PrepConfig(**GOOD)
     other = PrepConfig(
         **{**GOOD, "csv": "x", "images_dir": "x", "data_dir": "x"},
