@@ -120,7 +120,7 @@ def uploads(log):
     ]
 
 
-def test_a_dataset_on_gcs_is_the_local_one_to_the_byte(gcs, config, local_files, scratch):
+def test_prepare_to_gcs_is_the_local_dataset_to_the_byte(gcs, config, local_files, scratch):
     # roles/storage.objectUser says nothing on the bucket itself.
     gcs.set_conditions(Conditions(deny_status=403, match="^bucket "))
     assert prepare(config(data_dir(gcs))) == gcs.path(PREFIX.rstrip("/"))
@@ -150,26 +150,26 @@ def photos(gcs, tmp_path):
     )
 
 
-def test_images_on_gcs_are_fetched_once(gcs, photos):
+def test_prepare_images_on_gcs_fetches_each_once(gcs, photos):
     prepare(photos)
     fetched = [entry["path"] for entry in gcs.take_log() if entry["operation"] == "download"]
     assert len(fetched) == len(set(fetched)) == 8
 
 
-def test_a_refused_image_is_not_left_out_as_missing(gcs, photos):
+def test_prepare_refused_image_fails_instead_of_skipping(gcs, photos):
     gcs.set_conditions(Conditions(deny_status=403, match="download .*photo_2"))
     with pytest.raises(OrchardError, match="lacks storage.objects.get"):
         prepare(dataclasses.replace(photos, on_bad="skip"))
 
 
-def test_features_json_is_the_last_object(gcs, config):
+def test_prepare_uploads_features_json_last(gcs, config):
     prepare(config(data_dir(gcs)))
     names = [name for name in uploads(gcs.take_log()) if not name.endswith(".lock")]
     assert names[-1] == "features.json"
     assert names.count("features.json") == 1
 
 
-def test_shards_carry_their_receipts_as_metadata(gcs, config):
+def test_prepare_keeps_receipts_as_metadata_of_shards(gcs, config):
     prepare(config(data_dir(gcs)))
     for name, item in gcs.objects().items():
         if "tfrecord" in name:
@@ -183,7 +183,7 @@ def test_shards_carry_their_receipts_as_metadata(gcs, config):
     assert len(fingerprints) == 6 and all(len(text) == 64 for text in fingerprints)
 
 
-def test_receipts_too_long_for_metadata_are_kept_until_the_dataset_is_whole(
+def test_prepare_long_receipts_are_objects_until_the_dataset_is_whole(
     gcs, config, local_files, capsys, monkeypatch
 ):
     monkeypatch.setattr(gcs_staging, "_MAX_METADATA_BYTES", 100)
@@ -195,14 +195,14 @@ def test_receipts_too_long_for_metadata_are_kept_until_the_dataset_is_whole(
     assert published(gcs) == local_files
 
 
-def test_faults_at_one_request_in_ten_change_no_byte(gcs, config, local_files):
+def test_prepare_faults_at_one_request_in_ten_change_no_byte(gcs, config, local_files):
     gcs.set_conditions(Conditions(fault_rate=0.1, fault_seed=3))
     prepare(config(data_dir(gcs)))
     assert sum(entry["fault"] != "" for entry in gcs.take_log()) >= 3
     assert published(gcs) == local_files
 
 
-def test_a_run_that_was_refused_halfway_goes_on_with_the_shards_that_are_missing(
+def test_prepare_refused_halfway_continues_with_the_missing_shards(
     gcs, config, local_files, capsys
 ):
     gcs.set_conditions(Conditions(deny_status=403, match="upload .*fold[12].tfrecord-00001"))
@@ -228,7 +228,7 @@ def interrupted(gcs, config):
     assert not is_published(gcs)
 
 
-def test_a_shard_whose_object_was_changed_is_written_again(gcs, config, local_files, capsys):
+def test_prepare_changed_shard_is_written_again(gcs, config, local_files, capsys):
     interrupted(gcs, config)
     path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")
     found = client.stat(path)
@@ -239,7 +239,7 @@ def test_a_shard_whose_object_was_changed_is_written_again(gcs, config, local_fi
     assert published(gcs) == local_files
 
 
-def test_a_shard_whose_receipt_was_edited_is_written_again(gcs, config, local_files, capsys):
+def test_prepare_shard_with_an_edited_receipt_is_written_again(gcs, config, local_files, capsys):
     interrupted(gcs, config)
     path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")
     found, content = client.stat(path), client.read_bytes(path)
@@ -251,7 +251,7 @@ def test_a_shard_whose_receipt_was_edited_is_written_again(gcs, config, local_fi
     assert published(gcs) == local_files
 
 
-def test_another_plan_replaces_what_an_unfinished_one_left(gcs, config, local_files):
+def test_prepare_other_settings_replace_an_unfinished_dataset(gcs, config, local_files):
     gcs.set_conditions(Conditions(deny_status=403, match="upload .*features.json"))
     with pytest.raises(OrchardError):
         prepare(config(data_dir(gcs), folds=5, seed=1))
@@ -260,7 +260,7 @@ def test_another_plan_replaces_what_an_unfinished_one_left(gcs, config, local_fi
     assert published(gcs) == local_files
 
 
-def test_a_finished_dataset_is_left_alone(gcs, config, capsys):
+def test_prepare_finished_dataset_is_left_alone(gcs, config, capsys):
     prepare(config(data_dir(gcs)))
     before = gcs.objects()
     prepare(config(data_dir(gcs)))
@@ -268,14 +268,14 @@ def test_a_finished_dataset_is_left_alone(gcs, config, capsys):
     assert gcs.objects() == before
 
 
-def test_a_finished_dataset_is_not_replaced_unasked(gcs, config):
+def test_prepare_finished_dataset_with_other_settings_is_refused(gcs, config):
     prepare(config(data_dir(gcs)))
     with pytest.raises(OrchardError, match="pass a new --version, or --overwrite"):
         prepare(config(data_dir(gcs), seed=1))
     assert is_published(gcs)
 
 
-def test_overwriting_takes_features_json_away_before_anything_else_changes(gcs, config):
+def test_prepare_overwrite_deletes_features_json_first(gcs, config):
     prepare(config(data_dir(gcs)))
     gcs.take_log()
     prepare(config(data_dir(gcs), seed=1, overwrite=True))
@@ -288,7 +288,7 @@ def test_overwriting_takes_features_json_away_before_anything_else_changes(gcs, 
     assert changes[-1] != ("delete", "features.json") and is_published(gcs)
 
 
-def test_a_foreign_object_in_the_way_is_refused_and_kept(gcs, config):
+def test_prepare_foreign_object_in_the_way_is_refused_and_kept(gcs, config):
     client.write_bytes(gcs.path(PREFIX + "thesis.docx"), b"years of work")
     with pytest.raises(OrchardError, match="thesis.docx is in the way"):
         prepare(config(data_dir(gcs)))
@@ -296,7 +296,7 @@ def test_a_foreign_object_in_the_way_is_refused_and_kept(gcs, config):
     assert not is_published(gcs)
 
 
-def test_overwriting_leaves_a_dataset_published_that_has_a_foreign_object(gcs, config):
+def test_prepare_overwrite_with_a_foreign_object_leaves_the_dataset_published(gcs, config):
     prepare(config(data_dir(gcs)))
     client.write_bytes(gcs.path(PREFIX + "thesis.docx"), b"years of work")
     with pytest.raises(OrchardError, match="thesis.docx is in the way"):
@@ -304,9 +304,7 @@ def test_overwriting_leaves_a_dataset_published_that_has_a_foreign_object(gcs, c
     assert is_published(gcs)
 
 
-def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
-    gcs, config, monkeypatch
-):
+def test_prepare_object_replaced_by_another_writer_stops_the_publication(gcs, config, monkeypatch):
     commit = GcsPublisher.commit
 
     def replace_a_shard_first(*args):
@@ -321,7 +319,7 @@ def test_an_object_replaced_by_someone_else_meanwhile_stops_the_publication(
 
 
 @pytest.mark.parametrize("name", ["clothes-fold0.tfrecord-00000-of-00002", "manifest.json"])
-def test_what_someone_else_put_there_meanwhile_is_not_replaced(gcs, config, monkeypatch, name):
+def test_prepare_object_of_another_writer_is_not_replaced(gcs, config, monkeypatch, name):
     claim = GcsStaging.claim
 
     def claim_before_another(*args):
@@ -336,14 +334,14 @@ def test_what_someone_else_put_there_meanwhile_is_not_replaced(gcs, config, monk
     assert not is_published(gcs)
 
 
-def test_a_second_writer_on_the_same_machine_is_refused_at_once(gcs, config):
+def test_prepare_second_writer_on_the_same_machine_is_refused_at_once(gcs, config):
     staging = GcsStaging(data_dir(gcs), "clothes", "1.0.0")
     with staging.lock():
         with pytest.raises(OrchardError, match=r"being written by another process \(pid \d+ on"):
             prepare(config(data_dir(gcs)))
 
 
-def test_a_shard_damaged_on_the_local_disk_is_not_published(gcs, config, monkeypatch):
+def test_prepare_shard_damaged_on_the_local_disk_is_not_published(gcs, config, monkeypatch):
     upload = client.upload_file
 
     def damage_first(local_path, *args):
@@ -411,7 +409,7 @@ def finish(gcs, config):
 
 # Lock and notes aside, a run writes an object a shard, then 7 files.
 @pytest.mark.parametrize("moments", [(3, 9)], ids=["early and late"])
-def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
+def test_main_killed_and_run_again_gives_the_same_objects(gcs, config, local_files, moments):
     for num_uploads in moments:
         run_and_kill(gcs, config(data_dir(gcs)), Conditions(hold_after_uploads=num_uploads))
         assert not is_published(gcs)
@@ -421,7 +419,7 @@ def test_killed_runs_end_in_the_same_objects(gcs, config, local_files, moments):
 
 # The lock itself is held back; then shards; then the metadata.
 @pytest.mark.parametrize("num_uploads", [0, 3, 9])
-def test_ctrl_c_waits_for_no_request_and_the_next_run_goes_on(
+def test_main_interrupted_waits_for_no_request_and_continues_when_run_again(
     gcs, config, local_files, num_uploads
 ):
     # An upload that is held takes minutes to be given up: whoever waited for one would be noticed.
@@ -436,7 +434,7 @@ def test_ctrl_c_waits_for_no_request_and_the_next_run_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(3))
-def test_a_campaign_of_kills_with_faults_ends_in_the_same_objects(gcs, config, local_files, round_):
+def test_main_killed_often_with_faults_gives_the_same_objects(gcs, config, local_files, round_):
     for moment in range(8):
         conditions = Conditions(
             fault_rate=0.1,
@@ -448,7 +446,7 @@ def test_a_campaign_of_kills_with_faults_ends_in_the_same_objects(gcs, config, l
     assert published(gcs) == local_files
 
 
-def test_tfds_loads_it_from_gcs_in_a_fresh_process_without_our_code(gcs, config):
+def test_dataset_on_gcs_is_loaded_by_tfds_without_our_code(gcs, config):
     prepare(config(data_dir(gcs)))
     code = (
         "import sys, tensorflow_datasets as tfds\n"
@@ -467,7 +465,7 @@ def test_tfds_loads_it_from_gcs_in_a_fresh_process_without_our_code(gcs, config)
     assert done.stdout.strip() == str(NUM_ROWS), done.stderr
 
 
-def test_no_credential_is_written_anywhere(gcs, config, tmp_path, scratch):
+def test_main_writes_no_credential_anywhere(gcs, config, tmp_path, scratch):
     token = "ya29.made-up-token"
     env = gcs.service_account_env(token)
     key = Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text()
@@ -492,7 +490,7 @@ def test_no_credential_is_written_anywhere(gcs, config, tmp_path, scratch):
     assert not [secret for secret in secrets if any(secret in text for text in written)]
 
 
-def test_verify_and_trace_find_nothing_wrong_where_only_the_way_is_bad(gcs, config):
+def test_verify_and_trace_survive_faults_of_the_network(gcs, config):
     dataset = prepare(config(data_dir(gcs)))
     gcs.set_conditions(Conditions(fault_rate=0.3, fault_kinds=("corrupt", "truncate", "503")))
     reports = audit_dataset(dataset, workers=1)
@@ -501,7 +499,7 @@ def test_verify_and_trace_find_nothing_wrong_where_only_the_way_is_bad(gcs, conf
     assert any(entry["fault"] == "corrupt" for entry in gcs.take_log())
 
 
-def test_verify_finds_a_shard_that_was_changed_in_the_bucket(gcs, config):
+def test_verify_shard_changed_in_the_bucket_is_found(gcs, config):
     dataset = prepare(config(data_dir(gcs)))
     path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")
     content = bytearray(client.read_bytes(path))
@@ -511,13 +509,13 @@ def test_verify_finds_a_shard_that_was_changed_in_the_bucket(gcs, config):
         audit_dataset(dataset, workers=1)
 
 
-def test_beam_workers_publish_the_same_objects(gcs, config, local_files):
+def test_prepare_by_beam_publishes_the_same_objects(gcs, config, local_files):
     gcs.set_conditions(Conditions(fault_rate=0.1))
     prepare(config(data_dir(gcs), engine="beam", workers=0))
     assert published(gcs) == local_files
 
 
-def test_of_two_machines_that_start_together_one_publishes_and_the_other_says_why_not(
+def test_main_two_machines_at_once_one_publishes_and_the_other_is_refused(
     gcs, config, local_files, tmp_path
 ):
     gcs.set_conditions(Conditions(latency_ms=20))

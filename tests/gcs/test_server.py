@@ -26,7 +26,7 @@ def bucket(gcs):
 
 
 @pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
-def test_an_upload_that_must_be_new_loses_against_an_object_that_is_there(bucket, content):
+def test_upload_generation_absent_conflicts_with_an_object(bucket, content):
     bucket.blob("a").upload_from_string(b"first", if_generation_match=0)
     with pytest.raises(exceptions.PreconditionFailed):
         bucket.blob("a").upload_from_string(content, if_generation_match=0)
@@ -34,7 +34,7 @@ def test_an_upload_that_must_be_new_loses_against_an_object_that_is_there(bucket
 
 
 @pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
-def test_of_many_writers_at_once_exactly_one_creates_the_object(gcs, content):
+def test_upload_by_many_writers_creates_one_object(gcs, content):
     def create(index):
         client = storage.Client(project="test")
         try:
@@ -50,7 +50,7 @@ def test_of_many_writers_at_once_exactly_one_creates_the_object(gcs, content):
     assert gcs.read("contested") == content + bytes(winners)
 
 
-def test_downloads_and_deletes_check_the_generation(bucket):
+def test_download_and_delete_check_the_generation(bucket):
     blob = bucket.blob("a")
     blob.upload_from_string(SMALL)
     first = blob.generation
@@ -64,7 +64,7 @@ def test_downloads_and_deletes_check_the_generation(bucket):
 
 
 @pytest.mark.parametrize("content", [SMALL, ABOVE_8_MIB], ids=["multipart", "resumable"])
-def test_an_upload_corrupted_on_its_way_is_refused(gcs, bucket, content):
+def test_upload_corrupted_by_the_network_is_refused(gcs, bucket, content):
     corrupted = Conditions(fault_rate=1.0, fault_kinds=("corrupt",), fault_limit=1)
     gcs.set_conditions(corrupted)
     with pytest.raises((exceptions.BadRequest, DataCorruption)):
@@ -72,7 +72,7 @@ def test_an_upload_corrupted_on_its_way_is_refused(gcs, bucket, content):
     assert gcs.objects() == {}
 
 
-def test_a_download_corrupted_on_its_way_is_noticed_by_the_client(gcs, bucket):
+def test_download_corrupted_by_the_network_is_noticed_by_the_client(gcs, bucket):
     bucket.blob("a").upload_from_string(ABOVE_8_MIB)
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=("corrupt",)))
     with pytest.raises(DataCorruption):
@@ -80,14 +80,14 @@ def test_a_download_corrupted_on_its_way_is_noticed_by_the_client(gcs, bucket):
 
 
 @pytest.mark.parametrize("kind", ["429", "503", "reset", "lost_response", "truncate"])
-def test_an_injected_fault_costs_a_retry_and_no_byte(gcs, bucket, kind):
+def test_fault_injected_costs_a_retry_and_no_byte(gcs, bucket, kind):
     gcs.set_conditions(Conditions(fault_rate=1.0, fault_kinds=(kind,), fault_limit=2))
     bucket.blob("a").upload_from_string(ABOVE_8_MIB)
     assert gcs.read("a") == ABOVE_8_MIB
     assert [entry["fault"] for entry in gcs.take_log()].count(kind) == 2
 
 
-def test_the_same_seed_injects_the_same_faults(gcs, bucket):
+def test_faults_of_the_same_seed_are_the_same(gcs, bucket):
     def faults(seed):
         gcs.set_conditions(Conditions(fault_rate=0.3, fault_seed=seed))
         for index in range(24):
@@ -100,7 +100,7 @@ def test_the_same_seed_injects_the_same_faults(gcs, bucket):
     assert faults(1) == faults(1) != faults(2)
 
 
-def test_hosts_that_are_not_faked_are_refused(gcs):
+def test_other_hosts_are_refused(gcs):
     command = [
         *(sys.executable, "-c"),
         "import urllib.request; urllib.request.urlopen('https://example.com')",
@@ -110,7 +110,7 @@ def test_hosts_that_are_not_faked_are_refused(gcs):
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM])
-def test_the_server_goes_with_the_process_that_started_it(with_signal):
+def test_server_ends_with_the_process_that_started_it(with_signal):
     command = "import os; print(os.environ['STORAGE_EMULATOR_HOST'], os.getpid(), flush=True)"
     process = subprocess.Popen(
         [
@@ -129,7 +129,7 @@ def test_the_server_goes_with_the_process_that_started_it(with_signal):
     assert _happens(lambda: not _alive(int(pid)) and not _listening(port))
 
 
-def test_the_command_gets_its_exit_status_back():
+def test_command_exit_status_is_returned():
     command = [sys.executable, "-m", "tests.gcs_server", "--", sys.executable, "-c", "exit(7)"]
     assert subprocess.run(command, cwd=ROOT).returncode == 7
 

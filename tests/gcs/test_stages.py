@@ -84,7 +84,7 @@ def the_one_error(done):
     return errors[0]
 
 
-def test_a_training_that_reads_a_damaged_record_names_it_and_the_next_goes_on(bucket, backbone):
+def test_train_damaged_record_is_named_and_the_next_run_continues(bucket, backbone):
     bucket.set_conditions(Conditions(match="download .*tfrecord", **CORRUPT))
     config = settings(bucket, backbone, "runs/other")
     error = the_one_error(start(bucket, runs.command(config)))
@@ -96,7 +96,7 @@ def test_a_training_that_reads_a_damaged_record_names_it_and_the_next_goes_on(bu
     assert last_weights(bucket.path("runs/other")) == last_weights(bucket.path(RUN))
 
 
-def test_index_manifest_checkpoints_and_models_are_read_again_until_they_are_right(bucket):
+def test_reads_damaged_by_the_network_are_repeated_until_intact(bucket):
     def read():
         records = load_records(bucket.path(DATASET))
         run = storage.read_json(bucket.path(RUN, "run.json"))
@@ -123,7 +123,7 @@ def ensemble(gcs, output_dir):
     ]
 
 
-def test_an_ensemble_runs_the_model_that_was_exported_or_says_what_is_damaged(bucket):
+def test_ensemble_damaged_model_is_named(bucket):
     quiet = start(bucket, ensemble(bucket, "ensemble/quiet"))
     assert quiet.returncode == 0, quiet.stderr
     bucket.set_conditions(
@@ -140,9 +140,7 @@ def test_an_ensemble_runs_the_model_that_was_exported_or_says_what_is_damaged(bu
     assert "ensemble/record/predictions.csv" not in bucket.objects()
 
 
-def test_no_credential_of_a_training_or_an_ensemble_is_printed_or_written(
-    bucket, backbone, tmp_path
-):
+def test_train_and_ensemble_print_and_write_no_credential(bucket, backbone, tmp_path):
     token = "ya29.made-up-token"
     env = bucket.service_account_env(token) | {"TMPDIR": str(tmp_path)}
     key = json.loads(Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())

@@ -46,7 +46,7 @@ def run(gcs, config, **environment):
     )
 
 
-def test_shards_that_may_not_be_read_end_a_training_in_one_line(gcs, config):
+def test_train_shards_without_permission_are_refused_in_one_line(gcs, config):
     gcs.set_conditions(Conditions(deny_status=403, match="download .*tfrecord"))
     done = run(gcs, config("runs/refused"), GCS_RETRY_CONFIG_MAX_RETRIES="1")
     assert done.returncode == 1
@@ -57,7 +57,7 @@ def test_shards_that_may_not_be_read_end_a_training_in_one_line(gcs, config):
     assert not [name for name in gcs.objects("runs/refused") if name.endswith("run.json")]
 
 
-def test_a_second_training_of_a_run_on_gcs_is_refused_in_one_line(gcs, config):
+def test_train_second_training_of_a_run_is_refused_in_one_line(gcs, config):
     second = config("runs/held")
     with locking.run_lock(second.run_dir):
         done = run(gcs, second)
@@ -67,7 +67,7 @@ def test_a_second_training_of_a_run_on_gcs_is_refused_in_one_line(gcs, config):
 
 
 @pytest.mark.slow
-def test_a_training_killed_on_gcs_ends_in_the_weights_of_one_that_was_not(gcs, config):
+def test_train_killed_and_run_again_gives_the_same_weights(gcs, config):
     quiet = config("runs/quiet", checkpoint_every_steps=2)
     assert run(gcs, quiet).returncode == 0
     killed = config("runs/killed", checkpoint_every_steps=2)

@@ -56,7 +56,7 @@ def determinism_ends_here():
     framework_config.disable_op_determinism()
 
 
-def test_csv_to_predictions_on_gcs_with_faults_gives_what_it_gives_without(
+def test_csv_to_predictions_with_faults_is_that_without(
     gcs, tables, backbone, tmp_path, monkeypatch
 ):
     gcs.set_conditions(FAULTS)
