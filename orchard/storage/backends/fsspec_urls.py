@@ -17,7 +17,6 @@ class FsspecStorage(Storage):
     """URLs that fsspec reads, with the package that it names for their scheme."""
 
     def list_names(self, directory: str) -> list[str]:
-        """Names of the direct children of a directory, sorted; empty where there is none."""
         with _file_system(directory) as (files, path):
             try:
                 found = [str(entry["name"]).strip("/") for entry in files.ls(path, detail=True)]
@@ -27,7 +26,6 @@ class FsspecStorage(Storage):
             return sorted(name.rpartition("/")[2] for name in found if name != path.strip("/"))
 
     def stat(self, path: str) -> FileInfo | None:
-        """The size of a file; None where there is no such file."""
         with _file_system(path) as (files, inner):
             try:
                 info = files.info(inner)
@@ -39,7 +37,6 @@ class FsspecStorage(Storage):
             return FileInfo(len(files.cat_file(inner)) if size is None else int(size), None)
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or a directory of that name."""
         with _file_system(path) as (files, inner):
             try:
                 return bool(files.info(inner))
@@ -47,7 +44,6 @@ class FsspecStorage(Storage):
                 return False
 
     def list_files(self, directory: str) -> list[str]:
-        """Paths, relative to a directory and with `/`, of all files in it and below, sorted."""
         with _file_system(directory) as (files, path):
             start = path.strip("/") + "/"
             names = [str(name).lstrip("/") for name in files.find(path)]
@@ -55,7 +51,6 @@ class FsspecStorage(Storage):
             return sorted(name.removeprefix(start) for name in names if name.startswith(start))
 
     def read_bytes(self, path: str) -> bytes:
-        """The whole content of a file."""
         with _file_system(path) as (files, inner):
             return files.cat_file(inner)
 
@@ -66,7 +61,6 @@ class FsspecStorage(Storage):
         num_bytes: int,
         is_intact: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """`num_bytes` of a file from byte `start` on; fewer where it ends before."""
         with _file_system(path) as (files, inner):
             for _ in range(_TRANSFERS):
                 data = files.cat_file(inner, start, start + num_bytes)
@@ -92,8 +86,8 @@ def _file_system(url: str) -> Iterator[tuple[Any, str]]:
         raise OrchardError(f"{url}: {scheme}:// needs one more package: {_line(error)}") from error
     except ValueError as error:
         raise OrchardError(
-            f"{url}: there is no storage {scheme}://; give a local path, gs://, or a scheme that "
-            "fsspec knows, such as s3:// or hf://"
+            f"{url}: {_line(error)}; give a local path, gs://BUCKET/PATH, or a URL that "
+            "the package fsspec reads, such as s3://BUCKET/PATH"
         ) from error
     try:
         yield files, path

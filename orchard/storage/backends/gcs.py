@@ -20,26 +20,21 @@ class GcsStorage(Storage):
     tensorflow_reads = True
 
     def list_names(self, directory: str) -> list[str]:
-        """Names of the objects and prefixes directly below a prefix, sorted."""
         return gcs.list_names(directory)
 
     def stat(self, path: str) -> FileInfo | None:
-        """Size and checksum of an object, as the service keeps them."""
         found = gcs.stat(path)
         return FileInfo(found.num_bytes, found.crc32c) if found else None
 
     def exists(self, path: str) -> bool:
-        """Whether there is such an object, or any below it."""
         return gcs.exists(path)
 
     def list_files(self, directory: str) -> list[str]:
-        """Names of all objects below a prefix, sorted."""
         # Some programs make objects such as `assets/` in place of directories.
         names = gcs.list_objects(directory.rstrip("/") + "/")
         return sorted(name for name in names if not name.endswith("/"))
 
     def read_bytes(self, path: str) -> bytes:
-        """An object's content."""
         return gcs.read_bytes(path)
 
     def read_range(
@@ -49,22 +44,18 @@ class GcsStorage(Storage):
         num_bytes: int,
         is_intact: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """`num_bytes` of an object from byte `start` on; fewer where it ends before."""
         return gcs.read_range(path, start, num_bytes, is_intact)
 
     def explain(self, error: Exception) -> str | None:
-        """One line for an error of TensorFlow's gs:// file system."""
         return explain_tensorflow(error)
 
     def write_bytes(
         self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
     ) -> None:
-        """See `orchard.storage.write_bytes`."""
         gcs.write_bytes(path, data, gcs.ABSENT if only_if_absent else None)
 
     @contextmanager
     def writing(self, path: str, fingerprint: str = "") -> Iterator[IO[bytes]]:
-        """See `orchard.storage.writing`."""
         with tempfile.NamedTemporaryFile(prefix="orchard-") as file:
             yield file
             file.flush()
@@ -76,11 +67,9 @@ class GcsStorage(Storage):
             )
 
     def replace_tree(self, source_dir: str, path: str, last: str) -> None:
-        """See `orchard.storage.replace_tree`."""
         gcs.upload_tree(source_dir, path.rstrip("/"), last)
 
     def remove_tree(self, path: str) -> None:
-        """See `orchard.storage.remove_tree`."""
         gcs.remove_tree(path)
 
     def make_directory(self, path: str) -> None:
@@ -90,5 +79,4 @@ class GcsStorage(Storage):
         """An object that is there is there to stay."""
 
     def lock(self, path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
-        """See `orchard.storage.lock`."""
         return gcs_lock(path, what)

@@ -20,17 +20,14 @@ class LocalStorage(Storage):
     tensorflow_reads = True
 
     def list_names(self, directory: str) -> list[str]:
-        """Names of the direct children of a directory, sorted; empty where there is none."""
         with _translate_errors(directory):
             return sorted(os.listdir(directory)) if os.path.isdir(directory) else []
 
     def stat(self, path: str) -> FileInfo | None:
-        """The size of a file; None where there is no such file."""
         with _translate_errors(path):
             return FileInfo(os.path.getsize(path), None) if os.path.isfile(path) else None
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or a directory of that name."""
         return os.path.exists(path)
 
     def list_files(self, directory: str) -> list[str]:
@@ -47,7 +44,6 @@ class LocalStorage(Storage):
             )
 
     def read_bytes(self, path: str) -> bytes:
-        """The whole content of a file."""
         with self.open(path) as file:
             return file.read()
 
@@ -58,14 +54,12 @@ class LocalStorage(Storage):
         num_bytes: int,
         is_intact: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """`num_bytes` of a file from byte `start` on; fewer where it ends before."""
         with self.open(path) as file:
             file.seek(start)
             return file.read(num_bytes)
 
     @contextmanager
     def open(self, path: str) -> Iterator[IO[bytes]]:
-        """A file to be read in pieces."""
         with _translate_errors(path), open(path, "rb") as file:
             yield file
 
@@ -75,21 +69,18 @@ class LocalStorage(Storage):
         yield path
 
     def join(self, *parts: str) -> str:
-        """Join the components of a path."""
         return os.path.join(*parts)
 
     def parent(self, directory: str) -> str:
-        """The directory that a directory is in; for a link, the one that its target is in."""
+        # For a link, this is the directory that its target is in.
         return os.path.join(directory, "..")
 
     def normalize(self, path: str) -> str:
-        """The same path in one spelling."""
         return os.path.normpath(path)
 
     def write_bytes(
         self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
     ) -> None:
-        """See `orchard.storage.write_bytes`."""
         with _translate_errors(path):
             if only_if_absent and os.path.exists(path):
                 raise OrchardError(f"{path} exists already; nothing was written")
@@ -98,12 +89,10 @@ class LocalStorage(Storage):
 
     @contextmanager
     def writing(self, path: str, fingerprint: str = "") -> Iterator[IO[bytes]]:
-        """See `orchard.storage.writing`."""
         with _translate_errors(path), _replacing(path, durable=False) as file:
             yield file
 
     def replace_tree(self, source_dir: str, path: str, last: str) -> None:
-        """See `orchard.storage.replace_tree`."""
         path = path.rstrip("/")
         temporary = f"{path}.{os.getpid()}.tmp"
         with _translate_errors(path):
@@ -115,7 +104,6 @@ class LocalStorage(Storage):
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def remove_tree(self, path: str) -> None:
-        """See `orchard.storage.remove_tree`."""
         with _translate_errors(path):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
@@ -123,12 +111,10 @@ class LocalStorage(Storage):
                 os.remove(path)
 
     def make_directory(self, path: str) -> None:
-        """See `orchard.storage.make_directory`."""
         with _translate_errors(path):
             os.makedirs(path, exist_ok=True)
 
     def sync(self, path: str) -> None:
-        """See `orchard.storage.sync`."""
         with _translate_errors(path):
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -137,7 +123,6 @@ class LocalStorage(Storage):
                 os.close(handle)
 
     def lock(self, path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
-        """See `orchard.storage.lock`."""
         return file_lock(path, what, advice)
 
 

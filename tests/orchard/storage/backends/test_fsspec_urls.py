@@ -90,7 +90,7 @@ def test_write_bytes_is_refused_in_one_line(folder):
 
 
 def test_scheme_that_nobody_knows_is_refused_in_one_line():
-    with pytest.raises(OrchardError, match="^foo://a/b: there is no storage foo://; give a local"):
+    with pytest.raises(OrchardError, match="^foo://a/b: Protocol not known: foo; give a local"):
         storage.read_bytes("foo://a/b")
 
 
