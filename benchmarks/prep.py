@@ -65,7 +65,7 @@ def cpu_seconds() -> float:
 
 
 def run_ours(folder: Path, output: Path, short_side_px: int) -> dict[str, float]:
-    """data_prep, pre-flight included."""
+    """data_prep, the check of all images included."""
     import jinja2  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
@@ -84,7 +84,7 @@ def run_ours(folder: Path, output: Path, short_side_px: int) -> dict[str, float]
         data_dir=str(output),
         short_side_px=short_side_px,
     )
-    prepare(config, say=lambda line: None)
+    prepare(config, log=lambda line: None)
     return watch.read()
 
 

@@ -156,7 +156,10 @@ def ids_of_csv(
 
 
 def rows_as_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """The CSV that a source without one stands for: UTF-8, lines that end in LF."""
+    """The CSV that a source without one stands for: UTF-8, lines that end in LF.
+
+    No cell may hold a CR, which Python's writer would not quote.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -5,8 +5,10 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +110,11 @@ def run(data_dir, **settings):
     """Prepare; the dataset's directory and the lines that were said."""
     said = []
     return prepare(config(data_dir, **settings), said.append), said
+
+
+def fill_disk(monkeypatch):
+    """Leave no room for a spool: images are read twice."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
 
 
 def interrupted(data_dir, monkeypatch, **settings):

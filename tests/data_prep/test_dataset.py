@@ -33,11 +33,11 @@ def tfds_case(given, builder_class):
 @pytest.mark.parametrize(
     "name", ["test_baseclass", "test_registered", "test_info", "test_tags_are_valid"]
 )
-def test_tfds_own_checks_of_the_class(tfds_case, name):
+def test_define_makes_a_class_that_passes_tfds_own_checks(tfds_case, name):
     run_case(tfds_case, name)
 
 
-def test_tfds_own_check_of_prepare_read_and_reload(tfds_case):
+def test_download_and_prepare_passes_tfds_own_check(tfds_case):
     run_case(tfds_case, "test_download_and_prepare_as_dataset")
 
 
@@ -50,7 +50,7 @@ def run_case(case, name):
     assert not result.failures + result.errors, (result.failures + result.errors)[0][1]
 
 
-def test_the_builder_leaves_the_commands_bytes_and_reads_them(given, builder_class, tmp_path):
+def test_download_and_prepare_leaves_the_bytes_of_the_command(given, builder_class, tmp_path):
     builder = builder_class(data_dir=str(tmp_path / "tfds"))
     builder.download_and_prepare()
     command, _ = run(tmp_path / "out", **{**given, "name": "orchard_clothes2"}, folds=3)
@@ -64,13 +64,13 @@ def test_the_builder_leaves_the_commands_bytes_and_reads_them(given, builder_cla
     assert len(images) == 8 and images[0][0].shape[-1] == 3
 
 
-def test_it_is_registered_and_loads_by_name(builder_class, tmp_path):
+def test_define_registers_a_name_that_tfds_loads(builder_class, tmp_path):
     assert "orchard_clothes" in tfds.list_builders()
     dataset = tfds.load("orchard_clothes", data_dir=str(tmp_path), split="test")
     assert [int(one["label"]) for one in dataset] == [-1, -1, -1]
 
 
-def test_a_prepared_dataset_needs_its_csv_no_more(tmp_path):
+def test_info_of_a_prepared_dataset_needs_no_csv(tmp_path):
     given = make_input(tmp_path / "in", rows=6, test_rows=0)
     del given["test_csv"]
     clothes = CsvImages.define("orchard_moved", workers=1, **given)
@@ -79,7 +79,7 @@ def test_a_prepared_dataset_needs_its_csv_no_more(tmp_path):
     assert clothes(data_dir=str(tmp_path)).info.splits["train"].num_examples == 6
 
 
-def test_impossible_definitions_are_refused():
+def test_define_with_impossible_settings_is_refused():
     with pytest.raises(OrchardError, match="--name=mnist"):
         CsvImages.define("mnist", csv="x.csv", images_dir="x")
     with pytest.raises(OrchardError, match="--folds=1"):

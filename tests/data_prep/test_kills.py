@@ -10,13 +10,13 @@ from tests.data_prep import torture_prep
 from tests.data_prep.builders import make_input
 
 
-def test_three_kills_leave_no_trace(tmp_path):
+def test_prepare_after_three_kills_leaves_the_undisturbed_bytes(tmp_path):
     lines = torture_prep.campaign(3, seed=os.getpid(), folder=tmp_path)
     assert len(lines) == 3
 
 
 @pytest.mark.slow
-def test_twenty_kills_leave_no_trace(tmp_path):
+def test_prepare_after_twenty_kills_leaves_the_undisturbed_bytes(tmp_path):
     assert len(torture_prep.campaign(20, seed=0, folder=tmp_path)) == 20
 
 
@@ -37,7 +37,7 @@ cli.run(main.main)
 """
 
 
-def test_ctrl_c_stops_at_once_says_how_to_go_on_and_goes_on(tmp_path):
+def test_prepare_after_ctrl_c_stops_at_once_and_goes_on_when_run_again(tmp_path):
     given = make_input(tmp_path / "in", rows=200)
     _, _, _, *flags = torture_prep.command(given, tmp_path / "out")
     process = subprocess.Popen(

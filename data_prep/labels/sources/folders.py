@@ -10,6 +10,7 @@ and in the index are those of this CSV.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -116,10 +117,10 @@ class FolderSource(LabelSource):
 
     def _images(self, path: str) -> _Folder:
         parent, _, name = path.rpartition("/")
-        if name != name.strip() or "\n" in name or "\r" in name:
+        if name != name.strip():
             raise OrchardError(
-                f"{self._show(parent)}: {name!r} cannot be a class name: it has a space at an end, "
-                "or a line break; rename the folder"
+                f"{self._show(parent)}: {name!r} cannot be a class name: it has a space at an end; "
+                "rename the folder"
             )
         folder = self._list(path)
         if folder.folders:
@@ -155,8 +156,10 @@ class FolderSource(LabelSource):
         for name in storage.list_names(place):
             if name.startswith(".") or name.lower() in _LITTER:
                 continue
-            if not _is_utf8(name):
-                raise OrchardError(f"{place}: the name {name!r} is not UTF-8; rename it")
+            if not _can_stand_in_csv(name):
+                raise OrchardError(
+                    f"{place}: the name {name!r} is not UTF-8, or has a line break; rename it"
+                )
             if is_image_name(name, self.options.extension):
                 images.append(name)
             elif _is_folder(storage.join(place, name)):
@@ -185,10 +188,6 @@ def _is_folder(place: str) -> bool:
     return os.path.isdir(place) or bool(storage.list_names(place))
 
 
-def _is_utf8(name: str) -> bool:
-    """Whether a name can be written to a file: Python has other bytes as lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _can_stand_in_csv(name: str) -> bool:
+    """Whether a name is UTF-8 (Python has other bytes as lone surrogates) and of one line."""
+    return not re.search(r"[\r\n\ud800-\udfff]", name)

@@ -18,7 +18,7 @@ PROCESSES = "--runner=DirectRunner --direct_running_mode=multi_processing --dire
 THREADS = "--runner=DirectRunner --direct_running_mode=in_memory"
 
 
-def test_worker_processes_leave_the_pools_bytes(tmp_path):
+def test_beam_with_worker_processes_leaves_the_bytes_of_the_pool(tmp_path):
     given = make_input(tmp_path / "in")
     options = {"folds": 3, "short_side_px": 16}
     pool, _ = run(tmp_path / "pool", **options, **given)
@@ -27,7 +27,7 @@ def test_worker_processes_leave_the_pools_bytes(tmp_path):
     assert not (tmp_path / "beam" / ".staging" / "clothes" / "1.0.0").exists()
 
 
-def test_bad_input_is_one_line_through_beam_too(tmp_path):
+def test_beam_with_a_bad_row_raises_one_line(tmp_path):
     given = make_input(tmp_path / "in")
     Path(given["images_dir"], "a003.jpg").unlink()
     with pytest.raises(OrchardError, match="row 5, 'a003': no file 'a003.jpg'"):
@@ -43,14 +43,14 @@ def test_bad_input_is_one_line_through_beam_too(tmp_path):
         ("--streaming=maybe", "argument --streaming: ignored explicit argument 'maybe'"),
     ],
 )
-def test_options_that_beam_does_not_take_are_told_in_one_line(tmp_path, capfd, options, message):
+def test_beam_with_options_that_it_refuses_raises_one_line(tmp_path, capfd, options, message):
     with pytest.raises(OrchardError, match=f"^--beam_options={options}: {message}") as caught:
         with BeamEngine(options, str(tmp_path)) as engine:
             engine.map(len, ["a"])
     assert "\n" not in str(caught.value) and "usage:" not in capfd.readouterr().err
 
 
-def test_worker_processes_read_and_write_gs_by_themselves(tmp_path, gcs):  # noqa: F811
+def test_beam_on_gcs_reads_and_writes_in_the_workers(tmp_path, gcs):  # noqa: F811
     given = make_input(tmp_path / "in")
     local, _ = run(tmp_path / "local", folds=3, **given)
     root = f"gs://{gcs.bucket}/in"
@@ -76,7 +76,7 @@ def test_worker_processes_read_and_write_gs_by_themselves(tmp_path, gcs):  # noq
     assert said[-1] == f"finished already, nothing to do: {directory}"
 
 
-def test_a_run_that_ends_leaves_anothers_results(tmp_path):
+def test_beam_block_that_ends_leaves_the_results_of_another(tmp_path):
     with BeamEngine(THREADS, str(tmp_path)) as first:
         results = first.map(len, ["a", "bc"])
         with BeamEngine(THREADS, str(tmp_path)):

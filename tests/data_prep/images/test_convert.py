@@ -20,7 +20,7 @@ AS_IS = ImageOptions()
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_exif_rotations_are_turned_upright(orientation):
+def test_record_jpeg_of_a_rotated_image_is_upright(orientation):
     data = rotated_jpeg(orientation)
     assert inspection.inspect_image(data, AS_IS).action == REENCODE
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
@@ -40,7 +40,7 @@ def test_exif_rotations_are_turned_upright(orientation):
     ],
     ids=["png", "palette", "webp", "cmyk"],
 )
-def test_other_kinds_are_re_encoded_as_rgb(data, kind):
+def test_record_jpeg_of_other_kinds_is_an_rgb_jpeg(data, kind):
     facts = inspection.inspect_image(data, AS_IS)
     assert (facts.kind, facts.action, facts.problem) == (kind, REENCODE, None)
     exact = ImageOptions(jpeg_quality=98, jpeg_chroma="4:4:4")
@@ -52,25 +52,25 @@ def test_other_kinds_are_re_encoded_as_rgb(data, kind):
 @pytest.mark.parametrize(
     ("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK"), ("JPEG", "RGB")]
 )
-def test_a_mistyped_exif_tag_keeps_no_image_from_being_turned(kind, mode):
+def test_record_jpeg_with_a_mistyped_exif_tag_is_upright(kind, mode):
     exif = exif_with_a_mistyped_tag(6)
     data = pillow_bytes(picture().convert(mode), kind, exif=exif)
     upright = simplejpeg.decode_jpeg(convert.record_jpeg(data, AS_IS))
     assert upright.shape == (32, 24, 3)
 
 
-def test_gray_pngs_stay_gray():
+def test_record_jpeg_of_a_gray_png_is_gray():
     data = pillow_bytes(picture().convert("L"), "PNG")
     assert simplejpeg.decode_jpeg_header(convert.record_jpeg(data, AS_IS))[2] == "Gray"
 
 
-def test_transparent_pixels_become_white():
+def test_record_jpeg_of_transparent_pixels_is_white_there():
     data = pillow_bytes(Image.new("RGBA", (16, 16), (200, 0, 0, 0)), "PNG")
     assert simplejpeg.decode_jpeg(convert.record_jpeg(data, AS_IS)).min() > 250
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_the_limit_of_pixels_is_ours_and_not_pillows(monkeypatch, kind):
+def test_record_jpeg_above_pillows_limit_of_pixels_is_made(monkeypatch, kind):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -95,7 +95,7 @@ def test_the_limit_of_pixels_is_ours_and_not_pillows(monkeypatch, kind):
         ({"square_px": 32}, (32, 24)),
     ],
 )
-def test_images_shrink_to_the_side_and_never_grow(options, size):
+def test_record_jpeg_with_a_side_shrinks_and_never_grows(options, size):
     options = ImageOptions(**options)
     data = jpeg(1)
     result = convert.record_jpeg(data, options)
@@ -104,7 +104,7 @@ def test_images_shrink_to_the_side_and_never_grow(options, size):
     assert (result is data) == (size == (32, 24))
 
 
-def test_the_side_is_that_of_the_upright_image():
+def test_record_jpeg_of_a_rotated_image_shrinks_its_upright_side():
     facts = inspection.inspect_image(
         convert.record_jpeg(rotated_jpeg(6), ImageOptions(max_side_px=16)), AS_IS
     )
@@ -114,14 +114,14 @@ def test_the_side_is_that_of_the_upright_image():
 @pytest.mark.parametrize(
     ("options", "size"), [({"short_side_px": 200}, (267, 200)), ({"square_px": 200}, (200, 200))]
 )
-def test_a_scaled_decode_looks_like_a_full_one(options, size):
+def test_record_jpeg_by_a_scaled_decode_looks_like_a_full_one(options, size):
     data = jpeg(5, height=600, width=800, quality=95)
     found = simplejpeg.decode_jpeg(convert.record_jpeg(data, ImageOptions(**options)))
     full = Image.fromarray(simplejpeg.decode_jpeg(data)).resize(size, Image.Resampling.BICUBIC)
     assert np.abs(found.astype(int) - np.asarray(full)).mean() < 2
 
 
-def test_quality_and_chroma_are_what_was_asked_for():
+def test_record_jpeg_with_quality_and_chroma_has_them():
     large = convert.record_jpeg(rotated_jpeg(3), ImageOptions(jpeg_quality=98, jpeg_chroma="4:4:4"))
     small = convert.record_jpeg(rotated_jpeg(3), ImageOptions(jpeg_quality=50))
     assert len(small) < len(large)
@@ -129,7 +129,7 @@ def test_quality_and_chroma_are_what_was_asked_for():
     assert simplejpeg.decode_jpeg_header(small)[3] == "420"
 
 
-def test_a_jpeg_with_a_sampling_that_simplejpeg_does_not_know_is_a_jpeg_all_the_same():
+def test_record_jpeg_of_unusual_chroma_sampling_is_made_by_pillow():
     data = jpeg_of_odd_sampling()
     assert inspection.inspect_image(data, AS_IS).action == PASS
     assert convert.decode_problem(data) is None
@@ -137,7 +137,7 @@ def test_a_jpeg_with_a_sampling_that_simplejpeg_does_not_know_is_a_jpeg_all_the_
     assert simplejpeg.decode_jpeg(small).shape == (16, 4, 3)
 
 
-def test_the_decode_check_finds_what_the_header_hides():
+def test_decode_problem_of_broken_pixels_is_found():
     data = bytearray(jpeg(1, height=200, width=200))
     data[len(data) // 2 : -2] = b"\x00" * (len(data) - 2 - len(data) // 2)
     assert inspection.inspect_image(bytes(data), AS_IS).problem is None

@@ -22,19 +22,19 @@ PNG_END = b"IEND\xaeB`\x82"
     ],
     ids=["colour", "gray", "progressive", "comment", "upright", "appended"],
 )
-def test_upright_8_bit_jpegs_pass_byte_for_byte(data):
+def test_inspect_image_of_upright_8_bit_jpegs_lets_them_pass(data):
     facts = inspection.inspect_image(data, AS_IS)
     assert (facts.problem, facts.action) == (None, PASS)
     assert (facts.width_px, facts.height_px) == (32, 24)
     assert convert.record_jpeg(data, AS_IS) is data
 
 
-def test_a_png_with_something_appended_is_whole():
+def test_inspect_image_of_a_png_with_appended_bytes_accepts_it():
     data = pillow_bytes(picture(), "PNG") + b"what some programs append" * 9
     assert inspection.inspect_image(data, AS_IS).problem is None
 
 
-def test_what_pillow_says_of_a_damaged_file_is_the_same_each_time():
+def test_inspect_image_of_a_damaged_file_always_gives_the_same_detail():
     data = pillow_bytes(picture(), "PNG")[:20] + b"\xff" * 80 + PNG_END
     reasons = {inspection.inspect_image(data, AS_IS).problem for _ in range(3)}
     assert len(reasons) == 1 and " at 0x" not in str(reasons)
@@ -67,7 +67,7 @@ def test_what_pillow_says_of_a_damaged_file_is_the_same_each_time():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_no_record_can_be_made_of_is_refused(data, kind, message):
+def test_inspect_image_of_unusable_content_says_why(data, kind, message):
     problem = inspection.inspect_image(data, AS_IS).problem
     assert problem and problem[0] == kind
     assert message in problem[1]
@@ -82,12 +82,12 @@ def with_frame_header(data, marker, bits):
     ("marker", "bits", "message"),
     [(0xC1, 12, "12 bits"), (0xC9, 8, "arithmetic"), (0xC3, 8, "lossless")],
 )
-def test_jpegs_that_tensorflow_cannot_decode_are_refused(marker, bits, message):
+def test_inspect_image_of_jpegs_that_tensorflow_cannot_decode_refuses_them(marker, bits, message):
     problem = inspection.inspect_image(with_frame_header(jpeg(1), marker, bits), AS_IS).problem
     assert problem[0] == "unsupported JPEG" and message in problem[1]
 
 
-def test_an_exif_thumbnail_is_not_taken_for_the_end_of_a_cut_file():
+def test_inspect_image_of_a_cut_file_with_an_exif_thumbnail_sees_the_cut():
     exif = Image.Exif()
     exif[0x010E] = "x" * 50 + "\xff\xd9"
     whole = pillow_bytes(picture(), "JPEG", exif=exif.tobytes() + b"\xff\xd8\xff\xd9")
@@ -95,12 +95,12 @@ def test_an_exif_thumbnail_is_not_taken_for_the_end_of_a_cut_file():
     assert inspection.inspect_image(whole[:-20], AS_IS).problem[0] == "truncated JPEG"
 
 
-def test_too_many_pixels_are_refused_by_the_header_alone():
+def test_inspect_image_of_too_many_pixels_refuses_by_the_header():
     problem = inspection.inspect_image(jpeg(1), ImageOptions(max_pixels=700)).problem
     assert problem == ("too many pixels", "32x24 is more than --max_pixels=700")
 
 
-def test_a_side_that_no_jpeg_may_have_is_refused_unless_it_is_shrunk():
+def test_inspect_image_of_a_side_above_jpegs_limit_needs_shrinking():
     png = pillow_bytes(Image.new("L", (65_501, 1)), "PNG")
     kind, detail = inspection.inspect_image(png, AS_IS).problem
     assert kind == "too many pixels" and detail.startswith("65501x1;")

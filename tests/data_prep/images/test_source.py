@@ -28,11 +28,11 @@ def folder(tmp_path):
         ("x", "", "x"),
     ],
 )
-def test_ids_come_with_and_without_extension(image_id, extension, wanted):
+def test_file_name_of_ids_with_and_without_ending_is_the_file(image_id, extension, wanted):
     assert file_name(image_id, extension) == wanted
 
 
-def test_files_are_read_whole_with_their_time(folder):
+def test_read_of_a_file_gives_all_bytes_and_its_time(folder):
     source = ImageSource(str(folder))
     assert source.read("sub/b.jpg")[0] == b"b" * 100_000
     assert source.read("a.jpg")[1] == (folder / "a.jpg").stat().st_mtime_ns
@@ -41,13 +41,13 @@ def test_files_are_read_whole_with_their_time(folder):
 @pytest.mark.parametrize(
     "file", ["../secret.jpg", "sub/../../secret.jpg", "/etc/passwd", "a\0.jpg"]
 )
-def test_paths_out_of_the_folder_are_refused(folder, file):
+def test_read_of_a_path_out_of_the_folder_is_refused(folder, file):
     with pytest.raises(SourceProblem) as caught:
         ImageSource(str(folder)).read(file)
     assert caught.value.kind == "outside the images folder"
 
 
-def test_links_are_followed_inside_the_folder_only(folder):
+def test_read_of_links_follows_them_inside_the_folder_only(folder):
     os.symlink("a.jpg", folder / "inside.jpg")
     os.symlink("../secret.jpg", folder / "outside.jpg")
     os.symlink("..", folder / "up")
@@ -58,17 +58,17 @@ def test_links_are_followed_inside_the_folder_only(folder):
             source.read(file)
 
 
-def test_the_folder_itself_may_be_a_link(folder, tmp_path):
+def test_read_in_a_folder_that_is_a_link_works(folder, tmp_path):
     os.symlink(folder, tmp_path / "link")
     assert ImageSource(str(tmp_path / "link")).read("a.jpg")[0] == b"a"
 
 
-def test_the_root_folder_is_a_folder_like_any_other(folder):
+def test_read_in_the_root_folder_works(folder):
     file = str(folder / "a.jpg").lstrip("/")
     assert ImageSource("/").read(file)[0] == b"a"
 
 
-def test_a_missing_file_hints_at_one_with_another_ending(folder):
+def test_read_of_a_missing_file_hints_at_another_ending(folder):
     (folder / "c.JPG").write_bytes(b"c")
     with pytest.raises(
         SourceProblem, match=r"there is 'c.JPG': mend the id, or pass --extension=.JPG"
@@ -77,14 +77,14 @@ def test_a_missing_file_hints_at_one_with_another_ending(folder):
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_no_file_is_refused_and_not_waited_for(folder, make):
+def test_read_of_what_is_no_file_is_refused_at_once(folder, make):
     make(folder / "odd.jpg")
     with pytest.raises(SourceProblem) as caught:
         ImageSource(str(folder)).read("odd.jpg")
     assert caught.value.kind == "unreadable image"
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_image_source_of_a_missing_folder_names_it(tmp_path):
     with pytest.raises(
         OrchardError, match="nowhere: no such folder of images; correct --images_dir"
     ):

@@ -7,15 +7,15 @@ def one_hot(*labels, num_classes=3):
     return np.eye(num_classes, dtype=np.float32)[list(labels)]
 
 
-def test_the_first_records_of_each_class_are_chosen_across_shards():
+def test_choose_samples_of_several_shards_takes_the_first_of_each_class():
     shards = [one_hot(0, 0, 0, 0, 0, 1), one_hot(0, 0, 1, 2), one_hot(2, 0)]
     assert choose_samples(shards) == [(0, 1, 2, 3, 4, 5), (0, 2, 3), (0,)]
 
 
-def test_unlabelled_and_undecided_records_are_not_chosen():
+def test_choose_samples_of_unlabelled_or_undecided_records_takes_none():
     assert choose_samples([np.array([[-1, -1], [0.4, 0.3], [0.2, 0.8]], np.float32)]) == [(2,)]
 
 
-def test_many_classes_share_the_pictures_there_are():
+def test_choose_samples_of_many_classes_shares_the_pictures():
     shards = [one_hot(*range(150), *range(150), num_classes=1000)]
     assert choose_samples(shards) == [tuple(range(150))]

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_prep.plan import splits
 from data_prep.plan.splits import Rows
@@ -21,14 +23,14 @@ def holdout(targets, task, groups, order, fraction, seed):
     return splits.holdout(Rows(targets, task, groups, order), fraction, seed)
 
 
-def test_each_fold_has_its_share_of_each_class():
+def test_assign_folds_of_classes_gives_each_fold_its_share():
     classes = np.array([0] * 50 + [1] * 25 + [2] * 10)
     folds = assign_folds(one_hot(classes, 3), "single_label", alone(85), alone(85), 5, 0)
     for fold in range(5):
         np.testing.assert_array_equal(np.bincount(classes[folds == fold]), [10, 5, 2])
 
 
-def test_many_labels_are_balanced_each():
+def test_assign_folds_of_many_labels_balances_each():
     rng = np.random.default_rng(0)
     targets = (rng.random((400, 4)) < [0.5, 0.3, 0.1, 0.05]).astype(np.float32)
     folds = assign_folds(targets, "multi_label", alone(400), alone(400), 4, 0)
@@ -37,14 +39,14 @@ def test_many_labels_are_balanced_each():
         assert counts.max() - counts.min() <= 2
 
 
-def test_a_single_label_that_many_rows_lack_is_balanced():
+def test_assign_folds_of_one_column_of_many_labels_balances_it():
     targets = np.float32([[1], [0], [0], [0]] * 10)
     folds = assign_folds(targets, "multi_label", alone(40), alone(40), 5, 0)
     np.testing.assert_array_equal(np.bincount(folds), [8] * 5)
     np.testing.assert_array_equal(np.bincount(folds[targets[:, 0] == 1]), [2] * 5)
 
 
-def test_soft_labels_are_balanced_by_their_largest():
+def test_assign_folds_of_soft_labels_balances_the_largest():
     targets = np.tile(np.float32([[0.6, 0.4], [0.2, 0.8]]), (20, 1))
     folds = assign_folds(targets, "single_label", alone(40), alone(40), 4, 0)
     for fold in range(4):
@@ -52,7 +54,7 @@ def test_soft_labels_are_balanced_by_their_largest():
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_a_group_stays_in_one_fold(task):
+def test_assign_folds_of_groups_keeps_each_in_one_fold(task):
     rng = np.random.default_rng(1)
     groups = rng.integers(0, 60, 200)
     targets = one_hot(rng.integers(0, 3, 200), 3)
@@ -62,7 +64,7 @@ def test_a_group_stays_in_one_fold(task):
         assert len(set(folds[groups == group])) == 1
 
 
-def test_folds_depend_on_the_order_given_and_not_on_the_csvs():
+def test_assign_folds_of_shuffled_rows_follows_the_order_given():
     classes = np.arange(60) % 3
     targets, rows = one_hot(classes, 3), alone(60)
     folds = assign_folds(targets, "single_label", rows, rows, 5, 0)
@@ -74,20 +76,20 @@ def test_folds_depend_on_the_order_given_and_not_on_the_csvs():
     np.testing.assert_array_equal(again, folds[shuffled])
 
 
-def test_the_seed_changes_the_folds():
+def test_assign_folds_with_another_seed_gives_other_folds():
     targets, rows = one_hot(np.arange(60) % 3, 3), alone(60)
     one = assign_folds(targets, "single_label", rows, rows, 5, 0)
     assert (one != assign_folds(targets, "single_label", rows, rows, 5, 1)).any()
 
 
-def test_fewer_rows_than_folds_of_every_class_still_fill_the_folds():
+def test_assign_folds_of_few_rows_a_class_still_fills_the_folds():
     targets = one_hot(np.arange(6) % 3, 3)
     folds = assign_folds(targets, "single_label", alone(6), alone(6), 3, 0)
     assert sorted(np.bincount(folds)) == [2, 2, 2]
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.25, 0.33, 0.05])
-def test_the_holdout_has_the_fraction_of_each_class(fraction):
+def test_holdout_of_a_fraction_has_it_of_each_class(fraction):
     classes = np.array([0] * 600 + [1] * 400)
     held = holdout(one_hot(classes, 2), "single_label", alone(1000), alone(1000), fraction, 0)
     for label, count in ((0, 600), (1, 400)):
@@ -95,8 +97,27 @@ def test_the_holdout_has_the_fraction_of_each_class(fraction):
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.005, 0.0125, 0.99, 0.998])
-def test_small_and_large_holdouts_have_their_fraction_too(fraction):
+def test_holdout_of_small_and_large_fractions_has_them(fraction):
     targets, rows = one_hot(np.arange(8000) % 2, 2), alone(8000)
     held = holdout(targets, "single_label", rows, rows, fraction, 0)
     assert abs(held.sum() - fraction * 8000) <= 0.01 * min(fraction, 1 - fraction) * 8000 + 1
     assert abs(held[::2].sum() - held[1::2].sum()) <= 2
+
+
+@settings(deadline=None)  # scikit-learn is imported by the first example.
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=2, max_size=60),
+    st.integers(2, 5),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["single_label", "multi_label"]),
+)
+def test_assign_folds_of_any_rows_keeps_groups_together_and_depends_on_nothing_else(
+    labels_and_groups, folds, seed, task
+):
+    labels, groups = (np.array(column) for column in zip(*labels_and_groups, strict=True))
+    targets, order = one_hot(labels, 4), alone(len(labels))
+    found = assign_folds(targets, task, groups, order, folds, seed)
+    assert set(found) <= set(range(folds))
+    assert all(len(set(found[groups == group])) == 1 for group in groups)
+    again = assign_folds(targets, task, groups + 100, order, folds, seed)
+    np.testing.assert_array_equal(found, again)

@@ -1,11 +1,16 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from data_prep.publish import destination
 from orchard.errors import OrchardError
-from tests.data_prep.builders import make_input, run
+from tests.data_prep.builders import (
+    digests,
+    make_input,
+    run,
+)
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def fill(folder, *names):
 
 
 @pytest.mark.parametrize("names", [(), ("features.json",), ("manifest.json",)])
-def test_an_empty_folder_or_a_dataset_may_be_replaced(places, names):
+def test_take_of_an_empty_folder_or_a_dataset_replaces_it(places, names):
     fill(places[1], *names)
     check(places, overwrite=True)
     take(places, overwrite=True)
@@ -43,14 +48,14 @@ def test_an_empty_folder_or_a_dataset_may_be_replaced(places, names):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("step", [check, take])
-def test_a_folder_that_is_no_dataset_stays(places, step, overwrite):
+def test_check_and_take_of_a_folder_that_is_no_dataset_leave_it(places, step, overwrite):
     fill(places[1], "thesis.txt", "notes.txt")
     with pytest.raises(OrchardError, match="1.0.0 holds 2 files and no dataset.* 'notes.txt'"):
         step(places, overwrite)
     assert (places[1] / "thesis.txt").read_text() == "old"
 
 
-def test_what_is_no_folder_is_found_before_anything_is_written(places):
+def test_check_of_what_is_no_folder_refuses_it(places):
     places[1].parent.write_text("a file")
     with pytest.raises(OrchardError, match="plants is no folder; remove it"):
         check(places)
@@ -68,7 +73,7 @@ def test_what_is_no_folder_is_found_before_anything_is_written(places):
         (errno.EACCES, r"plants does not take a dataset \(Permission denied\)"),
     ],
 )
-def test_a_rename_that_will_be_refused_is_refused_at_once(places, monkeypatch, number, message):
+def test_check_where_a_rename_will_fail_says_why(places, monkeypatch, number, message):
     places[1].parent.mkdir()
 
     def refuse(source, target):
@@ -81,7 +86,7 @@ def test_a_rename_that_will_be_refused_is_refused_at_once(places, monkeypatch, n
     assert sorted(os.listdir(places[0])) == ["files"]
 
 
-def test_a_look_at_the_place_leaves_nothing_there(places):
+def test_check_of_a_free_place_leaves_nothing_there(places):
     check(places)
     assert not places[1].parent.exists()
     places[1].parent.mkdir()
@@ -89,7 +94,7 @@ def test_a_look_at_the_place_leaves_nothing_there(places):
     assert os.listdir(places[1].parent) == [] and os.listdir(places[0]) == ["files"]
 
 
-def test_a_dataset_is_put_back_when_its_successor_cannot_take_its_place(places, monkeypatch):
+def test_take_that_fails_puts_the_old_dataset_back(places, monkeypatch):
     fill(places[1], "features.json")
     rename = os.rename
 
@@ -104,10 +109,34 @@ def test_a_dataset_is_put_back_when_its_successor_cannot_take_its_place(places, 
     assert (places[1] / "features.json").read_text() == "old"
 
 
-def test_no_shard_is_written_for_a_place_that_is_taken(tmp_path):
+def test_check_of_a_file_in_the_way_stops_before_any_shard(tmp_path):
     given = make_input(tmp_path / "in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "clothes").write_text("a file")
     with pytest.raises(OrchardError, match="clothes is no folder"):
         run(tmp_path / "out", **given)
     assert os.listdir(tmp_path / "out/.staging/clothes/1.0.0/files") == []
+
+
+def test_check_of_a_dataset_that_is_not_ours_refuses_to_replace_it(given, tmp_path):
+    other = tmp_path / "out" / "clothes" / "1.0.0"
+    other.mkdir(parents=True)
+    (other / "features.json").write_text("{}")
+    with pytest.raises(OrchardError, match="holds no manifest.json"):
+        run(tmp_path / "out", **given)
+    (other / "features.json").rename(other / "notes.txt")
+    for overwrite in (False, True):
+        with pytest.raises(OrchardError, match="holds 1 files and no dataset.*'notes.txt'"):
+            run(tmp_path / "out", overwrite=overwrite, **given)
+    assert (other / "notes.txt").read_text() == "{}"
+
+
+@pytest.mark.parametrize("file", ["features.json", "manifest.json"])
+def test_check_of_a_dataset_that_lost_a_file_asks_for_overwrite(given, tmp_path, file):
+    directory, _ = run(tmp_path / "out", **given)
+    whole = digests(directory)
+    Path(directory, file).unlink()
+    with pytest.raises(OrchardError, match=f"{file}.* --overwrite"):
+        run(tmp_path / "out", **given)
+    run(tmp_path / "out", overwrite=True, **given)
+    assert digests(directory) == whole

@@ -1,0 +1,186 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.labels.csv_table import parse_csv
+from data_prep.labels.table import LabelOptions, labels_of_csv, read_labels, rows_as_csv
+from orchard.errors import OrchardError
+from tests.data_prep.builders import write_csv
+
+
+def read(tmp_path, rows, **options):
+    return read_labels(write_csv(tmp_path / "train.csv", rows), LabelOptions(**options))
+
+
+def test_from_columns_of_one_hot_values_is_one_label_in_their_order(tmp_path):
+    table = read(tmp_path, [("image_id", "rust", "healthy"), ("a", 1, 0), ("b", 0, 1)])
+    assert (table.shape, table.task, table.class_names) == (
+        "columns",
+        "single_label",
+        ("rust", "healthy"),
+    )
+    np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1]])
+    assert table.csv_rows.tolist() == [2, 3]
+    assert not table.problems
+
+
+def test_from_columns_of_soft_values_keeps_them(tmp_path):
+    table = read(tmp_path, [("image_id", "x", "y"), ("a", 0.25, 0.75), ("b", 1, 0)])
+    assert table.task == "single_label"
+    np.testing.assert_array_equal(table.targets, np.float32([[0.25, 0.75], [1, 0]]))
+
+
+def test_from_columns_of_rounded_soft_values_is_one_label(tmp_path):
+    rows = [("image_id", "x", "y", "z"), *((f"a{n}", 0.33, 0.33, 0.33) for n in range(9))]
+    table = read(tmp_path, rows)
+    assert table.task == "single_label" and not table.problems
+
+
+def test_from_columns_that_often_do_not_sum_to_one_is_many_labels(tmp_path):
+    rows = [("image_id", "x", "y"), ("a", 1, 1), ("b", 0, 0), ("c", 1, 0)]
+    assert read(tmp_path, rows).task == "multi_label"
+
+
+def test_from_columns_with_one_odd_sum_calls_the_row_bad(tmp_path):
+    rows = [("image_id", "x", "y"), *((f"a{n}", 1, 0) for n in range(30)), ("odd", 1, 1)]
+    (problem,) = read(tmp_path, rows).problems
+    assert (problem.row, problem.id, problem.kind) == (32, "odd", "labels do not sum to 1")
+    assert "sum to 2" in problem.detail and "--task=multi_label" in problem.detail
+    assert not read(tmp_path, rows, task="multi_label").problems
+
+
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "nan", "x", ""])
+def test_from_columns_with_values_outside_0_to_1_calls_them_bad(tmp_path, value):
+    table = read(tmp_path, [("image_id", "x", "y"), ("a", value, 0), ("b", 1, 0), ("c", 0, 1)])
+    (problem,) = table.problems
+    assert (problem.row, problem.kind) == (2, "bad label value")
+    assert repr(value) in problem.detail and "'x'" in problem.detail
+
+
+@pytest.mark.parametrize("column", ["label", "labels", "diagnosis", "class"])
+def test_from_names_of_a_column_of_any_name_reads_it(tmp_path, column):
+    table = read(tmp_path, [("image_id", column), ("a", "rust"), ("b", "scab")])
+    assert (table.shape, table.task, table.class_names) == (
+        "name",
+        "single_label",
+        ("rust", "scab"),
+    )
+
+
+def test_from_names_of_numbers_sorts_them_by_value(tmp_path):
+    table = read(tmp_path, [("image_id", "y"), ("a", "10"), ("b", "9"), ("c", "x")])
+    assert table.class_names == ("9", "10", "x")
+
+
+def test_from_names_of_a_very_long_number_sorts_it(tmp_path):
+    long = "1" * 5000
+    table = read(tmp_path, [("image_id", "y"), ("a", long), ("b", "09"), ("c", "9")])
+    assert table.class_names == ("09", "9", long)
+
+
+def test_detect_shape_of_words_that_also_stand_alone_is_names(tmp_path):
+    rows = [("image", "labels"), ("a.jpg", "scab rust"), ("b.jpg", "rust"), ("c.jpg", "scab")]
+    table = read(tmp_path, rows)
+    assert (table.shape, table.task, table.image_column) == ("names", "multi_label", "image")
+    np.testing.assert_array_equal(table.targets, [[1, 1], [1, 0], [0, 1]])
+
+
+def test_detect_shape_of_names_with_spaces_is_name(tmp_path):
+    table = read(tmp_path, [("image_id", "label"), ("a", "ankle boot"), ("b", "bag")])
+    assert (table.shape, table.class_names) == ("name", ("ankle boot", "bag"))
+
+
+def test_detect_shape_of_names_that_share_words_is_name(tmp_path):
+    rows = [("image_id", "label"), ("a", "tabby cat"), ("b", "persian cat"), ("c", "great dane")]
+    assert read(tmp_path, rows).shape == "name"
+
+
+def test_detect_shape_of_few_words_in_many_combinations_asks(tmp_path):
+    several = ["haze primary", "clear primary", "clear primary water", "haze primary water"]
+    rows = [("image", "tags"), *((f"a{n}", text) for n, text in enumerate([*several, "cloudy"]))]
+    with pytest.raises(OrchardError, match="'haze primary'.*--label_shape=name or"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize("mark", ["|", ";", ", "])
+def test_detect_shape_of_classes_joined_by_other_marks_refuses_them(tmp_path, mark):
+    rows = [
+        ("image", "finding"),
+        ("a", f"mass{mark}no finding"),
+        ("b", "mass"),
+        ("c", "no finding"),
+    ]
+    with pytest.raises(OrchardError, match="looks like several classes.*put spaces there"):
+        read(tmp_path, rows)
+    assert len(read(tmp_path, rows, label_shape="name").class_names) == 3
+    assert len(read(tmp_path, rows[:-1]).class_names) == 2
+
+
+def test_detect_shape_of_an_ambiguous_space_asks(tmp_path):
+    rows = [("image_id", "label"), ("a", "light rust"), ("b", "rust")]
+    with pytest.raises(OrchardError, match="'light rust'.*--label_shape=name or"):
+        read(tmp_path, rows)
+    assert read(tmp_path, rows, label_shape="name").class_names == ("light rust", "rust")
+    assert read(tmp_path, rows, label_shape="names").task == "multi_label"
+
+
+def test_from_names_of_unknown_or_missing_labels_calls_the_rows_bad(tmp_path):
+    rows = [("image_id", "label"), ("a", "bag"), ("b", "hat"), ("c", "")]
+    table = read(tmp_path, rows, class_names=("bag", "coat"))
+    assert [(p.row, p.kind) for p in table.problems] == [(3, "unknown label"), (4, "no label")]
+    assert "'hat'" in table.problems[0].detail
+    assert table.class_names == ("bag", "coat")
+
+
+# What may stand in a cell: any text but NUL and what a trimmed cell cannot begin or end with.
+CELLS = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\n\r"),
+    min_size=1,
+    max_size=9,
+).filter(lambda text: text == text.strip())
+NAMES = st.lists(CELLS, min_size=1, max_size=5, unique=True)
+
+
+def parse(header, rows, **options):
+    table = parse_csv(rows_as_csv(header, rows), "train.csv")
+    return labels_of_csv(table, LabelOptions(image_column="image_id", **options))
+
+
+def ids(count):
+    return [f"i{number}" for number in range(count)]
+
+
+@given(NAMES, st.data())
+def test_from_names_of_any_one_class_a_row_finds_it(names, data):
+    classes = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=20))
+    rows = list(zip(ids(len(classes)), classes, strict=True))
+    table = parse(("image_id", "label"), rows, label_shape="name")
+    assert [table.class_names[target.argmax()] for target in table.targets] == classes
+    assert (table.targets.sum(1) == 1).all() and not table.problems
+    assert set(table.class_names) == set(classes)
+
+
+@given(
+    st.lists(
+        st.sets(st.sampled_from(["rust", "scab", "7", "\u00e9", "a,b"]), min_size=1),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_from_names_of_any_classes_a_row_finds_all_of_them(classes):
+    rows = list(zip(ids(len(classes)), (" ".join(sorted(row)) for row in classes), strict=True))
+    table = parse(("image_id", "labels"), rows, label_shape="names")
+    found = [{table.class_names[at] for at in np.flatnonzero(row)} for row in table.targets]
+    assert found == classes and table.task == "multi_label"
+
+
+@given(st.integers(1, 6), st.data())
+def test_from_columns_of_any_values_from_0_to_1_keeps_them(num_classes, data):
+    values = st.lists(st.floats(0, 1, width=32), min_size=num_classes, max_size=num_classes)
+    given_values = data.draw(st.lists(values, min_size=1, max_size=20))
+    names = [f"class {number}" for number in range(num_classes)]
+    rows = [(name, *row) for name, row in zip(ids(len(given_values)), given_values, strict=True)]
+    table = parse(("image_id", *names), rows, label_shape="columns", task="multi_label")
+    np.testing.assert_array_equal(table.targets, np.float32(given_values))
+    assert table.class_names == tuple(names) and not table.problems
