@@ -70,7 +70,7 @@ class CsvImages(
             "name": name,
             "VERSION": tfds.core.Version(version),
             "SETTINGS": settings,
-            # Whoever looks for the builder, `tfds build` among them, looks where it was defined.
+            # TFDS, `tfds build` included, looks for the builder in the module that defined it.
             "__module__": sys._getframe(1).f_globals.get("__name__", __name__),
             "__doc__": f"The dataset {name!r} of the images in {images_dir}.",
         }

@@ -179,7 +179,7 @@ class _SpoolWriter:
         try:
             self.intact &= os.pwrite(self._handle, data, self._written) == len(data)
         except OSError:
-            # The disk is full: whoever writes the shards reports it.
+            # The disk is full: writing the shards will fail and report it.
             self.intact = False
         self._waiting, self._written = [], self._next
 

@@ -163,14 +163,11 @@ def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterat
 
 def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig) -> Plan:
     """The plan of all shards, splits in the order of `assignment.splits`."""
-    planned: list[PlannedShard] = []
-    for name, split in assignment.splits.items():
-        total_bytes = int(_record_bytes(split.table, config)[split.rows].sum())
-        count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
-        edges = shards.boundaries(len(split.rows), count)
-        for index in range(count):
-            rows = split.rows[edges[index] : edges[index + 1]]
-            planned.append(_shard(config.name, name, index, count, split.table, rows))
+    planned = [
+        shard
+        for name, split in assignment.splits.items()
+        for shard in _shards_of_split(name, split, config)
+    ]
     task, options = images.labelled.table.task, config.image_options
     pictured = choose_samples([shard.targets for shard in planned])
     return Plan(
@@ -218,25 +215,30 @@ def _record_bytes(checked: CheckedTable, config: PrepConfig) -> np.ndarray:
     return np.where(known > 0, known, pixels * density)
 
 
-def _shard(
-    dataset: str, split: str, index: int, count: int, checked: CheckedTable, rows: np.ndarray
-) -> PlannedShard:
-    facts, table = checked.facts[rows], checked.table
-    return PlannedShard(
-        split=split,
-        index=index,
-        count=count,
-        file=shards.shard_file_name(dataset, split, index, count),
-        ids=tuple(table.ids[row] for row in rows.tolist()),
-        files=tuple(checked.files[row] for row in rows.tolist()),
-        csv_rows=table.csv_rows[rows],
-        targets=table.targets[rows],
-        num_bytes=facts["num_bytes"].copy(),
-        crc32c=facts["crc32c"].copy(),
-        sha256=facts["sha256"].copy(),
-        reencode=facts["reencode"].copy(),
-        spool_offset=facts["spool_offset"].copy(),
-    )
+def _shards_of_split(name: str, split: SplitRows, config: PrepConfig) -> Iterator[PlannedShard]:
+    """The shards of one split, without their pictures and fingerprints."""
+    checked, table = split.table, split.table.table
+    total_bytes = int(_record_bytes(checked, config)[split.rows].sum())
+    count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
+    edges = shards.boundaries(len(split.rows), count)
+    for index in range(count):
+        rows = split.rows[edges[index] : edges[index + 1]]
+        facts = checked.facts[rows]
+        yield PlannedShard(
+            split=name,
+            index=index,
+            count=count,
+            file=shards.shard_file_name(config.name, name, index, count),
+            ids=tuple(table.ids[row] for row in rows.tolist()),
+            files=tuple(checked.files[row] for row in rows.tolist()),
+            csv_rows=table.csv_rows[rows],
+            targets=table.targets[rows],
+            num_bytes=facts["num_bytes"].copy(),
+            crc32c=facts["crc32c"].copy(),
+            sha256=facts["sha256"].copy(),
+            reencode=facts["reencode"].copy(),
+            spool_offset=facts["spool_offset"].copy(),
+        )
 
 
 def input_facts(images: CheckedImages) -> dict[str, Any]:

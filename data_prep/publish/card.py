@@ -56,7 +56,7 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
 def canonical_command(config: PrepConfig, has_test: bool) -> str:
     """The command that makes the same bytes, without paths: the literal one is in run_log.json.
 
-    It is the one with CSVs, whatever layout the images came in: the bytes do not tell it.
+    It is the one with CSVs, whatever the layout: a card depends on the dataset's bytes alone.
     """
     parts = ["python -m data_prep.main", "--csv=CSV", "--images_dir=IMAGES", "--data_dir=DATA"]
     if has_test:

@@ -58,7 +58,7 @@ class LocalStaging(Staging):
                 storage.remove_tree(self.spool_path)
 
     def claim(self, flushes: "Background[str, None]", overwrite: bool) -> "LocalPublisher":
-        """Look at what is in the way; the lock keeps out whoever sees these files."""
+        """Look at what is in the way; the lock keeps out other machines, too, on a shared disk."""
         publisher = LocalPublisher(self, flushes)
         if overwrite or not publisher.is_finished:
             destination.check(self.root, self.final_dir, overwrite)

@@ -1,7 +1,7 @@
 """Where a dataset grows until it is whole: what local disks and gs:// have in common.
 
-A `Staging` names the places. While its lock is held, it can be claimed: whoever has the `Publisher`
-that comes of it is the only one to write this dataset, on any machine.
+A `Staging` names the places. Its lock keeps out other writers on this machine and gives a `Claim`,
+which keeps out those on other machines, too, and gives the `Publisher`.
 """
 
 import abc

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.plan import splits
@@ -104,7 +104,6 @@ def test_holdout_of_small_and_large_fractions_has_them(fraction):
     assert abs(held[::2].sum() - held[1::2].sum()) <= 2
 
 
-@settings(deadline=None)  # scikit-learn is imported by the first example.
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9)), min_size=2, max_size=60),
     st.integers(2, 5),
