@@ -150,7 +150,7 @@ def test_read_with_an_extension_takes_such_files_for_images(tmp_path):
         ({"label_columns": ("x", "y")}, "--label_columns=x,y does not go"),
         ({"group_column": "x"}, "--group_column=x does not go"),
         ({"label_shape": "columns"}, "--label_shape=columns: with --layout=folders"),
-        ({"layout": "zip"}, "'zip' is no layout; choose one of csv, folders"),
+        ({"layout": "zip"}, "--layout=zip: choose one of csv, folders"),
         ({"layout": "csv"}, "--csv is required"),
     ],
 )
