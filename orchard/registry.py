@@ -30,7 +30,7 @@ class Registry(Generic[Member]):
     """
 
     def __init__(self, kind: str, package: str) -> None:
-        self._kind = kind
+        self.kind = kind
         self._package = package
         self._members: dict[str, Member] = {}
         self._loaded = False
@@ -46,7 +46,7 @@ class Registry(Generic[Member]):
         def add(member: Member) -> Member:
             if name in self._members:
                 raise OrchardError(
-                    f"the {self._kind} {name!r} is registered twice; give yours another name"
+                    f"the {self.kind} {name!r} is registered twice; give yours another name"
                 )
             self._members[name] = member
             return member
@@ -67,7 +67,7 @@ class Registry(Generic[Member]):
         self._load()
         if name not in self._members:
             raise OrchardError(
-                f"{name!r} is no {self._kind}; choose one of {', '.join(self._members)}, or name "
+                f"{name!r} is no {self.kind}; choose one of {', '.join(self._members)}, or name "
                 "the module that registers it in --plugins"
             )
         return self._members[name]

@@ -194,9 +194,10 @@ class TrainConfig(
             if getattr(self, a) and getattr(self, b):
                 raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
         self._check_batch()
-        if self.augment.quarter_turns and self.height_px != self.width_px:
+        square = self.augment.needs_square
+        if square and self.height_px != self.width_px:
             raise OrchardError(
-                f"--quarter_turns needs square images, not --image_size={self.image_size}; drop one"
+                f"--{square} needs square images, not --image_size={self.image_size}; drop one"
             )
         if self.freeze_epochs and self.weights == "none":
             raise OrchardError(
@@ -221,7 +222,7 @@ class TrainConfig(
                 f"--{name}={batch} does not divide into --accumulation_steps={parts}; give a "
                 f"multiple, such as {-(-batch // parts) * parts}"
             )
-        if self.augment.mixes and batch % 2:
+        if self.augment.mixing and batch % 2:
             raise OrchardError(
                 f"mixup and cutmix pair images: --{name}={batch} must be even; try {batch + 1}"
             )
@@ -235,7 +236,8 @@ class TrainConfig(
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
-        return {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(self)}
+        values = {**dataclasses.asdict(self), "augment": self.augment.flags()}
+        return {"schema_version": SCHEMA_VERSION, **values}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
@@ -249,11 +251,7 @@ class TrainConfig(
                 f"config.json is of another version of this program (schema {version}, fields "
                 f"{unknown}); go on with that version, or start a new --run_dir"
             )
-        try:
-            values["augment"] = AugmentOptions(**values["augment"])
-        except TypeError as error:
-            raise OrchardError(f"config.json is of another version: {error}") from None
-        return cls(**values)
+        return cls(**{**values, "augment": AugmentOptions(**values["augment"])})
 
 
 def changed_flags(old: TrainConfig, new: TrainConfig, *kinds: Kind) -> list[tuple[str, Any, Any]]:

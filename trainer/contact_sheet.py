@@ -9,23 +9,6 @@ from trainer.augment import AugmentOptions, augment_batch, draw_crops, draw_eage
 from trainer.data import CropRange, RandomCrop, RecordTable, decode_image, read_few
 
 Cell = tuple[str, np.ndarray]
-# What --each shows, one after the other, at strengths that can be seen.
-_SINGLE = {
-    "flips": AugmentOptions(flips="both"),
-    "quarter turns": AugmentOptions(flips="none", quarter_turns=True),
-    "random crops": AugmentOptions(flips="none", crop_min_area=0.2),
-    "rotation": AugmentOptions(flips="none", rotate_degrees=30),
-    "shear": AugmentOptions(flips="none", shear=0.3),
-    "zoom": AugmentOptions(flips="none", zoom=0.4),
-    "translation": AugmentOptions(flips="none", translate=0.3),
-    "brightness": AugmentOptions(flips="none", brightness=0.6),
-    "contrast": AugmentOptions(flips="none", contrast=0.8),
-    "saturation": AugmentOptions(flips="none", saturation=1.0),
-    "erasing": AugmentOptions(flips="none", erase=1.0),
-    "RandAugment": AugmentOptions(flips="none", randaugment_ops=2),
-    "mixup": AugmentOptions(flips="none", mixup_alpha=1.0),
-    "cutmix": AugmentOptions(flips="none", cutmix_alpha=1.0),
-}
 _GAP_PX = 6
 _TEXT_LINES, _TEXT_PX = 2, 26
 
@@ -103,14 +86,16 @@ def epoch_rows(view: Viewer, options: AugmentOptions, num_epochs: int) -> list[l
 
 
 def single_rows(view: Viewer, num_epochs: int) -> list[list[Cell]]:
-    """One row an augmentation, alone, on the first image; quarter turns for squares only."""
+    """One row an augmentation, alone, on the first image; those of squares for squares only."""
     rows = []
-    for name, options in _SINGLE.items():
-        if options.quarter_turns and not view.square:
+    for augmentation in AugmentOptions.ordered():
+        if augmentation.needs_square and not view.square:
             continue
-        epochs = [view.augmented(epoch, options) for epoch in range(num_epochs)]
-        cells = [(view.caption(targets[0]), images[0]) for images, targets in epochs]
-        rows.append([(name, view.plain()[0]), *cells])
+        for name, values in augmentation.sheet.items():
+            options = AugmentOptions.only(**values)
+            epochs = [view.augmented(epoch, options) for epoch in range(num_epochs)]
+            cells = [(view.caption(targets[0]), images[0]) for images, targets in epochs]
+            rows.append([(name, view.plain()[0]), *cells])
     return rows
 
 

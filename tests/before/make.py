@@ -28,7 +28,6 @@ from PIL import Image
 
 from trainer.augment import AugmentOptions
 from trainer.augment.draw import draw_crops, draw_parameters
-from trainer.augment.options import COLUMNS as COLUMNS
 from trainer.data import order
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +86,7 @@ ENSEMBLE = (
     "--replicas=1",
 )
 _LEFT_OUT = {"run_log.json", "report.html", ".lock", ".staging", "tensorboard"}
+COLUMNS = AugmentOptions().columns
 _AUGMENTATIONS = {
     "flips": AugmentOptions(),
     "plain": AugmentOptions(

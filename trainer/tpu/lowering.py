@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from orchard.formats import Task
-from trainer.augment import COLUMNS
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.runtime import Accelerator
@@ -109,7 +108,7 @@ class StepLowering:
             tf.TensorSpec((batch_size, *size, 3), tf.uint8),
             tf.TensorSpec((batch_size, self._labels.num_classes), tf.float32),
             tf.TensorSpec((batch_size,), tf.float32),
-            tf.TensorSpec((batch_size, len(COLUMNS)), tf.float32),
+            tf.TensorSpec((batch_size, len(self._config.augment.columns)), tf.float32),
         ]
 
 

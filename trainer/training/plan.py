@@ -90,7 +90,7 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
     """The numbers of a training of `num_records` records on `num_replicas` devices."""
     batch_size = config.batch_size or config.batch_size_per_replica * num_replicas
     _check_batch(batch_size, config.accumulation_steps, num_replicas)
-    if config.augment.mixes and batch_size // num_replicas % 2:
+    if config.augment.mixing and batch_size // num_replicas % 2:
         raise OrchardError(
             f"mixup and cutmix pair images: {batch_size // num_replicas} a replica must be even"
         )

@@ -5,9 +5,8 @@ import importlib.util
 import pytest
 import tensorflow as tf
 
-from tests.trainer.augment.test_apply import EVERYTHING
-from trainer.augment import apply
-from trainer.augment.options import COLUMNS, AugmentOptions
+from tests.trainer.augment.examples import EVERYTHING
+from trainer.augment import AugmentOptions, augment_batch, mix_batch
 from trainer.tpu import compiler, graph_check
 from trainer.tpu.chips import parse_topology
 from trainer.tpu.lowering import kernels
@@ -24,14 +23,14 @@ def _compiled(
     """What libtpu says to everything that a step does to its images before the network."""
 
     def augmented(images, targets, weights, parameters):
-        changed = apply.augment_batch(images, parameters, options)
-        return apply.mix_batch(changed, targets, parameters, options, weights)
+        changed = augment_batch(images, parameters, options)
+        return mix_batch(changed, targets, parameters, options, weights)
 
     specs = [
         tf.TensorSpec((batch_size, size_px, size_px, 3), tf.uint8),
         tf.TensorSpec((batch_size, 4), tf.float32),
         tf.TensorSpec((batch_size,), tf.float32),
-        tf.TensorSpec((batch_size, len(COLUMNS)), tf.float32),
+        tf.TensorSpec((batch_size, len(options.columns)), tf.float32),
     ]
     function = tf.function(augmented, jit_compile=True, autograph=False)
     assert not graph_check.problems(function.get_concrete_function(*specs), kernels())
