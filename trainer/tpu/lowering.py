@@ -123,7 +123,7 @@ def _without_data(config: TrainConfig) -> TrainConfig:
         freeze_epochs=0.0,  # The stage that trains everything needs the most.
         batch_size=0,
         # Mixing pairs images.
-        batch_size_per_replica=config.accumulation_steps * (2 if config.augment.mixes else 1),
+        batch_size_per_replica=config.accumulation_steps * (2 if config.augment.mixing else 1),
     )
 
 
