@@ -10,7 +10,7 @@ from ensemble.config import EnsembleConfig
 from ensemble.fitting import Fit, held_out_split_names
 from ensemble.inputs import Inputs
 from ensemble.members import Member
-from ensemble.scoring import Candidate, Scoreboard, build_scoreboard
+from ensemble.scoring import Candidate, CandidateKind, Scoreboard, build_scoreboard
 from trainer.data import RecordTable
 from trainer.evaluation import best_thresholds
 
@@ -129,7 +129,7 @@ def _split_board(
         return None
     members = [activate(one[labelled], inputs.records.task) for one in logits]
     candidates = [
-        Candidate(member.name, "member", float(weight), one)
+        Candidate(member.name, CandidateKind.MEMBER, float(weight), one)
         for member, weight, one in zip(
             inputs.members, fit.combination.weights, members, strict=True
         )
@@ -138,8 +138,8 @@ def _split_board(
         if len(network.members) > 1:
             mean = np.mean([members[m] for m in network.members], axis=0)
             name = f"{network.name} (mean of {len(network.members)})"
-            candidates.append(Candidate(name, "network", float(weight), mean))
-    candidates.append(Candidate("ensemble", "ensemble", None, probabilities[labelled]))
+            candidates.append(Candidate(name, CandidateKind.NETWORK, float(weight), mean))
+    candidates.append(Candidate("ensemble", CandidateKind.ENSEMBLE, None, probabilities[labelled]))
     return build_scoreboard(
         f"split {config.split}, {int(labelled.sum())} labelled images",
         candidates,
@@ -159,10 +159,12 @@ def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scorebo
     plain = np.ones((len(inputs.members), 1))
     networks = held_out.representations(plain, COMBINERS["probabilities"](task))
     candidates = [
-        Candidate(network.name, "network", float(weight), one)
+        Candidate(network.name, CandidateKind.NETWORK, float(weight), one)
         for network, weight, one in zip(inputs.networks, fit.network_weights, networks, strict=True)
     ]
-    candidates.append(Candidate("ensemble", "ensemble", None, fit.out_of_fold.probabilities))
+    candidates.append(
+        Candidate("ensemble", CandidateKind.ENSEMBLE, None, fit.out_of_fold.probabilities)
+    )
     return build_scoreboard(
         f"{len(held_out.ids)} held-out images ({config.weights_split})",
         candidates,

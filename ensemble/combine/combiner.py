@@ -36,7 +36,7 @@ class Combiner(ABC):
     """
 
     summary: ClassVar[str]
-    """What is averaged, in a few words, for --help and the report."""
+    """What is averaged, in a few words, for the report."""
 
     gives_probabilities: ClassVar[bool] = True
     """False where the result only ranks images: it is then neither calibrated nor written as soft

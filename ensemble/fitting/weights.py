@@ -33,9 +33,10 @@ Regret = Callable[[np.ndarray], float]
 class Selection:
     """What greedy selection picked.
 
-    order: networks in the order picked, up to the best prefix.
-    trajectory: the regret (lower is better) after each pick.
-    weights: float64 [networks], sum 1.
+    Attributes:
+        order: networks in the order picked, up to the best prefix.
+        trajectory: the regret (lower is better) after each pick.
+        weights: float64 [networks], sum 1.
     """
 
     order: tuple[int, ...]
@@ -47,9 +48,14 @@ class Selection:
 class Verdict:
     """Whether learned weights beat uniform ones on rows that they were not fitted on.
 
-    gain: score with learned weights minus score with uniform ones, signed so that > 0 is better.
-    low, high: percentile bootstrap interval of the gain at `confidence`.
-    trusted: low > 0.
+    Attributes:
+        trusted: low > 0.
+        gain: score with learned weights minus score with uniform ones, signed so that > 0 is
+            better.
+        low: lower end of the gain's percentile bootstrap interval.
+        high: upper end.
+        confidence: of the interval.
+        num_parts: how many fits there were, each without one part of the rows.
     """
 
     trusted: bool

@@ -19,7 +19,15 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Example:
-    """One image of the report: picture as a data URI, where its record lies, and lines about it."""
+    """One image of the report.
+
+    Attributes:
+        image_id: its id.
+        picture: as a data URI.
+        place: where its record lies.
+        true: its true classes in words.
+        lines: what each model says of it.
+    """
 
     image_id: str
     picture: str
@@ -29,12 +37,17 @@ class Example:
 
 
 def disagreement(member_probabilities: np.ndarray, task: Task) -> np.ndarray:
-    """How much members differ on each row: generalised Jensen-Shannon divergence in nats.
+    """How much members differ on each row: generalized Jensen-Shannon divergence in nats.
 
     The mean over members of KL(p_m || mean p) (Lin 1991, "Divergence measures based on the Shannon
     entropy"); many-label tasks take the mean over classes of the two-outcome divergence.
 
-    member_probabilities: float [members, rows, classes]. Returns float64 [rows], 0: all agree.
+    Args:
+        member_probabilities: float [members, rows, classes].
+        task: what the labels mean.
+
+    Returns:
+        float64 [rows]; 0 where all agree.
     """
     p = np.clip(member_probabilities, _TINY, 1.0)
     mean = p.mean(axis=0)
@@ -65,11 +78,16 @@ def make_examples(
     records: RecordTable,
     csv_rows: dict[str, int],
     true_labels: Sequence[str],
-    lines: Sequence[tuple[str, ...]],
+    lines: Sequence[Sequence[str]],
 ) -> list[Example]:
     """Pictures and places of some rows of the record table.
 
-    csv_rows: id -> row of the label CSV. true_labels, lines: one entry a row of `rows`.
+    Args:
+        rows: of the table.
+        records: the table.
+        csv_rows: id -> row of the label CSV.
+        true_labels: one entry a row.
+        lines: likewise.
     """
     return [
         Example(
@@ -77,7 +95,7 @@ def make_examples(
             picture=_thumbnail(records, row),
             place=_place(records, row, csv_rows),
             true=true,
-            lines=texts,
+            lines=tuple(texts),
         )
         for row, true, texts in zip(rows, true_labels, lines, strict=True)
     ]

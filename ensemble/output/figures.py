@@ -29,7 +29,9 @@ _COLORS = (
 def reliability_figure(before: Reliability, after: Reliability | None) -> Figure:
     """Accuracy against confidence, and how many predictions each bin holds.
 
-    before, after: uncalibrated and calibrated; one alone when nothing was calibrated.
+    Args:
+        before: uncalibrated.
+        after: calibrated; None where nothing was.
     """
     figure = Figure(figsize=(5, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
@@ -54,8 +56,11 @@ def roc_figure(
 ) -> Figure:
     """ROC curves of some classes.
 
-    probabilities: float [rows, classes]. hard: bool [rows, classes]. columns: the classes to draw,
-    each with both outcomes among the rows.
+    Args:
+        probabilities: float [rows, classes].
+        hard: bool [rows, classes]: which classes are there.
+        class_names: of the columns.
+        columns: the classes to draw, each with both outcomes among the rows.
     """
     figure, axes = _curves("false positive rate", "true positive rate", "ROC")
     for at, column in enumerate(columns):
@@ -75,28 +80,6 @@ def precision_recall_figure(
         color = _COLORS[at % len(_COLORS)]
         axes.step(recall, precision, color=color, where="post", label=class_names[column])
     return _with_legend(figure, len(columns))
-
-
-def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Confusion matrix: rows are the true classes, shaded by their share; cells hold counts.
-
-    counts: int [classes, classes].
-    """
-    size = max(3.5, 0.55 * len(class_names) + 1.5)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for true, row in enumerate(counts):
-        for predicted, count in enumerate(row):
-            if count:
-                color = "white" if shares[true, predicted] > 0.6 else "#222"
-                axes.text(predicted, true, str(count), ha="center", va="center", color=color)
-    ticks = range(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, class_names)
-    axes.set(xlabel="predicted", ylabel="true")
-    return figure
 
 
 def _curves(x: str, y: str, title: str) -> tuple[Figure, Axes]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from ensemble.combine import activate, to_logits
 from ensemble.config import EnsembleConfig
@@ -22,6 +23,7 @@ from trainer.evaluation import (
     reliability,
     roc_auc_per_class,
 )
+from trainer.results import confusion_figure
 
 _NUM_EXAMPLES = 12
 _NUM_CONFUSIONS = 15
@@ -141,13 +143,12 @@ def _confusion(board: Scoreboard, result: Result) -> dict[str, Any] | None:
     names = result.inputs.records.class_names
     true = board.targets.argmax(axis=1)
     predicted = board.ensemble.candidate.probabilities.argmax(axis=1)
-    counts = np.zeros((len(names), len(names)), int)
-    np.add.at(counts, (true, predicted), 1)
+    counts = confusion_matrix(true, predicted, labels=range(len(names)))
     off = counts - np.diag(np.diag(counts))
     order = np.argsort(-off, axis=None, kind="stable")[:_NUM_CONFUSIONS]
     pairs = [divmod(int(at), len(names)) for at in order if off.flat[at]]
     small = len(names) <= figures.MAX_CONFUSION_CLASSES
-    figure = figures.confusion_figure(counts, names) if small else None
+    figure = confusion_figure(counts, names) if small else None
     return {
         "figure": figure and html.figure_to_uri(figure),
         "pairs": [(names[t], names[p], int(counts[t, p]), int(counts[t].sum())) for t, p in pairs],
@@ -175,35 +176,33 @@ def _mistakes(result: Result) -> list[Example]:
 
 
 def _examples(
-    result: Result, rows: np.ndarray, p: np.ndarray, speakers: Sequence[str]
+    result: Result, rows: np.ndarray, p: np.ndarray, prefixes: Sequence[str]
 ) -> list[Example]:
-    """Rows of the record table; p: float [speakers, rows, classes], one line of text a speaker."""
+    """Rows of the record table with a line of text for each model.
+
+    Args:
+        result: of the ensemble.
+        rows: of the record table.
+        p: probabilities float [models, rows, classes].
+        prefixes: what the line of each model begins with.
+    """
     inputs, names = result.inputs, result.inputs.records.class_names
     task = inputs.records.task
-    said = []
-    for speaker, one in zip(speakers, p[:, rows], strict=True):
+    lines: list[list[str]] = [[] for _ in rows]
+    for prefix, one in zip(prefixes, p[:, rows], strict=True):
         named = predictions.named_classes(one, task, result.thresholds)
-        chances = one.max(axis=1)
-        said.append(
-            [
-                f"{speaker}{label} {chance:.2f}"
-                for label, chance in zip(
-                    predictions.class_labels(named, names), chances, strict=True
-                )
-            ]
-        )
+        for at, label in enumerate(predictions.class_labels(named, names)):
+            lines[at].append(f"{prefix}{label} {one[at].max():.2f}")
     targets = inputs.targets[rows]
     labels = predictions.class_labels(hard_targets(targets, task), names)
     true = [
         (label or "none of the classes") if known else ""
         for label, known in zip(labels, (targets >= 0).all(axis=1), strict=True)
     ]
-    return make_examples(
-        rows.tolist(), inputs.records, inputs.csv_rows, true, list(zip(*said, strict=True))
-    )
+    return make_examples(rows.tolist(), inputs.records, inputs.csv_rows, true, lines)
 
 
-def _predicted_counts(result: Result) -> list[tuple[str, float, float]]:
+def _predicted_counts(result: Result) -> list[html.Bar]:
     records = result.inputs.records
     named = predictions.named_classes(result.probabilities, records.task, result.thresholds)
     return html.bars(dict(zip(records.class_names, named.sum(axis=0).tolist(), strict=True)))

@@ -10,11 +10,18 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from ensemble.scoring.bootstrap import difference_interval
-    from ensemble.scoring.scoreboard import Candidate, Scoreboard, build_scoreboard, scoreboard_text
+    from ensemble.scoring.scoreboard import (
+        Candidate,
+        CandidateKind,
+        Scoreboard,
+        build_scoreboard,
+        scoreboard_text,
+    )
     from ensemble.scoring.scores import regret, score
 
 __all__ = [
     "Candidate",
+    "CandidateKind",
     "Scoreboard",
     "build_scoreboard",
     "difference_interval",

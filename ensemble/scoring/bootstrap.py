@@ -79,8 +79,17 @@ def difference_interval(
 ) -> tuple[float, float, float]:
     """How much better `first` is than `second` on the same rows: (gain, low, high).
 
-    first, second: probabilities float [rows, classes]. The gain is signed so that > 0 means that
-    `first` is better, whichever way the metric points; both see the same draws (paired).
+    The gain is signed so that > 0 means that `first` is better, whichever way the metric points;
+    both see the same draws (paired).
+
+    Args:
+        metric: its name.
+        first: probabilities float [rows, classes].
+        second: likewise.
+        targets: float [rows, classes].
+        task: what the labels mean.
+        seed: of the draws.
+        confidence: of the interval.
     """
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     counts = draw_counts(len(targets), seed, _num_draws(targets))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -10,22 +11,40 @@ from orchard.formats import Task
 from trainer.evaluation import is_better, metric_names
 
 
+class CandidateKind(Enum):
+    """A run, the mean of the folds of a network, or all of them together."""
+
+    MEMBER = "member"
+    NETWORK = "network"
+    ENSEMBLE = "ensemble"
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """Something to score: kind is "member", "network" (the mean of its folds) or "ensemble".
+    """Something to score.
 
-    probabilities: float [rows, classes]. weight: its share of the ensemble; None for the ensemble.
+    Attributes:
+        name: for tables.
+        kind: what it is.
+        weight: its share of the ensemble; None for the ensemble.
+        probabilities: float [rows, classes].
     """
 
     name: str
-    kind: str
+    kind: CandidateKind
     weight: float | None
     probabilities: np.ndarray
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A scored candidate: metric -> value, and metric -> (low, high) where there is an interval."""
+    """A scored candidate.
+
+    Attributes:
+        candidate: what was scored.
+        scores: metric -> value.
+        intervals: metric -> (low, high), where there is an interval.
+    """
 
     candidate: Candidate
     scores: dict[str, float]
@@ -34,10 +53,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """Entries in the order given, the ensemble last.
+    """Scores of members, networks and ensemble on the same rows.
 
-    where: the rows in words. gain, low, high: how much better the ensemble is than `best`, its
-    best member or network by `metric` on these rows (> 0: better), with a paired interval.
+    Attributes:
+        where: the rows in words.
+        task: what the labels mean.
+        metric: what `best` and `gain` are about.
+        targets: float [rows, classes].
+        entries: in the order given, the ensemble last.
+        best: the best member or network.
+        gain: how much better the ensemble is than `best` (> 0: better).
+        low: lower end of the gain's paired interval.
+        high: upper end.
     """
 
     where: str
@@ -101,7 +128,7 @@ def build_scoreboard(
     """
     entries = []
     for candidate in candidates:
-        ranks_only = ensemble_ranks_only and candidate.kind == "ensemble"
+        ranks_only = ensemble_ranks_only and candidate.kind == CandidateKind.ENSEMBLE
         values = scores.scores(candidate.probabilities, targets, task, ranks_only)
         intervals = {
             name: bootstrap.interval(name, candidate.probabilities, targets, task, seed=seed)

@@ -6,9 +6,11 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.results import export
+    from trainer.results.figures import confusion_figure
     from trainer.results.finish import export_only, finish_run, is_finished
 
 __all__ = [
+    "confusion_figure",
     "export",
     "export_only",
     "finish_run",

@@ -1,10 +1,12 @@
 """What a run's report draws: curves over the steps, and the confusion of classes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
 
 from orchard.formats import Logits
 
@@ -47,19 +49,28 @@ def _axes() -> tuple[Figure, Axes]:
 def confusion(scored: Logits) -> Figure:
     """How often each true class (row) was taken for each class (column)."""
     true, predicted = np.argmax(scored.targets, axis=1), np.argmax(scored.logits, axis=1)
-    count = len(scored.class_names)
-    matrix = np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
-    side = 2.5 + 0.35 * count
+    counts = confusion_matrix(true, predicted, labels=range(len(scored.class_names)))
+    return confusion_figure(counts, scored.class_names)
+
+
+def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """A confusion matrix, each row shaded by its shares.
+
+    Args:
+        counts: int [true classes, predicted classes].
+        class_names: of both.
+    """
+    side = 2.5 + 0.35 * len(class_names)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Greens", vmin=0, vmax=1)
-    for row, column in np.argwhere(matrix):
+    for row, column in np.argwhere(counts):
         color = "white" if share[row, column] > 0.6 else "black"
-        cell = str(matrix[row, column])
+        cell = str(counts[row, column])
         axes.text(column, row, cell, ha="center", va="center", color=color, fontsize="small")
-    axes.set_xticks(range(count), scored.class_names, rotation=90)
-    axes.set_yticks(range(count), scored.class_names)
+    axes.set_xticks(range(len(class_names)), class_names, rotation=90)
+    axes.set_yticks(range(len(class_names)), class_names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return figure

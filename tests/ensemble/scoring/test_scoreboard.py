@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble.scoring.scoreboard import Candidate, build_scoreboard, scoreboard_text
+from ensemble.scoring.scoreboard import Candidate, CandidateKind, build_scoreboard, scoreboard_text
 
 TASK = "single_label"
 
@@ -14,7 +14,7 @@ def _board(accuracies, metric="accuracy", rows=100, **kwargs):
         right = np.arange(rows) < accuracy * rows
         p = np.where(right[:, None], 0.1 + 0.8 * targets, 0.9 - 0.8 * targets)
         last = at == len(accuracies) - 1
-        kind = "ensemble" if last else "member"
+        kind = CandidateKind.ENSEMBLE if last else CandidateKind.MEMBER
         candidates.append(Candidate("ensemble" if last else f"m{at}", kind, 0.5, p))
     return build_scoreboard("somewhere", candidates, targets, TASK, metric, **kwargs)
 
@@ -60,7 +60,10 @@ def test_build_scoreboard_of_ranks_has_ranking_metrics_alone():
 def test_verdict_for_a_metric_without_a_value_says_so():
     targets = np.eye(2)[np.zeros(30, int)]
     p = np.full((30, 2), 0.5)
-    candidates = [Candidate("a", "member", 1.0, p), Candidate("ensemble", "ensemble", None, p)]
+    candidates = [
+        Candidate("a", CandidateKind.MEMBER, 1.0, p),
+        Candidate("ensemble", CandidateKind.ENSEMBLE, None, p),
+    ]
     board = build_scoreboard("somewhere", candidates, targets, TASK, "roc_auc")
     assert board.verdict.startswith("There is no verdict: roc_auc has no value on these 30 images")
     assert "nan" not in scoreboard_text(board)
