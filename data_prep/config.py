@@ -287,5 +287,5 @@ class PrepConfig(Options):
 
 def default_settings() -> dict[str, Any]:
     """`PrepConfig.settings` where nothing was chosen."""
-    needed = {"csv": "x", "images_dir": "x", "name": "x", "version": "1.0.0", "data_dir": "x"}
-    return PrepConfig(**needed).settings()
+    needed = PrepConfig(csv="x", images_dir="x", name="x", version="1.0.0", data_dir="x")
+    return needed.settings()

@@ -33,7 +33,7 @@ def write_some(task, write=pipeline.write_shard):
     return write(task)
 
 pipeline.write_shard = write_some
-cli.run(main.main)
+cli.run(main.main, *main.OPTIONS)
 """
 
 
