@@ -15,7 +15,7 @@ from trainer.augment import AugmentOptions
 from trainer.data import DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
 from trainer.models import ModelOptions
-from trainer.optim import ObjectiveOptions, OptimizerOptions, ScheduleOptions
+from trainer.optim import LossOptions, ObjectiveOptions, OptimizerOptions, ScheduleOptions
 from trainer.runtime import ComputeOptions, InterruptionOptions
 
 SCHEMA_VERSION = 1
@@ -237,13 +237,16 @@ class TrainConfig(
     def to_json(self) -> dict[str, Any]:
         """A JSON object with every field."""
         values = {**dataclasses.asdict(self), "augment": self.augment.flags()}
-        return {"schema_version": SCHEMA_VERSION, **values}
+        del values["loss_options"]
+        return {"schema_version": SCHEMA_VERSION, **values, **self.loss_options.flags()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
         """The inverse of `to_json`; OrchardError for another version's fields."""
         values = dict(values)
         version = values.pop("schema_version", None)
+        losses = {flag.field for flag in LossOptions.flag_fields()} & set(values)
+        values["loss_options"] = LossOptions(**{name: values.pop(name) for name in losses})
         known = {f.name for f in dataclasses.fields(cls)}
         if version != SCHEMA_VERSION or set(values) != known:
             unknown = sorted(set(values) ^ known)

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.optim import losses
-    from trainer.optim.losses import Objective, class_weights
+    from trainer.optim.loss import LOSSES, Loss, LossOptions
+    from trainer.optim.objective import Objective, class_weights
     from trainer.optim.optimizers import clip_by_global_norm, make_optimizer
     from trainer.optim.options import ObjectiveOptions, OptimizerOptions, ScheduleOptions
     from trainer.optim.schedules import SCHEDULES, Schedule, learning_rate, learning_rates
 
 __all__ = [
+    "LOSSES",
+    "Loss",
+    "LossOptions",
     "Objective",
     "ObjectiveOptions",
     "OptimizerOptions",
@@ -22,7 +25,6 @@ __all__ = [
     "clip_by_global_norm",
     "learning_rate",
     "learning_rates",
-    "losses",
     "make_optimizer",
 ]
 

@@ -1,11 +1,12 @@
 """Loss, update rule and learning rate, as flags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from orchard.errors import OrchardError
 from orchard.flags import Kind, Options, option
+from trainer.optim.loss import LOSSES, Loss, LossOptions
 from trainer.optim.schedules import SCHEDULES
 
 
@@ -85,12 +86,17 @@ class ScheduleOptions(Options, group="optimization"):
 class ObjectiveOptions(Options, group="optimization"):
     """What training minimizes."""
 
-    loss: str = option("cross_entropy", "Loss.", choices=("cross_entropy", "focal"))
-    focal_gamma: float = option(2.0, "(focal) How much easy examples are turned down.", at_least=0)
+    loss: str = option("cross_entropy", "Loss.", choices=LOSSES)
+    loss_options: LossOptions = field(default_factory=LossOptions)
     label_smoothing: float = option(
         0.0, "Share of the targets spread over the classes, 0..1.", at_least=0, at_most=1
     )
     class_weights: str = option("none", "none, balanced, or one positive number a class: 1,2.5,1.")
+
+    @property
+    def chosen_loss(self) -> Loss:
+        """What --loss names, with its options."""
+        return self.loss_options[LOSSES[self.loss]]
 
     def check(self) -> None:
         """Refuse class weights that are no numbers."""

@@ -52,7 +52,7 @@ def assemble(
         train_records=train_records,
         eval_records=eval_records,
         objective=Objective(
-            train_records.task, config.loss, config.focal_gamma, config.label_smoothing, weights
+            train_records.task, config.chosen_loss, config.label_smoothing, weights
         ),
         state=stages.build_state(config, accelerator, len(train_records.class_names), plan),
     )

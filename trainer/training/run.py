@@ -15,7 +15,7 @@ from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.evaluation import Evaluator, default_metric
 from trainer.models import batch_norm
-from trainer.optim import losses as objective
+from trainer.optim import Objective
 from trainer.runtime import Accelerator, precision_policy
 from trainer.training import plan as plans
 from trainer.training import stages
@@ -43,7 +43,7 @@ class Run:
     plan: plans.Plan
     train_records: RecordTable
     eval_records: RecordTable | None
-    objective: objective.Objective
+    objective: Objective
     state: TrainState
 
     @functools.cached_property

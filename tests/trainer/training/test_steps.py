@@ -18,7 +18,7 @@ from trainer.checkpoints import files as checkpoint
 from trainer.data.load import load_records
 from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
-from trainer.optim.losses import Objective
+from trainer.optim import Objective
 from trainer.runtime import interruption
 from trainer.runtime.accelerator import Accelerator
 from trainer.training import steps as training

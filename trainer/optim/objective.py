@@ -1,34 +1,34 @@
-"""Losses for one-label and many-label tasks, per example, with soft targets and class weights.
+"""What training minimizes: a loss, with label smoothing and class weights around it.
 
 Shapes: logits float32 [batch, num_classes]; targets float32 [batch, num_classes], 0..1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
 from orchard.errors import OrchardError
 from orchard.formats import Task
+from trainer.optim.loss import Loss
+from trainer.optim.losses.cross_entropy import CrossEntropy
 from trainer.optim.options import parse_class_weights
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What training minimises.
+    """What training minimizes.
 
     Attributes:
         task: one label an image: softmax; many: the mean over classes of a sigmoid each.
-        loss: "cross_entropy" or "focal".
-        focal_gamma: exponent of the focal factor.
+        loss: the formula.
         label_smoothing: share of a target spread evenly (one label), or pulled towards 0.5.
         class_weights: float32 [num_classes] or None. One label: an example weighs what its
             classes do. Many labels: a positive cell weighs so much, a negative one 1.
     """
 
     task: Task
-    loss: str = "cross_entropy"
-    focal_gamma: float = 2.0
+    loss: Loss = field(default_factory=CrossEntropy)
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] | None = None
 
@@ -36,39 +36,25 @@ class Objective:
         """float32 [batch]: the loss of each example."""
         logits = tf.cast(logits, tf.float32)
         if self.task == Task.SINGLE_LABEL:
-            return self._softmax_loss(logits, targets)
-        return self._sigmoid_loss(logits, targets)
+            return self._one_label(logits, targets)
+        return self._many_labels(logits, targets)
 
-    def _softmax_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _one_label(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         # Weighted by the given targets, not the smoothed ones: smoothing is no class change.
         weight = 1.0
         if self.class_weights is not None:
             weight = tf.linalg.matvec(targets, tf.constant(self.class_weights, tf.float32))
         num_classes = tf.cast(tf.shape(targets)[-1], tf.float32)
         targets = targets * (1 - self.label_smoothing) + self.label_smoothing / num_classes
-        log_p = tf.nn.log_softmax(logits)
-        if self.loss == "focal":
-            # Lin et al. 2017, equation 4, summed over soft targets.
-            targets = targets * _power(1 - tf.exp(log_p), self.focal_gamma)
-        return -tf.reduce_sum(targets * log_p, axis=-1) * weight
+        return self.loss.one_label(logits, targets) * weight
 
-    def _sigmoid_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    def _many_labels(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         weight = 1.0
         if self.class_weights is not None:
             positive = tf.constant(self.class_weights, tf.float32)
             weight = 1 + (positive - 1) * targets
         targets = targets * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
-        cells = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
-        if self.loss == "focal":
-            p = tf.sigmoid(logits)
-            wrongness = targets * (1 - p) + (1 - targets) * p
-            cells = cells * _power(wrongness, self.focal_gamma)
-        return tf.reduce_mean(cells * weight, axis=-1)
-
-
-def _power(wrongness: tf.Tensor, gamma: float) -> tf.Tensor:
-    # At 0 the slope of a power below 1 is infinite, and times 0 no number.
-    return tf.pow(tf.maximum(wrongness, 1e-7), gamma)
+        return tf.reduce_mean(self.loss.many_labels(logits, targets) * weight, axis=-1)
 
 
 def class_weights(text: str, targets: np.ndarray, task: Task) -> tuple[float, ...] | None:

@@ -1,0 +1,1 @@
+"""The losses, one a file: each registers itself in `LOSSES`."""
