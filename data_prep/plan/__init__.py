@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         assign_splits,
         build_plan,
         describe_duplicates,
-        input_facts,
     )
     from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
     from data_prep.plan.versions import deciding_versions, library_versions
@@ -30,7 +29,6 @@ __all__ = [
     "deciding_versions",
     "describe_duplicates",
     "fingerprint_shard",
-    "input_facts",
     "library_versions",
     "num_shards",
 ]

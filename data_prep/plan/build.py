@@ -5,13 +5,12 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from data_prep.checks import CheckedImages, CheckedTable, quarantined_by_flag
+from data_prep.checks import CheckedImages, CheckedTable
 from data_prep.config import PrepConfig
-from data_prep.labels import hashed_order, quarantine_csv
+from data_prep.labels import hashed_order
 from data_prep.plan import duplicates, shards
 from data_prep.plan.samples import choose_samples
 from data_prep.plan.shards import Plan, PlannedShard
@@ -239,22 +238,3 @@ def _shards_of_split(name: str, split: SplitRows, config: PrepConfig) -> Iterato
             reencode=facts["reencode"].copy(),
             spool_offset=facts["spool_offset"].copy(),
         )
-
-
-def input_facts(images: CheckedImages) -> dict[str, Any]:
-    """What the manifest says of the inputs: digests and counts, no paths."""
-    result: dict[str, Any] = {}
-    problems = quarantined_by_flag(images)
-    for flag, one in images.by_flag.items():
-        files = [one.files[row] for row in np.flatnonzero(one.usable).tolist()]
-        content = hashlib.sha256(json.dumps(files).encode())
-        content.update(one.facts["sha256"][one.usable].tobytes())
-        result[flag] = {
-            "sha256": one.table.sha256,
-            "rows": len(one.table.ids),
-            "rows_left_out": int((~one.usable).sum()),
-            "quarantine_sha256": hashlib.sha256(quarantine_csv(problems[flag])).hexdigest(),
-            "images_sha256": content.hexdigest(),
-            "label_shape": one.table.shape,
-        }
-    return result

@@ -1,18 +1,20 @@
 """The manifest of a dataset, and its fingerprint."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from data_prep.checks import CheckedImages, quarantine
+from data_prep.checks import CheckedImages, quarantine, quarantined_by_flag
 from data_prep.config import PrepConfig
+from data_prep.labels import quarantine_csv
 from data_prep.plan import (
     Plan,
     PlannedShard,
     deciding_versions,
     fingerprint_shard,
-    input_facts,
     library_versions,
 )
 from data_prep.publish.written import WrittenDataset
@@ -57,9 +59,28 @@ def make_manifest(dataset: WrittenDataset) -> Manifest:
             for split, positions in plan.splits.items()
         },
         settings=config.settings(),
-        inputs=input_facts(dataset.images),
+        inputs=_input_facts(dataset.images),
         library_versions=library_versions(),
     )
+
+
+def _input_facts(images: CheckedImages) -> dict[str, Any]:
+    """What the manifest says of the inputs: digests and counts, no paths."""
+    result: dict[str, Any] = {}
+    problems = quarantined_by_flag(images)
+    for flag, one in images.by_flag.items():
+        files = [one.files[row] for row in np.flatnonzero(one.usable).tolist()]
+        content = hashlib.sha256(json.dumps(files).encode())
+        content.update(one.facts["sha256"][one.usable].tobytes())
+        result[flag] = {
+            "sha256": one.table.sha256,
+            "rows": len(one.table.ids),
+            "rows_left_out": int((~one.usable).sum()),
+            "quarantine_sha256": hashlib.sha256(quarantine_csv(problems[flag])).hexdigest(),
+            "images_sha256": content.hexdigest(),
+            "label_shape": one.table.shape,
+        }
+    return result
 
 
 def _split_info(shards: Sequence[PlannedShard], receipts: Sequence[Receipt]) -> SplitInfo:

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from data_prep.dataset import CsvImages
 from orchard.errors import OrchardError
-from tests.data_prep.builders import digests, make_input, run
+from tests.data_prep.builders import digests, jpeg, make_input, run
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,21 @@ def test_info_of_a_prepared_dataset_needs_no_csv(tmp_path):
     clothes(data_dir=str(tmp_path)).download_and_prepare()
     Path(given["csv"]).unlink()
     assert clothes(data_dir=str(tmp_path)).info.splits["train"].num_examples == 6
+
+
+def test_define_with_layout_folders_needs_no_csv(tmp_path):
+    for number, name in enumerate(("coat", "bag", "coat")):
+        folder = tmp_path / "images" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.jpg").write_bytes(jpeg(number))
+    clothes = CsvImages.define(
+        "orchard_folders", workers=1, layout="folders", images_dir=str(tmp_path / "images")
+    )
+    builder = clothes(data_dir=str(tmp_path))
+    builder.download_and_prepare()
+    assert builder.info.features["label"].names == ["bag", "coat"]
+    ids = {example["image_id"].numpy() for example in builder.as_dataset(split="train")}
+    assert ids == {b"bag/1.jpg", b"coat/0.jpg", b"coat/2.jpg"}
 
 
 def test_define_with_impossible_settings_is_refused():
