@@ -29,7 +29,7 @@ from absl import app, flags, logging
 
 from ensemble.inference import LoadedMember, run_members
 from ensemble.members import load_members
-from orchard import storage
+from orchard.formats import DatasetOfRun, RunDir, RunRecord
 from trainer.data import RecordTable, load_records
 from trainer.models import NetworkOptions, build_network
 from trainer.results import export
@@ -105,25 +105,29 @@ def _make_member(folder: str, records: RecordTable, architecture: str, side_px: 
     serving = export.ServingModule(
         network, tuple(records.class_names), side_px, side_px, "squash", False
     )
-    path = os.path.join(folder, architecture)
-    fingerprint = export.export(network, serving, path)
-    storage.write_json(
-        os.path.join(path, "run.json"),
-        {
-            "class_names": list(records.class_names),
-            "task": records.task,
-            "architecture": architecture,
-            "image_size_px": [side_px, side_px],
-            "resize": "squash",
-            "exact_decode": False,
-            "train_split": "none",
-            "eval_split": "none",
-            "dataset": {"fingerprint": records.fingerprint},
-            "member_fingerprint": fingerprint,
-        },
-    )
+    run = RunDir(os.path.join(folder, architecture))
+    fingerprint = export.export(network, serving, run)
+    RunRecord(
+        class_names=records.class_names,
+        task=records.task,
+        architecture=architecture,
+        image_size_px=(side_px, side_px),
+        resize="squash",
+        exact_decode=False,
+        train_split="none",
+        eval_split=None,
+        fold="",
+        best_step=0,
+        best_metric="accuracy",
+        scores={},
+        skipped_records=0,
+        dataset=DatasetOfRun("", "", records.fingerprint, FLAGS.dataset),
+        member_fingerprint=fingerprint,
+        versions={},
+        config={},
+    ).save(run.record_file)
     keras.backend.clear_session()
-    return path
+    return run.path
 
 
 def _pure_seconds(member, num_batches: int) -> np.ndarray:
@@ -156,7 +160,7 @@ def _predict_seconds(member, records: RecordTable) -> np.ndarray:
         jpeg = tf.io.parse_single_example(record, feature)["image"]
         return tf.image.resize(tf.io.decode_jpeg(jpeg, channels=3), size)
 
-    model = keras.models.load_model(os.path.join(member.path, export.KERAS_FILE))
+    model = keras.models.load_model(RunDir(member.path).keras_file)
     model.predict(np.zeros((FLAGS.batch_size, *size, 3), np.float32), verbose=0)
     images = (
         tf.data.TFRecordDataset(list(records.files))

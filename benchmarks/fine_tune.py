@@ -13,7 +13,8 @@ import sys
 
 from absl import flags
 
-from orchard import cli, storage
+from orchard import cli
+from orchard.formats import RunDir, RunRecord
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "A pretrained .keras file.", required=True)
 _PREPROCESSING = flags.DEFINE_string("preprocessing", "auto", "As in trainer.main.")
@@ -38,7 +39,7 @@ def main() -> None:
     for title, variant in _VARIANTS.items():
         run_dir = os.path.join(_OUTPUT_DIR.value, title.replace(" ", "_").replace(",", ""))
         subprocess.run(_command(run_dir, variant), check=True, stdout=subprocess.DEVNULL)
-        scores = storage.read_json(os.path.join(run_dir, "run.json"))["scores"]
+        scores = RunRecord.load(RunDir(run_dir).record_file).scores
         print(f"| {title} | " + " | ".join(f"{scores[m]:.4f}" for m in _METRICS) + " |", flush=True)
 
 

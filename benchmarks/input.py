@@ -210,7 +210,7 @@ def _extract(folder: str, records: RecordTable) -> list[str]:
         (example,) = read_records(source, records, [gid])
         paths.append(os.path.join(folder, "extracted", f"{gid}.jpg"))
         with open(paths[-1], "wb") as file:
-            file.write(tfrecord.decode_example(example)[records.image_key][0])
+            file.write(tfrecord.Example(example).bytes_of(records.image_key))
     return paths
 
 

@@ -153,7 +153,8 @@ def read_thumbnails(
 
 
 def _thumbnail(payload_and_footer: bytes) -> bytes:
-    (jpeg,) = tfrecord.decode_example(payload_and_footer[: -tfrecord.FOOTER_BYTES])["image"]
+    payload = payload_and_footer[: -tfrecord.FOOTER_BYTES]
+    jpeg = tfrecord.Example(payload).bytes_of("image")
     return thumbnail(jpeg)
 
 

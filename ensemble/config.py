@@ -10,6 +10,7 @@ from ensemble.fitting import weight_numbers
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import option, required
+from orchard.formats import EnsembleDir
 from trainer.evaluation import metric_names
 from trainer.runtime import HardwareOptions
 
@@ -145,7 +146,7 @@ class EnsembleConfig(HardwareOptions):
     @property
     def logits_dir(self) -> str:
         """Directory of the logits cache."""
-        return storage.join(self.output_dir, "logits")
+        return EnsembleDir(self.output_dir).logits_dir
 
 
 def parse_thresholds(text: str) -> tuple[float, ...]:

@@ -7,13 +7,15 @@ The output directory then holds predictions.csv, weights.json, report.html, save
 ensemble as one SavedModel) and logits/ (the cache that makes a second run cheap).
 """
 
+import posixpath
 from typing import TYPE_CHECKING
 
 from absl import logging
 from absl.flags import FLAGS
 
 from ensemble.config import EnsembleConfig
-from orchard import cli, flags, storage
+from orchard import cli, flags
+from orchard.formats import EnsembleDir
 
 if TYPE_CHECKING:
     from ensemble.result import Result
@@ -37,11 +39,13 @@ def main() -> None:
             print(scoreboard_text(board) + "\n")
     for line in remarks(settings, result):
         print(line)
-    names = [pipeline.PREDICTIONS_FILE, pipeline.WEIGHTS_FILE, pipeline.REPORT_FILE]
-    names += [*pipeline.soft_labels(settings, result)]
-    names += [pipeline.SAVED_MODEL_DIR] * settings.export
-    for name in names:
-        print(f"{name:<{max(map(len, names))}}  {storage.join(settings.output_dir, name)}")
+    folder = EnsembleDir(settings.output_dir)
+    paths = [folder.predictions_file, folder.record_file, folder.report_file]
+    paths += [*pipeline.soft_labels(settings, result)]
+    paths += [folder.saved_model_dir] * settings.export
+    names = [posixpath.basename(path) for path in paths]
+    for name, path in zip(names, paths, strict=True):
+        print(f"{name:<{max(map(len, names))}}  {path}")
 
 
 def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:

@@ -15,8 +15,8 @@ from ensemble.inputs import read_inputs
 from ensemble.members import Member
 from ensemble.output import (
     EnsembleModel,
+    ensemble_record,
     save_ensemble,
-    weights_record,
     write_predictions,
     write_report,
     write_soft_labels,
@@ -24,16 +24,9 @@ from ensemble.output import (
 from ensemble.result import Result, judge
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import json_safe
+from orchard.formats import EnsembleDir
 from trainer.data import ReadOptions, RecordTable
 from trainer.runtime import Accelerator, check_pod, connect
-
-PREDICTIONS_FILE = "predictions.csv"
-WEIGHTS_FILE = "weights.json"
-REPORT_FILE = "report.html"
-SOFT_LABELS_FILE = "soft_labels.csv"
-OUT_OF_FOLD_FILE = "soft_labels_out_of_fold.csv"
-SAVED_MODEL_DIR = "saved_model"
 
 
 def run(config: EnsembleConfig) -> Result:
@@ -85,17 +78,14 @@ def check_accelerator(config: EnsembleConfig, accelerator: Accelerator) -> None:
 
 def _write(config: EnsembleConfig, result: Result) -> None:
     """Write every artifact; the report, last, stands for a finished ensemble."""
-
-    def path(name: str) -> str:
-        return storage.join(config.output_dir, name)
-
     inputs, records = result.inputs, result.inputs.records
     # Shards are shuffled; people look for the order of their CSV.
     order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
-    for stale in (REPORT_FILE, SOFT_LABELS_FILE, OUT_OF_FOLD_FILE):
-        storage.remove_tree(path(stale))
+    folder = EnsembleDir(config.output_dir)
+    for stale in (folder.report_file, folder.soft_labels_file, folder.out_of_fold_file):
+        storage.remove_tree(stale)
     write_predictions(
-        path(PREDICTIONS_FILE),
+        folder.predictions_file,
         records.ids[order],
         result.probabilities[order],
         records.class_names,
@@ -103,9 +93,9 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         thresholds=result.thresholds,
         submission=inputs.submission,
     )
-    storage.write_json(path(WEIGHTS_FILE), json_safe(weights_record(config, result)))
-    for name, (ids, probabilities) in soft_labels(config, result).items():
-        write_soft_labels(path(name), ids, probabilities, records.class_names)
+    ensemble_record(config, result).save(folder.record_file)
+    for path, (ids, probabilities) in soft_labels(config, result).items():
+        write_soft_labels(path, ids, probabilities, records.class_names)
     if config.export:
         model = EnsembleModel(
             inputs.members,
@@ -114,18 +104,19 @@ def _write(config: EnsembleConfig, result: Result) -> None:
             result.thresholds,
             config.tta,
         )
-        save_ensemble(model, path(SAVED_MODEL_DIR))
+        save_ensemble(model, folder.saved_model_dir)
     else:
-        storage.remove_tree(path(SAVED_MODEL_DIR))
-    write_report(path(REPORT_FILE), config, result)
+        storage.remove_tree(folder.saved_model_dir)
+    write_report(folder.report_file, config, result)
 
 
 def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The soft label CSVs that are wanted: name -> (ids, probabilities float64 [ids, classes])."""
+    """The soft label CSVs that are wanted: path -> (ids, probabilities float64 [ids, classes])."""
     if not config.soft_labels:
         return {}
-    tables = {SOFT_LABELS_FILE: (result.inputs.records.ids, result.probabilities)}
+    folder = EnsembleDir(config.output_dir)
+    tables = {folder.soft_labels_file: (result.inputs.records.ids, result.probabilities)}
     out_of_fold = result.fit.out_of_fold
     if out_of_fold is not None:
-        tables[OUT_OF_FOLD_FILE] = (out_of_fold.held_out.ids, out_of_fold.probabilities)
+        tables[folder.out_of_fold_file] = (out_of_fold.held_out.ids, out_of_fold.probabilities)
     return tables

@@ -6,6 +6,7 @@ machine where the artifacts were made the values come out the same to the bit.
 """
 
 import csv
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -180,14 +181,14 @@ def test_run_resumed_or_trained_again_ends_in_the_same_checkpoints(fold, trained
         checkpoints.load_latest_checkpoint(run),
     )
     assert before.step == after.step == _LAST_STEP
-    _assert_alike(before.meta, after.meta)
+    _assert_alike(dataclasses.asdict(before.meta), dataclasses.asdict(after.meta))
     _assert_arrays_alike(before.arrays, after.arrays)
-    best_step = before.meta["progress"]["best_step"]
+    best_step = before.meta.progress.best_step
     before, after = (
         checkpoints.load_best_checkpoint(kept, best_step),
         checkpoints.load_best_checkpoint(run, best_step),
     )
-    _assert_alike(before.meta, after.meta)
+    _assert_alike(dataclasses.asdict(before.meta), dataclasses.asdict(after.meta))
     _assert_arrays_alike(before.arrays, after.arrays)
 
 

@@ -35,7 +35,7 @@ class Viewer:
         self.records, self.gids = records, gids
         self._size, self._resize, self._seed = size_px, resize, seed
         examples = read_few(records, gids)
-        self._encoded = [tfrecord.decode_example(e)[records.image_key][0] for e in examples]
+        self._encoded = [tfrecord.Example(e).bytes_of(records.image_key) for e in examples]
 
     @property
     def square(self) -> bool:

@@ -7,20 +7,23 @@ every record scored once by a network that has not seen it.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, json_safe, load_logits, save_logits
+from orchard.formats import (
+    FoldsRecord,
+    Logits,
+    RunDir,
+    RunRecord,
+    fold_number,
+    json_safe,
+    load_logits,
+    save_logits,
+)
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import evaluate
-
-FOLDS_FILE = "folds.json"
-OUT_OF_FOLD_FILE = "out_of_fold.npz"
-SCHEMA_VERSION = 1
 
 
 def train_all(config: TrainConfig, started: float, train: Callable | None = None) -> int:
@@ -39,54 +42,46 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
         status = train(fold_config(config, fold), started)
         if status:
             return status
-    runs = [storage.read_json(storage.join(_fold_dir(config, f), "run.json")) for f in folds]
-    scored = [
-        load_logits(storage.join(_fold_dir(config, f), "eval_logits", f"fold{f}.npz"))
-        for f in folds
-    ]
+    folder = RunDir(config.run_dir)
+    runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
+    scored = [load_logits(folder.fold(f).eval_logits_file(f"fold{f}")) for f in folds]
     summary = summarize(runs, scored)
     pooled = _pool(scored)
     save_logits(
-        storage.join(config.run_dir, OUT_OF_FOLD_FILE),
+        folder.out_of_fold_file,
         pooled.ids,
         pooled.logits,
         pooled.targets,
         pooled.class_names,
     )
-    storage.write_json(storage.join(config.run_dir, FOLDS_FILE), summary)
+    summary.save(folder.folds_file)
     print(table(summary))
     return 0
 
 
 def fold_config(config: TrainConfig, fold: str) -> TrainConfig:
     """The config of one fold's own run."""
-    return dataclasses.replace(config, fold=fold, run_dir=_fold_dir(config, fold))
+    return dataclasses.replace(config, fold=fold, run_dir=RunDir(config.run_dir).fold(fold).path)
 
 
-def summarize(runs: list[dict[str, Any]], scored: list[Logits]) -> dict[str, Any]:
+def summarize(runs: list[RunRecord], scored: list[Logits]) -> FoldsRecord:
     """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits."""
-    names = list(runs[0]["scores"])
-    values = {name: [run["scores"][name] for run in runs] for name in names}
-    numbers = {name: _numbers(v) for name, v in values.items()}
+    numbers = {name: _numbers([run.scores[name] for run in runs]) for name in runs[0].scores}
     pooled = _pool(scored)
-    summary = {
-        "schema_version": SCHEMA_VERSION,
-        "folds": {run["fold"]: run["scores"] for run in runs},
-        "mean": {name: float(v.mean()) if len(v) else np.nan for name, v in numbers.items()},
-        "spread": {
-            name: float(v.std(ddof=1)) if len(v) > 1 else np.nan for name, v in numbers.items()
-        },
-        "pooled": evaluate(pooled.logits, pooled.targets, runs[0]["task"]),
-    }
-    return json_safe(summary)
+    return FoldsRecord(
+        folds={run.fold: run.scores for run in runs},
+        mean={name: float(v.mean()) if len(v) else None for name, v in numbers.items()},
+        spread={name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in numbers.items()},
+        pooled=json_safe(evaluate(pooled.logits, pooled.targets, runs[0].task)),
+    )
 
 
-def table(summary: dict[str, Any]) -> str:
+def table(summary: FoldsRecord) -> str:
     """The summary as text: a row a metric, a column a fold."""
-    columns = {f"fold {fold}": scores for fold, scores in summary["folds"].items()}
-    columns |= {name: summary[name] for name in ("mean", "spread", "pooled")}
+    columns = {f"fold {fold}": scores for fold, scores in summary.folds.items()}
+    columns |= {"mean": summary.mean, "spread": summary.spread, "pooled": summary.pooled}
     lines = [" " * 17 + "".join(f"{title:>9}" for title in columns)]
-    for metric in summary["mean"]:
+    for metric in summary.mean:
         values = [scores[metric] for scores in columns.values()]
         cells = ("nan" if value is None else f"{value:.4f}" for value in values)
         lines.append(f"{metric:<17}" + "".join(f"{cell:>9}" for cell in cells))
@@ -100,16 +95,13 @@ def _numbers(scores: list[float | None]) -> np.ndarray:
 
 
 def _folds(config: TrainConfig) -> list[str]:
-    names = [name for name in split_names(config.dataset) if name.startswith("fold")]
-    if len(names) < 2:
+    numbers = [fold_number(name) for name in split_names(config.dataset)]
+    folds = [str(number) for number in numbers if number is not None]
+    if len(folds) < 2:
         raise OrchardError(
             f"--fold=all: {config.dataset} has no folds; prepare it with data_prep.main --folds=5"
         )
-    return [name.removeprefix("fold") for name in names]
-
-
-def _fold_dir(config: TrainConfig, fold: str) -> str:
-    return storage.join(config.run_dir, f"fold{fold}")
+    return folds
 
 
 def _pool(scored: list[Logits]) -> Logits:

@@ -13,8 +13,8 @@ import tensorflow as tf
 from absl import logging
 
 from orchard.errors import OrchardError
+from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta
 from trainer.checkpoints import (
-    Checkpoint,
     network_arrays,
     prune_best_checkpoints,
     save_best_checkpoint,
@@ -30,7 +30,6 @@ from trainer.training import (
     Reporter,
     Run,
     Trainer,
-    checkpoint_meta,
     out_of_memory,
     prepare,
     recover_run,
@@ -106,17 +105,20 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
     """Score the evaluation splits, keep the weights if they are the best, see whether to go on."""
     progress, began = run.state.progress, time.monotonic()
     with run.evaluation_weights():
-        arrays, scores, skipped = {}, {}, 0
+        arrays: dict[str, np.ndarray] = {}
+        scores: dict[str, float] = {}
+        skipped = 0
         if run.eval_records is not None:
-            arrays["eval_logits"] = _eval_logits(run, stop, report)
-            if arrays["eval_logits"] is None:
+            logits = _eval_logits(run, stop, report)
+            if logits is None:
                 return
-            scores, skipped = _scores(run, arrays["eval_logits"])
+            arrays[EVAL_LOGITS] = logits
+            scores, skipped = _scores(run, logits)
         best = progress.note(run.best_metric, scores)
         if best and run.accelerator.is_chief:
             arrays |= network_arrays(run.network)
-            meta = {"scores": scores}
-            save_best_checkpoint(run.config.run_dir, Checkpoint(progress.step, arrays, meta))
+            weights = WeightsCheckpoint(progress.step, arrays, WeightsMeta(scores))
+            save_best_checkpoint(run.config.run_dir, weights)
     patience = run.config.early_stopping_evals
     progress.finished = progress.step == run.plan.total_steps or (
         0 < patience <= progress.evals_since_best
@@ -166,9 +168,7 @@ def _save(run: Run, stop: StopRequests, report: Reporter) -> None:
     began, config = time.monotonic(), run.config
     if run.accelerator.is_chief:
         report.flush()
-        kept = save_checkpoint(
-            config.run_dir, run.state.checkpoint(checkpoint_meta(run)), config.keep_checkpoints
-        )
+        kept = save_checkpoint(config.run_dir, run.checkpoint(), config.keep_checkpoints)
         # Each of them may be what a damaged newer one is passed over for.
         best_steps = {run.state.progress.best_step_at(step, run.best_metric) for step in kept}
         prune_best_checkpoints(config.run_dir, best_steps)

@@ -5,15 +5,15 @@ python -m trainer.summary --runs_dir=runs
 
 import csv
 import io
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
+from orchard.formats import RunDir, RunRecord
 from trainer.config import TrainConfig
-
-_FIRST_COLUMNS = ("run", "architecture", "image_size_px", "fold", "best_step", "best_metric")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,9 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
 
 def _walk(folder: str, name: str) -> list[dict[str, Any]]:
     names = storage.list_names(folder)
-    if "run.json" in names:
-        return [_row(name or ".", storage.read_json(storage.join(folder, "run.json")))]
+    record = RunDir(folder).record_file
+    if posixpath.basename(record) in names:
+        return [_row(name or ".", RunRecord.load(record))]
     return [
         row
         for child in names
@@ -72,10 +73,17 @@ def _walk(folder: str, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _row(name: str, run: dict[str, Any]) -> dict[str, Any]:
-    values = {"run": name, **{key: run[key] for key in _FIRST_COLUMNS[1:]}}
-    values["image_size_px"] = "x".join(str(side) for side in run["image_size_px"])
-    return {**values, **run["scores"], "config": TrainConfig.from_json(run["config"]).flags()}
+def _row(name: str, run: RunRecord) -> dict[str, Any]:
+    return {
+        "run": name,
+        "architecture": run.architecture,
+        "image_size_px": "x".join(str(side) for side in run.image_size_px),
+        "fold": run.fold,
+        "best_step": run.best_step,
+        "best_metric": run.best_metric,
+        **run.scores,
+        "config": TrainConfig.from_json(run.config).flags(),
+    }
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from orchard.formats import (
     RECORDS_FILE,
     REPORT_FILE,
     RUN_LOG_FILE,
-    SCHEMA_VERSION,
     FileInfo,
     Manifest,
 )
@@ -45,7 +44,7 @@ def _run_log(dataset: WrittenDataset, times: Times) -> dict[str, object]:
     """What differs from run to run."""
     newest = max(int(one.facts["mtime_ns"].max()) for one in dataset.images.all)
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": Manifest.SCHEMA_VERSION,
         "command": [os.fsencode(one).decode(errors="backslashreplace") for one in sys.argv],
         "config": dataclasses.asdict(dataset.config),
         "host": os.uname().nodename,

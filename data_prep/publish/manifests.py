@@ -20,13 +20,13 @@ from data_prep.plan import (
 from data_prep.publish.written import WrittenDataset
 from data_prep.shard import Receipt
 from orchard import storage
-from orchard.formats import SCHEMA_VERSION, Manifest, ShardInfo, SplitInfo
+from orchard.formats import Manifest, ShardInfo, SplitInfo
 
 
 def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -> str:
     """SHA-256 (hex) of all that decides the dataset: see `orchard.formats.Manifest`."""
     parts = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": Manifest.SCHEMA_VERSION,
         "name": config.name,
         "version": config.version,
         "settings": config.settings(),
@@ -45,7 +45,6 @@ def make_manifest(dataset: WrittenDataset) -> Manifest:
     """The manifest of a dataset; it lacks the checksums of the files beside the shards."""
     config, plan = dataset.config, dataset.plan
     return Manifest(
-        schema_version=SCHEMA_VERSION,
         name=config.name,
         version=config.version,
         fingerprint=dataset_fingerprint(config, dataset.images, plan),

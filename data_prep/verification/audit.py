@@ -218,12 +218,12 @@ def _check_record(task: AuditTask, index: int, frame: tfrecord.Frame) -> None:
             f"{task.offsets[index]} with {task.lengths[index]}"
         )
     try:
-        features = tfrecord.decode_example(frame.payload)
-        (jpeg,), (image_id,) = features["image"], features["image_id"]
-        target = features["target"]
-        labels = features["label" if task.task == Task.SINGLE_LABEL else "labels"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise OrchardError(f"{where}: not a tf.train.Example of ours ({error!r})") from error
+        example = tfrecord.Example(frame.payload)
+        jpeg, image_id = example.bytes_of("image"), example.bytes_of("image_id")
+        target = example.floats_of("target")
+        labels = example.ints_of("label" if task.task == Task.SINGLE_LABEL else "labels")
+    except ValueError as error:
+        raise OrchardError(f"{where}: not a tf.train.Example of ours ({error})") from error
     if image_id != task.ids[index].encode():
         raise OrchardError(f"{where}: the record's id is {image_id.decode(errors='replace')!r}")
     if google_crc32c.value(jpeg) != task.image_crc32c[index]:

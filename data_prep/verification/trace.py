@@ -83,10 +83,9 @@ def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pand
 def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
     try:
         (record,) = tfrecord.read_frames(io.BytesIO(frame), where, position, offset_bytes)
-        (jpeg,) = tfrecord.decode_example(record.payload)["image"]
-    except (ValueError, KeyError, IndexError) as error:
-        raise OrchardError(f"{where}: the record is damaged ({error!r})") from error
-    return jpeg
+        return tfrecord.Example(record.payload).bytes_of("image")
+    except ValueError as error:
+        raise OrchardError(f"{where}: the record is damaged ({error})") from error
 
 
 def _labels(target: np.ndarray, class_names: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from ensemble.combine import Combiner
 from ensemble.members import FoldGroup, Member
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, load_logits
+from orchard.formats import Logits, RunDir, load_logits
 
 OUT_OF_FOLD = "OUT_OF_FOLD"
 
@@ -77,7 +77,7 @@ def out_of_fold(members: Sequence[Member], networks: tuple[FoldGroup, ...]) -> H
                 "held-out logits; name a split that no member trained on with --weights_split"
             )
         refuse_leakage([member], member.eval_split)
-        path = storage.join(member.path, "eval_logits", f"{member.eval_split}.npz")
+        path = RunDir(member.path).eval_logits_file(member.eval_split)
         if not storage.exists(path):
             raise OrchardError(
                 f"member {member.path}: {path} is missing; train or evaluate it again"

@@ -15,6 +15,8 @@ from trainer.data import RecordTable
 
 # Part of every key: raised when what a pass computes changes, so that old entries are left alone.
 _FORMAT = "v1"
+_KIND = "file of the logits cache"
+_REMEDY = "delete it and run the command again, which computes its logits anew"
 
 
 class LogitsCache(ResumableRows):
@@ -39,9 +41,9 @@ class LogitsCache(ResumableRows):
         self._records = records
         self._finished = False
         if storage.exists(self._entry):
-            ids, logits = npz.load(self._entry, "ids", "logits")
-            self.rows.update(zip(ids.tolist(), logits, strict=True))
-            self._finished = np.array_equal(ids, records.ids)
+            kept = npz.read(self._entry, "ids", "logits", kind=_KIND, remedy=_REMEDY)
+            self.rows.update(zip(kept["ids"].tolist(), kept["logits"], strict=True))
+            self._finished = np.array_equal(kept["ids"], records.ids)
 
     @property
     def done(self) -> np.ndarray:

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from ensemble.inference import tta as views
 from ensemble.inference.cache import LogitsCache
 from ensemble.inference.loading import LoadedMember
-from ensemble.members import InputSpec, Member
+from ensemble.members import Member
 from orchard import storage
+from orchard.formats import InputSpec
 from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
 
 _PREFETCHED_BATCHES = 4

@@ -11,7 +11,7 @@ from ensemble.inference.folder import prepare_photo
 from ensemble.inference.loading import load_saved_model
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Task
+from orchard.formats import SAVED_MODEL_FILE, RunDir, RunRecord, Task
 from trainer.evaluation import probabilities as activate
 
 _DEFAULT_THRESHOLD = 0.5
@@ -60,7 +60,7 @@ class SavedPredictor:
             ) from error
         self._model = model  # Its variables live as long as it does.
         self.key = hashlib.sha256(
-            storage.read_bytes(storage.join(folder, "saved_model.pb"))
+            storage.read_bytes(storage.join(folder, SAVED_MODEL_FILE))
             + storage.read_bytes(storage.join(folder, "variables", "variables.index"))
         ).hexdigest()
 
@@ -123,19 +123,19 @@ class SavedPredictor:
 
 
 def _find(path: str) -> str:
-    for folder in (path.rstrip("/"), storage.join(path, "saved_model")):
-        if storage.exists(storage.join(folder, "saved_model.pb")):
+    for folder in (path.rstrip("/"), RunDir(path).saved_model_dir):
+        if storage.exists(storage.join(folder, SAVED_MODEL_FILE)):
             return folder
     raise OrchardError(
-        f"{path} holds no saved_model.pb; give the saved_model folder of an ensemble or run"
+        f"{path} holds no {SAVED_MODEL_FILE}; give the saved_model folder of an ensemble or run"
     )
 
 
 def _task_of_run(path: str, folder: str) -> Task:
     for run in (path, storage.parent(folder)):
-        record = storage.join(run, "run.json")
+        record = RunDir(run).record_file
         if storage.exists(record):
-            return Task(storage.read_json(record)["task"])
+            return RunRecord.load(record).task
     raise OrchardError(
         f"{path} gives logits, but there is no run.json beside it to tell the task; give the run "
         "directory"

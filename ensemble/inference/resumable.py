@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 _SAVE_EVERY_SECONDS = 20.0
 _CHECKED_AT_ONCE = 512
+_KIND = "part of a computation"
+_REMEDY = "delete it and run the command again, which computes its rows anew"
 
 
 class ResumableRows:
@@ -44,11 +45,13 @@ class ResumableRows:
         self._unsaved: list[str] = []
         self._saved_at = time.monotonic()
         self._next_part = 0
-        for found, ids, crc32cs, rows in npz.load_parts(directory, "key", "ids", "crc32cs", "rows"):
+        names = ("key", "ids", "crc32cs", "rows")
+        for part in npz.read_parts(directory, *names, kind=_KIND, remedy=_REMEDY):
             self._next_part += 1
-            if str(found) == key:
-                self.rows.update(zip(ids.tolist(), rows, strict=True))
-                self._crc32cs.update(zip(ids.tolist(), crc32cs.tolist(), strict=True))
+            if str(part["key"]) == key:
+                ids = part["ids"].tolist()
+                self.rows.update(zip(ids, part["rows"], strict=True))
+                self._crc32cs.update(zip(ids, part["crc32cs"].tolist(), strict=True))
 
     def __enter__(self) -> Self:
         self._saved_at = time.monotonic()
@@ -93,16 +96,16 @@ class ResumableRows:
         """Write what came since the last time."""
         if not self._unsaved:
             return
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            key=np.array(self._key),
-            ids=np.array(self._unsaved),
-            crc32cs=np.array([self._crc32cs[image_id] for image_id in self._unsaved], np.uint32),
-            rows=np.stack([self.rows[image_id] for image_id in self._unsaved]),
+        crc32cs = [self._crc32cs[image_id] for image_id in self._unsaved]
+        npz.write(
+            storage.join(self._directory, f"part-{self._next_part:06d}{npz.SUFFIX}"),
+            {
+                "key": self._key,
+                "ids": self._unsaved,
+                "crc32cs": np.array(crc32cs, np.uint32),
+                "rows": np.stack([self.rows[image_id] for image_id in self._unsaved]),
+            },
         )
-        name = f"part-{self._next_part:06d}{npz.SUFFIX}"
-        storage.write_bytes(storage.join(self._directory, name), buffer.getvalue())
         self._unsaved, self._next_part = [], self._next_part + 1
         self._saved_at = time.monotonic()
 

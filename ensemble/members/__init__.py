@@ -11,7 +11,6 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.members.runs import (
         FoldGroup,
-        InputSpec,
         Member,
         check_contents,
         check_dataset,
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "InputSpec",
     "Member",
     "FoldGroup",
     "check_contents",

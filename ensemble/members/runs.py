@@ -5,28 +5,13 @@ own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which sha
 `FoldGroup`.
 """
 
-import hashlib
 import posixpath
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Task
-from trainer.training import NO_SPLIT
-
-_FOLD_NAME = re.compile(r"fold(\d+)")
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a member wants done with an image file, as `trainer.data.decode` takes it."""
-
-    height_px: int
-    width_px: int
-    resize: str
-    exact_decode: bool
+from orchard.formats import InputSpec, RunDir, RunRecord, Task, fingerprint_saved_model, fold_number
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class Member:
     @property
     def saved_model_dir(self) -> str:
         """Where its SavedModel lies."""
-        return storage.join(self.path, "saved_model")
+        return RunDir(self.path).saved_model_dir
 
 
 @dataclass(frozen=True)
@@ -114,7 +99,7 @@ def check_dataset(
 
 def check_contents(member: Member, saved_model_dir: str) -> None:
     """Refuse a SavedModel, or a copy of it, whose files are not those that its run exported."""
-    found = fingerprint(saved_model_dir)
+    found = fingerprint_saved_model(saved_model_dir)
     if found != member.fingerprint:
         raise OrchardError(
             f"member {member.path}: the files of its saved_model are not those that run.json "
@@ -123,32 +108,23 @@ def check_contents(member: Member, saved_model_dir: str) -> None:
         )
 
 
-def fingerprint(saved_model_dir: str) -> str:
-    """SHA-256, in hex, over the names and contents of a SavedModel's files, as the trainer's."""
-    digest = hashlib.sha256()
-    for name in storage.list_files(saved_model_dir):
-        content = storage.read_bytes(storage.join(saved_model_dir, name))
-        digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
-    return digest.hexdigest()
-
-
 def _expand(path: str) -> list[str]:
-    if storage.exists(storage.join(path, "run.json")):
+    if storage.exists(RunDir(path).record_file):
         return [path]
     names = storage.list_names(path) if storage.exists(path) else []
-    folds = sorted((n for n in names if _FOLD_NAME.fullmatch(n)), key=lambda n: int(n[4:]))
+    folds = sorted(number for name in names if (number := fold_number(name)) is not None)
     if not folds:
         raise OrchardError(
             f"member {path}: no run.json there; give a run directory of the trainer whose training "
             "has finished"
         )
     for fold in folds:
-        if not storage.exists(storage.join(path, fold, "run.json")):
+        if not storage.exists(RunDir(path).fold(fold).record_file):
             raise OrchardError(
-                f"member {path}: {fold} has no run.json, so its training has not finished; finish "
-                "it or list the finished folds one by one"
+                f"member {path}: fold{fold} has no run.json, so its training has not finished; "
+                "finish it or list the finished folds one by one"
             )
-    return [storage.join(path, fold) for fold in folds]
+    return [RunDir(path).fold(fold).path for fold in folds]
 
 
 def _short_names(runs: Sequence[str]) -> list[str]:
@@ -156,35 +132,26 @@ def _short_names(runs: Sequence[str]) -> list[str]:
         return "/".join(run.split("/")[-parts:])
 
     def base_parts(run: str) -> int:
-        return 2 if _FOLD_NAME.fullmatch(posixpath.basename(run)) else 1
+        return 1 if fold_number(posixpath.basename(run)) is None else 2
 
     names = [tail(run, base_parts(run)) for run in runs]
     return [run if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
 
 
 def _read(run: str, name: str) -> Member:
-    record = storage.read_json(storage.join(run, "run.json"))
-    try:
-        height_px, width_px = record["image_size_px"]
-        return Member(
-            path=run,
-            name=name,
-            class_names=tuple(record["class_names"]),
-            task=Task(record["task"]),
-            architecture=record["architecture"],
-            input=InputSpec(
-                int(height_px), int(width_px), record["resize"], bool(record["exact_decode"])
-            ),
-            train_split=record["train_split"],
-            eval_split=None if record["eval_split"] == NO_SPLIT else record["eval_split"],
-            fingerprint=record["member_fingerprint"],
-            dataset_fingerprint=record["dataset"]["fingerprint"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise OrchardError(
-            f"member {run}: run.json is not one of the trainer's ({type(error).__name__}: {error})"
-            "; train it again"
-        ) from error
+    record = RunRecord.load(RunDir(run).record_file)
+    return Member(
+        path=run,
+        name=name,
+        class_names=record.class_names,
+        task=record.task,
+        architecture=record.architecture,
+        input=record.input,
+        train_split=record.train_split,
+        eval_split=record.eval_split,
+        fingerprint=record.member_fingerprint,
+        dataset_fingerprint=record.dataset.fingerprint,
+    )
 
 
 def _check_same(first: Member, member: Member) -> None:
@@ -230,7 +197,7 @@ def _listing(names: Sequence[str]) -> str:
 def _group(members: Sequence[Member]) -> tuple[FoldGroup, ...]:
     groups: dict[str, list[int]] = {}
     for index, member in enumerate(members):
-        is_fold = _FOLD_NAME.fullmatch(posixpath.basename(member.path))
+        is_fold = fold_number(posixpath.basename(member.path)) is not None
         groups.setdefault(posixpath.dirname(member.path) if is_fold else member.path, []).append(
             index
         )

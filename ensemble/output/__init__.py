@@ -10,13 +10,13 @@ if TYPE_CHECKING:
         write_predictions,
         write_soft_labels,
     )
+    from ensemble.output.record import ensemble_record
     from ensemble.output.report import write_report
-    from ensemble.output.weights_file import weights_record
 
 __all__ = [
     "EnsembleModel",
     "save_ensemble",
-    "weights_record",
+    "ensemble_record",
     "write_predictions",
     "write_report",
     "write_soft_labels",

@@ -111,7 +111,7 @@ def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
 
 def _thumbnail(records: RecordTable, row: int) -> str:
     (payload,) = read_few(records, [row])
-    encoded = bytes(tfrecord.decode_example(payload)[records.image_key][0])
+    encoded = tfrecord.Example(payload).bytes_of(records.image_key)
     with Image.open(io.BytesIO(encoded)) as image:
         small = image.convert("RGB")
         small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))

@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from ensemble.combine import Combination
 from ensemble.inference import LoadedMember, mean_logits
-from ensemble.members import InputSpec, Member
+from ensemble.members import Member
 from orchard import storage
+from orchard.formats import SAVED_MODEL_FILE, InputSpec
 from trainer.data import decode_image, fit_image
 
 
@@ -96,4 +97,4 @@ def save_ensemble(model: EnsembleModel, path: str) -> None:
     signatures = {"serving_default": model.serve, "images": model.images}
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
         tf.saved_model.save(model, folder, signatures)
-        storage.replace_tree(folder, path, last="saved_model.pb")
+        storage.replace_tree(folder, path, last=SAVED_MODEL_FILE)

@@ -1,7 +1,10 @@
 """What passes between the stages: files, as types.
 
-The dataset's manifest and index, the logits of a run, TFRecord frames and `.npz` archives. Each
-type reads and writes its own file; no other module knows a file's name or its fields.
+`manifest` is a dataset's description and index, `run` a training's directory and record, `logits`
+its outputs, `checkpoint` its state, `ensemble` what is made of several runs. Each type reads and
+writes its own file and refuses one that is damaged or of another version with one line; no other
+module knows a file's name or its fields. JSON files build on `json_record`; below are TFRecord
+frames and `.npz` archives. Start with `run`.
 """
 
 from typing import TYPE_CHECKING
@@ -10,8 +13,31 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from orchard.formats import manifest, npz, tfrecord
+    from orchard.formats.checkpoint import (
+        EVAL_LOGITS,
+        Checkpoint,
+        Resolved,
+        TrainedDataset,
+        TrainingCheckpoint,
+        TrainingMeta,
+        TrainingProgress,
+        WeightsCheckpoint,
+        WeightsMeta,
+        load_checkpoint_file,
+        save_checkpoint_file,
+    )
+    from orchard.formats.ensemble import (
+        EnsembleDataset,
+        EnsembleDir,
+        EnsembleRecord,
+        GainOverUniform,
+        MemberWeight,
+        NetworkWeight,
+        WeightSelection,
+    )
+    from orchard.formats.json_record import JsonRecord, parse
     from orchard.formats.json_values import json_safe
-    from orchard.formats.kinds import Task
+    from orchard.formats.kinds import SplitKind, Task
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         DATASET_INFO_FILE,
@@ -21,7 +47,6 @@ if TYPE_CHECKING:
         RECORDS_FILE,
         REPORT_FILE,
         RUN_LOG_FILE,
-        SCHEMA_VERSION,
         FileInfo,
         Manifest,
         ShardInfo,
@@ -29,28 +54,71 @@ if TYPE_CHECKING:
         load_manifest,
         load_records,
     )
+    from orchard.formats.run import (
+        NO_SPLIT,
+        DatasetOfRun,
+        ExportDir,
+        FoldsRecord,
+        InputSpec,
+        RunDir,
+        RunRecord,
+        Scores,
+        fold_number,
+    )
+    from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
 
 __all__ = [
+    "Checkpoint",
     "DATASET_INFO_FILE",
+    "DatasetOfRun",
+    "EVAL_LOGITS",
+    "EnsembleDataset",
+    "EnsembleDir",
+    "EnsembleRecord",
+    "ExportDir",
     "FEATURES_FILE",
     "FileInfo",
+    "FoldsRecord",
+    "GainOverUniform",
+    "InputSpec",
+    "JsonRecord",
     "Logits",
     "MANIFEST_FILE",
     "Manifest",
+    "MemberWeight",
+    "NO_SPLIT",
+    "NetworkWeight",
     "QUARANTINE_FILE",
     "RECORDS_FILE",
     "REPORT_FILE",
     "RUN_LOG_FILE",
-    "SCHEMA_VERSION",
+    "Resolved",
+    "RunDir",
+    "RunRecord",
+    "SAVED_MODEL_FILE",
+    "Scores",
     "ShardInfo",
     "SplitInfo",
+    "SplitKind",
     "Task",
+    "TrainedDataset",
+    "TrainingCheckpoint",
+    "TrainingMeta",
+    "TrainingProgress",
+    "WeightSelection",
+    "WeightsCheckpoint",
+    "WeightsMeta",
+    "fingerprint_saved_model",
+    "fold_number",
     "json_safe",
+    "load_checkpoint_file",
     "load_logits",
     "load_manifest",
     "load_records",
     "manifest",
     "npz",
+    "parse",
+    "save_checkpoint_file",
     "save_logits",
     "tfrecord",
 ]

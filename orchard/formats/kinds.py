@@ -10,6 +10,7 @@ class TextEnum(str, Enum):
     """
 
     __str__ = str.__str__
+    __repr__ = str.__repr__
 
 
 class Task(TextEnum):
@@ -17,3 +18,11 @@ class Task(TextEnum):
 
     SINGLE_LABEL = "single_label"
     MULTI_LABEL = "multi_label"
+
+
+class SplitKind(TextEnum):
+    """The names of splits that are no folds."""
+
+    TRAIN = "train"
+    EVAL = "eval"
+    TEST = "test"  # Rows without labels, to predict.

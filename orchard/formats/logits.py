@@ -1,13 +1,13 @@
 """Logits on disk, keyed by image id: what training hands to the ensemble."""
 
-import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 
-from orchard import storage
-from orchard.errors import OrchardError
+from orchard.formats import npz
+
+_KIND = "logits file"
+_REMEDY = "delete it and run its training with --export_only to write it again"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Logits:
     targets: np.ndarray
     class_names: tuple[str, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = (len(self.ids), len(self.class_names))
         if self.logits.shape != shape or self.targets.shape != shape:
             raise ValueError(
@@ -42,37 +42,21 @@ def save_logits(
     targets: np.ndarray,
     class_names: tuple[str, ...],
 ) -> None:
-    """Write an .npz atomically, here or to gs://; it holds no pickled object."""
+    """Write the logits of some images, here or to gs://."""
     table = Logits(
         np.asarray(ids, np.str_),
         np.asarray(logits, np.float32),
         np.asarray(targets, np.float32),
         tuple(class_names),
     )
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        ids=table.ids,
-        logits=table.logits,
-        targets=table.targets,
-        class_names=np.asarray(table.class_names, np.str_),
-    )
-    storage.write_bytes(path, buffer.getvalue())
+    npz.write(path, {**vars(table), "class_names": np.asarray(table.class_names, np.str_)})
 
 
 def load_logits(path: str) -> Logits:
     """Read what `save_logits` wrote; OrchardError if the file is damaged or something else."""
-    data = storage.read_bytes(path)
+    arrays = npz.read(path, "ids", "logits", "targets", "class_names", kind=_KIND, remedy=_REMEDY)
+    class_names = tuple(str(name) for name in arrays["class_names"])
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return Logits(
-                arrays["ids"],
-                arrays["logits"],
-                arrays["targets"],
-                tuple(str(name) for name in arrays["class_names"]),
-            )
-    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise OrchardError(
-            f"{path}: not a whole logits file ({error}); delete it and run its training with "
-            "--export_only to write it again"
-        ) from None
+        return Logits(arrays["ids"], arrays["logits"], arrays["targets"], class_names)
+    except ValueError as error:
+        raise npz.damaged(path, error, _KIND, _REMEDY) from error

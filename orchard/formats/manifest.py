@@ -1,18 +1,17 @@
 """What a prepared dataset says about itself; for training and ensembling, without TensorFlow."""
 
-import dataclasses
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats.json_record import JsonRecord
 from orchard.formats.kinds import Task
 
 if TYPE_CHECKING:
     import pandas
 
-SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 RECORDS_FILE = "records.parquet"
 FEATURES_FILE = "features.json"
@@ -60,16 +59,26 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(JsonRecord):
     """The content of `manifest.json`.
 
-    `fingerprint` is the SHA-256 (hex) of all that decides the data: the content of CSV and images,
-    the settings, and the versions of the libraries that split and encode. `files` has, by name, all
-    that lies beside the shards but the manifest and `run_log.json`; it is empty in datasets that
-    were written before there was such a list.
+    Attributes:
+        name: of the dataset.
+        version: of the dataset, X.Y.Z.
+        fingerprint: SHA-256 (hex) of all that decides the data: the content of CSV and images, the
+            settings, and the versions of the libraries that split and encode.
+        task: what the labels mean.
+        class_names: the classes, in the targets' order.
+        splits: by name, in the dataset's order.
+        settings: what the flags were.
+        inputs: digests and counts of the CSVs and their images.
+        library_versions: of the libraries that decide the bytes.
+        files: by name, all that lies beside the shards but the manifest and `run_log.json`; empty
+            in datasets that were written before there was such a list.
     """
 
-    schema_version: int
+    REMEDY: ClassVar[str] = _AGAIN
+
     name: str
     version: str
     fingerprint: str
@@ -83,47 +92,25 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
-        value = dataclasses.asdict(self)
         # JSON objects have no order of their own once keys are sorted.
-        value["split_order"] = list(self.splits)
-        return value
+        return super().to_json() | {"split_order": list(self.splits)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Manifest":
-        """The manifest that `to_json` wrote.
-
-        Raises:
-          KeyError, TypeError, ValueError or AttributeError: it is something else.
-        """
-        value = dict(value)
-        order = value.pop("split_order")
-        splits = {}
-        for split in order:
-            entry = value["splits"][split]
-            shards = tuple(_typed(ShardInfo, shard) for shard in entry["shards"])
-            counts = tuple(map(float, entry["class_counts"]))
-            splits[split] = SplitInfo(shards, entry["labelled"], counts)
-        value["splits"] = splits
-        value["task"] = Task(value["task"])
-        value["class_names"] = tuple(value["class_names"])
-        files = value.get("files", {}).items()
-        value["files"] = {name: _typed(FileInfo, info) for name, info in files}
-        return _typed(cls, value)
-
-
-def _typed(kind: type, values: dict[str, Any]) -> Any:
-    """The dataclass of such values; TypeError where a number or text is something else."""
-    for one in dataclasses.fields(kind):
-        if one.type in (int, str) and type(values[one.name]) is not one.type:
-            raise TypeError(f"{one.name} is {values[one.name]!r}")
-    return kind(**values)
+    def _fields_of(cls, value: dict[str, Any]) -> dict[str, Any]:
+        order, splits = value.get("split_order"), value.get("splits")
+        if not isinstance(splits, dict) or not isinstance(order, list):
+            raise ValueError("splits or split_order is missing")
+        if sorted(splits) != sorted(map(str, order)):
+            raise ValueError(f"split_order is {order!r}, but the splits are {sorted(splits)}")
+        fields = {name: one for name, one in value.items() if name != "split_order"}
+        return fields | {"splits": {name: splits[name] for name in order}}
 
 
 def load_manifest(dataset_dir: str) -> Manifest:
     """The manifest of a finished dataset.
 
     Raises:
-      OrchardError: no such directory, not ours, unfinished, or of another schema.
+        OrchardError: no such directory, not ours, unfinished, or of another schema.
     """
     path = storage.join(dataset_dir, MANIFEST_FILE)
     if not storage.exists(path):
@@ -136,16 +123,7 @@ def load_manifest(dataset_dir: str) -> Manifest:
         raise OrchardError(
             f"{dataset_dir} is incomplete: {FEATURES_FILE}, written last, is missing; {_AGAIN}"
         )
-    value = storage.read_json(path)
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != SCHEMA_VERSION:
-        raise OrchardError(
-            f"{path}: schema_version is {version!r}, this Orchard reads {SCHEMA_VERSION}; {_AGAIN}"
-        )
-    try:
-        return Manifest.from_json(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise OrchardError(f"{path} was damaged or edited: {error!r}; {_AGAIN}") from error
+    return Manifest.load(path)
 
 
 def load_records(dataset_dir: str) -> "pandas.DataFrame":
@@ -159,7 +137,7 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     (hex, of that file's content).
 
     Raises:
-      OrchardError: there is no index, or it was damaged.
+        OrchardError: there is no index, or it was damaged.
     """
     import pyarrow.parquet
 

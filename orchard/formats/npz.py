@@ -1,9 +1,10 @@
-"""Arrays that a command keeps for its own next run: read back whole, or named in one line."""
+"""Arrays by name in one `.npz` file, which appears whole; it holds no pickled object."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from orchard import storage
 from orchard.errors import OrchardError
@@ -11,27 +12,47 @@ from orchard.errors import OrchardError
 SUFFIX = ".npz"
 
 
-def load(path: str, *names: str) -> list[np.ndarray]:
-    """Arrays of an .npz file by name; it holds no pickled object.
+def write(path: str, arrays: Mapping[str, npt.ArrayLike]) -> None:
+    """Write arrays by name, here or to gs://."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # Its stub has allow_pickle among them.
+    storage.write_bytes(path, buffer.getvalue())
+
+
+def read(path: str, *names: str, kind: str, remedy: str) -> dict[str, np.ndarray]:
+    """All arrays of a file, by name.
+
+    Args:
+        path: of the file.
+        *names: of arrays that must be there.
+        kind: what the file is, for errors: "checkpoint".
+        remedy: what to do about a damaged one.
 
     Raises:
-        OrchardError: the file is damaged or something else.
+        OrchardError: the file is missing, damaged or something else.
     """
     data = storage.read_bytes(path)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return [arrays[name] for name in names]
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+            for name in names:
+                arrays[name]
     except Exception as error:  # NumPy and zipfile raise whatever a damaged byte leads them to.
-        reason = " ".join(str(error).split())[:200]
-        raise OrchardError(
-            f"{path} is damaged ({reason}); delete it and run the command again, which computes "
-            "anew what it held"
-        ) from error
+        raise damaged(path, error, kind, remedy) from error
+    return arrays
 
 
-def load_parts(directory: str, *names: str) -> Iterator[list[np.ndarray]]:
-    """`load` of every .npz file in a directory, by file name; there may be no such directory."""
+def damaged(path: str, error: Exception, kind: str, remedy: str) -> OrchardError:
+    """The error of a file whose content is not what it should be; arguments as `read` has them."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return OrchardError(f"{path} is damaged or no {kind} ({reason}); {remedy}")
+
+
+def read_parts(
+    directory: str, *names: str, kind: str, remedy: str
+) -> Iterator[dict[str, np.ndarray]]:
+    """`read` of every .npz file in a directory, by file name; there may be no such directory."""
     for name in storage.list_names(directory):
         # A write that was killed leaves a temporary file, which is no part.
         if name.endswith(SUFFIX):
-            yield load(storage.join(directory, name), *names)
+            yield read(storage.join(directory, name), *names, kind=kind, remedy=remedy)

@@ -9,10 +9,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ensemble.members.runs import fingerprint
 from orchard import storage
-from orchard.formats import manifest, tfrecord
-from orchard.formats.manifest import Manifest, ShardInfo, SplitInfo
+from orchard.formats import (
+    DatasetOfRun,
+    Manifest,
+    ShardInfo,
+    SplitInfo,
+    Task,
+    fingerprint_saved_model,
+    tfrecord,
+)
+from tests.records import run_record
 
 CLASS_NAMES = ("rust", "scab", "healthy")
 _COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
@@ -60,11 +67,10 @@ def make_dataset(
         infos[split] = SplitInfo(tuple(shards), split not in unlabelled, counts)
     identity = hashlib.sha256(f"{splits}{task}{seed}".encode()).hexdigest()
     value = Manifest(
-        manifest.SCHEMA_VERSION,
         "leaves",
         "1.0.0",
         identity,
-        task,
+        Task(task),
         CLASS_NAMES,
         infos,
         {},
@@ -166,27 +172,22 @@ def make_member(
         str(path / "saved_model"),
         {"serving_default": net.from_jpeg, "images": net.from_images},
     )
-    record = {
-        "schema_version": 1,
-        "class_names": list(class_names),
-        "task": task,
-        "architecture": f"colour_{height}",
-        "image_size_px": [height, width],
-        "resize": resize,
-        "exact_decode": False,
-        "train_split": train_split,
-        "eval_split": eval_split,
-        "fold": None,
-        "dataset": {
-            "path": str(dataset),
-            "fingerprint": json.loads((dataset / "manifest.json").read_text())["fingerprint"],
-        },
-        "member_fingerprint": fingerprint(str(path / "saved_model")),
-    }
+    identity = json.loads((dataset / "manifest.json").read_text())["fingerprint"]
+    record = run_record(
+        class_names=class_names,
+        task=Task(task),
+        architecture=f"colour_{height}",
+        image_size_px=(height, width),
+        resize=resize,
+        exact_decode=False,
+        train_split=train_split,
+        eval_split=eval_split,
+        dataset=DatasetOfRun("leaves", "1.0.0", identity, str(dataset)),
+        member_fingerprint=fingerprint_saved_model(str(path / "saved_model")),
+    )
     if eval_logits and eval_split:
         _write_eval_logits(path, dataset, eval_split, net, size, resize)
-    record.update(overrides)
-    storage.write_json(str(path / "run.json"), record)
+    storage.write_json(str(path / "run.json"), {**record.to_json(), **overrides})
     return path
 
 
@@ -211,4 +212,4 @@ def read_jpeg(records, row: int) -> bytes:
     file = Path(records.files[records.file_index[row]])
     start = int(records.offsets[row]) + 12
     payload = file.read_bytes()[start : start + int(records.lengths[row])]
-    return tfrecord.decode_example(payload)["image"][0]
+    return tfrecord.Example(payload).bytes_of("image")

@@ -222,13 +222,6 @@ def test_run_on_images_that_weights_were_fitted_on_has_a_caveat(world, tmp_path)
     assert pipeline.run(_config(world, tmp_path, split="fold0")).caveats == []
 
 
-def test_run_with_a_score_that_is_not_a_number_writes_null(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "weights_record", lambda *_: {"gain": float("nan")})
-    pipeline.run(_config(world, tmp_path, members="a"))
-    assert "NaN" not in (tmp_path / "weights.json").read_text()
-    assert json.loads((tmp_path / "weights.json").read_text()) == {"gain": None}
-
-
 @pytest.mark.parametrize("damaged", ["entry", "part"])
 def test_run_with_a_damaged_logits_cache_says_to_delete_it(world, tmp_path, damaged):
     pipeline.run(_config(world, tmp_path, members="a"))

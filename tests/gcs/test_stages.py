@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.members.runs import fingerprint
 from orchard import storage
+from orchard.formats import RunDir, RunRecord, fingerprint_saved_model
 from orchard.formats.manifest import load_manifest, load_records
 from orchard.storage import gcs as client
 from tests.gcs_server.conditions import Conditions
@@ -99,13 +99,15 @@ def test_train_damaged_record_is_named_and_the_next_run_continues(bucket, backbo
 def test_reads_damaged_by_the_network_are_repeated_until_intact(bucket):
     def read():
         records = load_records(bucket.path(DATASET))
-        run = storage.read_json(bucket.path(RUN, "run.json"))
+        run = RunRecord.load(RunDir(bucket.path(RUN)).record_file)
+        with storage.local_tree(bucket.path(RUN, "saved_model")) as folder:
+            fingerprint = fingerprint_saved_model(folder)
         return (
             records.drop(columns="target").to_csv() + str(records["target"].tolist()),
             load_manifest(bucket.path(DATASET)),
             run,
             last_weights(bucket.path(RUN)),
-            fingerprint(bucket.path(RUN, "saved_model")) == run["member_fingerprint"],
+            fingerprint == run.member_fingerprint,
         )
 
     wanted = read()

@@ -57,7 +57,6 @@ def write_dataset(
             shards.append(manifests.ShardInfo(name, len(group), size, 0))
         infos[split] = manifests.SplitInfo(tuple(shards), True, (0.0,) * num_classes)
     manifest = manifests.Manifest(
-        schema_version=manifests.SCHEMA_VERSION,
         name="tiny",
         version="1.0.0",
         fingerprint="f00d",

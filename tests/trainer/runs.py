@@ -102,7 +102,7 @@ def outcome(run_dir) -> dict[str, object]:
     from trainer.training.progress import read_metrics
 
     last = files.load_latest_checkpoint(str(run_dir))
-    best = files.load_best_checkpoint(str(run_dir), last.meta["progress"]["best_step"])
+    best = files.load_best_checkpoint(str(run_dir), last.meta.progress.best_step)
     timings = {"images_per_second", "data_wait_share", "compile_seconds", "seconds"}
     lines = [
         {key: value for key, value in line.items() if key not in timings}
@@ -112,7 +112,7 @@ def outcome(run_dir) -> dict[str, object]:
     return {
         "weights": {name: array.tobytes() for name, array in last.arrays.items()},
         "best": {name: array.tobytes() for name, array in best.arrays.items()},
-        "progress": last.meta["progress"],
+        "progress": last.meta.progress,
         "metrics": lines,
         "logits": load_logits(
             os.path.join(str(run_dir), "eval_logits", "fold0.npz")

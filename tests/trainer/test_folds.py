@@ -9,6 +9,7 @@ import pytest
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats.logits import load_logits, save_logits
+from tests.records import run_record
 from tests.trainer import runs
 from trainer import folds, summary
 from trainer.data.load import load_records
@@ -35,17 +36,12 @@ def _stand_in(trained, stop_at=None):
         path = os.path.join(config.run_dir, "eval_logits", f"fold{config.fold}.npz")
         save_logits(path, records.ids, logits, records.targets, _CLASSES)
         accuracy = 1 - int(config.fold) / len(records)
-        run = {
-            "fold": config.fold,
-            "task": "single_label",
-            "scores": {"accuracy": accuracy, "log_loss": 0.1},
-            "architecture": config.architecture,
-            "image_size_px": [32, 32],
-            "best_step": 1,
-            "best_metric": "accuracy",
-            "config": config.to_json(),
-        }
-        storage.write_json(os.path.join(config.run_dir, "run.json"), run)
+        record = run_record(
+            fold=config.fold,
+            scores={"accuracy": accuracy, "log_loss": 0.1},
+            config=config.to_json(),
+        )
+        record.save(os.path.join(config.run_dir, "run.json"))
         return 0
 
     return train
@@ -78,13 +74,11 @@ def test_every_fold_is_trained_and_scored_together(config, capsys):
 def test_scores_that_are_no_numbers_are_null_and_no_part_of_a_mean(config):
     folds.train_all(config, time.monotonic(), _stand_in([]))
     scores = [{"accuracy": 0.5, "roc_auc": None}, {"accuracy": 1.0, "roc_auc": 0.75}]
-    described = [
-        {"fold": str(k), "task": "single_label", "scores": s} for k, s in enumerate(scores)
-    ]
+    described = [run_record(fold=str(k), scores=s) for k, s in enumerate(scores)]
     path = os.path.join(config.run_dir, "fold0", "eval_logits", "fold0.npz")
     summary = folds.summarize(described, [load_logits(path)])
-    assert summary["mean"] == {"accuracy": 0.75, "roc_auc": 0.75}
-    assert summary["spread"] == {"accuracy": pytest.approx(0.3536, abs=1e-4), "roc_auc": None}
+    assert summary.mean == {"accuracy": 0.75, "roc_auc": 0.75}
+    assert summary.spread == {"accuracy": pytest.approx(0.3536, abs=1e-4), "roc_auc": None}
     assert "nan" in folds.table(summary).splitlines()[2]
 
 

@@ -6,9 +6,7 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.checkpoints.files import (
-        Checkpoint,
         load_best_checkpoint,
-        load_checkpoint,
         load_latest_checkpoint,
         prune_best_checkpoints,
         save_best_checkpoint,
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Checkpoint",
     "EvaluationWeights",
     "TrainState",
     "load_best_checkpoint",
-    "load_checkpoint",
     "load_latest_checkpoint",
     "network_arrays",
     "prune_best_checkpoints",

@@ -1,40 +1,19 @@
 """Everything that a resumed training needs: network, optimizers, random state, scores so far."""
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from orchard.errors import OrchardError
-from trainer.checkpoints.files import Checkpoint
+from orchard.formats import TrainingCheckpoint, TrainingProgress, WeightsCheckpoint
 from trainer.evaluation import is_better
 
 
 @dataclass
-class Progress:
-    """What is known of a training so far; plain values, kept in every checkpoint.
-
-    Attributes:
-        step: steps taken.
-        best_step: step of the best evaluation; -1 before the first.
-        best_score: its score by --best_metric.
-        evals_since_best: evaluations since then.
-        evaluations: step and scores of each evaluation.
-        loss_sum: of the steps since the last logged line.
-        loss_count: number of those steps.
-        finished: whether training is over (length reached, or stopped early).
-    """
-
-    step: int = 0
-    best_step: int = -1
-    best_score: float | None = None
-    evals_since_best: int = 0
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    finished: bool = False
+class Progress(TrainingProgress):
+    """What is known of a training so far, and what follows from the next evaluation."""
 
     def note(self, metric: str, scores: dict[str, float]) -> bool:
         """Record an evaluation; returns whether it is the best so far (without scores: always)."""
@@ -72,19 +51,17 @@ class TrainState:
         self.optimizers = optimizers
         self.progress = Progress()
 
-    def checkpoint(self, meta: dict[str, Any]) -> Checkpoint:
-        """The whole state; `meta` is added to the progress."""
-        arrays = {name: _value(variable) for name, variable in self._variables().items()}
-        progress = dataclasses.asdict(self.progress)
-        return Checkpoint(self.progress.step, arrays, {**meta, "progress": progress})
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The whole state but for the progress, for a checkpoint."""
+        return {name: _value(variable) for name, variable in self._variables().items()}
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: TrainingCheckpoint) -> None:
         """Take over the state of a checkpoint; OrchardError if it is of another network."""
         variables = self._variables()
         _check_fits(variables, checkpoint.arrays, checkpoint.step)
         for name, variable in variables.items():
             variable.assign(checkpoint.arrays[name])
-        self.progress = Progress(**checkpoint.meta["progress"])
+        self.progress = Progress(**vars(checkpoint.meta.progress))
 
     def _variables(self) -> dict[str, Any]:
         named = {f"network/{i:05d}": v for i, v in enumerate(self.network.variables)}
@@ -131,7 +108,7 @@ def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
     return {f"weight/{i:05d}": _value(v) for i, v in enumerate(network.weights)}
 
 
-def set_network_arrays(network: keras.Model, checkpoint: Checkpoint) -> None:
+def set_network_arrays(network: keras.Model, checkpoint: WeightsCheckpoint) -> None:
     """Give a network the weights of a best checkpoint."""
     variables = {f"weight/{i:05d}": v for i, v in enumerate(network.weights)}
     arrays = {n: a for n, a in checkpoint.arrays.items() if n.startswith("weight/")}

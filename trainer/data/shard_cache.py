@@ -35,7 +35,7 @@ def with_local_copies(records: RecordTable, cache_dir: str) -> RecordTable:
         raise OrchardError(f"cache_dir is {cache_dir}; it must be a directory on a local disk")
     folder = os.path.join(cache_dir, records.fingerprint[:16])
     local = [os.path.join(folder, posixpath.basename(path)) for path in records.files]
-    facts = _in_parallel(_stat, records.files, "checking shards")
+    facts = _in_parallel(stat_shard, records.files, "checking shards")
     missing = [
         (path, copy, fact)
         for path, copy, fact in zip(records.files, local, facts, strict=True)
@@ -54,7 +54,7 @@ def in_memory(files: Sequence[str]) -> list[bytes]:
     Raises:
         OrchardError: they don't fit.
     """
-    total = sum(fact.num_bytes for fact in _in_parallel(_stat, files, "checking shards"))
+    total = sum(fact.num_bytes for fact in _in_parallel(stat_shard, files, "checking shards"))
     room = int(_MEMORY_PART * psutil.virtual_memory().available)
     if total > room:
         raise OrchardError(
@@ -64,7 +64,7 @@ def in_memory(files: Sequence[str]) -> list[bytes]:
     return _in_parallel(storage.read_bytes, files, "reading shards into memory")
 
 
-def _stat(path: str) -> storage.FileInfo:
+def stat_shard(path: str) -> storage.FileInfo:
     """Size of a shard, and its crc32c where that is known without reading it."""
     found = storage.stat(path)
     if found is None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import FEATURES_FILE, Task, tfrecord
+from orchard.formats import FEATURES_FILE, Task, npz, tfrecord
 from trainer.data import shard_cache
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
 
@@ -124,7 +124,8 @@ def _targets(index: SplitIndex, num_classes: int) -> np.ndarray:
 
 def _split_index(dataset_dir: str, split: str, paths: list[str], layout: Layout) -> SplitIndex:
     """The index of a split, from where it was kept or by a scan."""
-    sizes = [shard_cache.size_and_known_crc32c(path) for path in paths]
+    facts = [shard_cache.stat_shard(path) for path in paths]
+    sizes = [(fact.num_bytes, fact.crc32c) for fact in facts]
     key = _hash([_INDEX_VERSION, layout, paths, sizes])
     name = f"{split}-{key[:16]}.npz"
     places = [
@@ -133,14 +134,14 @@ def _split_index(dataset_dir: str, split: str, paths: list[str], layout: Layout)
     ]
     for place in places:
         if storage.exists(place):
-            with np.load(io.BytesIO(storage.read_bytes(place))) as kept:
-                return SplitIndex(**kept)
+            arrays = npz.read(
+                place, *SplitIndex._fields, kind="index of records", remedy="delete it"
+            )
+            return SplitIndex(**arrays)
     index = _scan(split, paths, layout)
-    buffer = io.BytesIO()
-    np.savez(buffer, **index._asdict())
     for place in places:
         try:
-            storage.write_bytes(place, buffer.getvalue())
+            npz.write(place, index._asdict())
             break
         except (OrchardError, OSError):
             continue  # A read-only dataset: the next place; without any, the next run scans again.
@@ -163,11 +164,11 @@ def _scan(split: str, paths: list[str], layout: Layout) -> SplitIndex:
 
 def _labels(payload: bytes, key: str, where: str) -> list[int]:
     try:
-        return [int(label) for label in tfrecord.decode_example(payload)[key]]
-    except (KeyError, ValueError, IndexError) as error:
+        return tfrecord.Example(payload).ints_of(key)
+    except ValueError as error:
         raise OrchardError(
-            f"{where}: no tf.train.Example with a {key!r} feature; only TFRecord files of them "
-            "are read"
+            f"{where}: no tf.train.Example with a {key!r} feature ({error}); only TFRecord files "
+            "of them are read"
         ) from error
 
 

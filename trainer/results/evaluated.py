@@ -1,11 +1,11 @@
 """The weights that an evaluation of a numbered checkpoint would score, without a training."""
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
-from trainer.checkpoints import Checkpoint, network_arrays
+from orchard.formats import Resolved, TrainingCheckpoint, WeightsCheckpoint, WeightsMeta
+from trainer.checkpoints import network_arrays
 from trainer.config import TrainConfig
 from trainer.data import load_records
 from trainer.optim import Objective
@@ -15,8 +15,8 @@ from trainer.training import Run, Splits, check_same_data, make_plan, with_optim
 
 
 def evaluated(
-    run_dir: str, config: TrainConfig, resolved: dict[str, Any], saved: Checkpoint
-) -> Checkpoint:
+    run_dir: str, config: TrainConfig, resolved: Resolved, saved: TrainingCheckpoint
+) -> WeightsCheckpoint:
     """What a best checkpoint would hold at the step of a numbered one, on one device.
 
     The moving average where one is kept, and BatchNorm statistics estimated anew where evaluations
@@ -29,12 +29,10 @@ def evaluated(
         saved: a numbered checkpoint: the whole state of a training.
     """
     # On any number of devices, batches are those of the training.
-    config = dataclasses.replace(
-        config, batch_size=resolved["batch_size"], batch_size_per_replica=0
-    )
-    splits = Splits(resolved["train_split"], resolved["eval_split"])
+    config = dataclasses.replace(config, batch_size=resolved.batch_size, batch_size_per_replica=0)
+    splits = Splits(resolved.train_split, resolved.eval_split)
     records = load_records(config.dataset, splits.train)
-    check_same_data(run_dir, saved.meta["dataset"], records)
+    check_same_data(run_dir, saved.meta.dataset.fingerprint, records)
     accelerator = Accelerator("cpu", tf.distribute.get_strategy())
     plan = make_plan(config, splits, len(records), accelerator.num_replicas)
     network = export.rebuild_network(run_dir)
@@ -42,4 +40,4 @@ def evaluated(
     state.restore(saved)
     run = Run(config, accelerator, plan, records, None, Objective(records.task), state)
     with run.evaluation_weights():
-        return Checkpoint(saved.step, network_arrays(network), saved.meta)
+        return WeightsCheckpoint(saved.step, network_arrays(network), WeightsMeta({}))

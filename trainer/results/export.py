@@ -5,7 +5,6 @@ The SavedModel has two signatures, both giving {"logits": float32 [batch, num_cl
 (uint8 [batch, height, width, 3]) and holds no strings, so that it also runs on a TPU and under XLA.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -15,12 +14,9 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, fingerprint_saved_model
 from trainer.data import decode_image
 from trainer.models import batch_norm, json_with_policy
-from trainer.training import NETWORK_FILE
-
-SAVED_MODEL_DIR = "saved_model"
-KERAS_FILE = "model.keras"
 
 
 class ServingModule(tf.Module):
@@ -69,9 +65,9 @@ class ServingModule(tf.Module):
 
 def rebuild_network(run_dir: str) -> keras.Model:
     """The network of a run, its weights drawn anew, in float32, for one device."""
-    path = storage.join(run_dir, NETWORK_FILE)
+    path = RunDir(run_dir).network_file
     if not storage.exists(path):
-        raise OrchardError(f"{run_dir} holds no {NETWORK_FILE}: it is no run directory")
+        raise OrchardError(f"there is no {path}: {run_dir} is no run directory")
     text = json.dumps(storage.read_json(path))
     keras.config.set_dtype_policy("float32")
     network = keras.models.model_from_json(json_with_policy(text, "float32"))
@@ -79,29 +75,15 @@ def rebuild_network(run_dir: str) -> keras.Model:
     return network
 
 
-def export(network: keras.Model, serving: ServingModule, output_dir: str) -> str:
-    """Write `saved_model/` and `model.keras` into `output_dir`, local or gs://.
-
-    Returns:
-        The fingerprint of the SavedModel: SHA-256, in hex, over its files' names and contents.
-    """
+def export(network: keras.Model, serving: ServingModule, output: ExportDir) -> str:
+    """Write the SavedModel and the Keras model; returns the fingerprint of the SavedModel."""
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
-        local = os.path.join(folder, SAVED_MODEL_DIR)
+        local = os.path.join(folder, "network")
         tf.saved_model.save(serving, local, signatures=serving.signatures())
-        keras_file = os.path.join(folder, KERAS_FILE)
+        keras_file = os.path.join(folder, "network.keras")
         network.save(keras_file)
-        fingerprint = hashlib.sha256()
-        for name in _files(local):
-            with open(os.path.join(local, name), "rb") as file:
-                content = hashlib.sha256(file.read()).digest()
-            fingerprint.update(name.encode() + b"\0" + content)
-        destination = storage.join(output_dir, SAVED_MODEL_DIR)
-        storage.replace_tree(local, destination, last="saved_model.pb")
+        fingerprint = fingerprint_saved_model(local)
+        storage.replace_tree(local, output.saved_model_dir, last=SAVED_MODEL_FILE)
         with open(keras_file, "rb") as file:
-            storage.write_bytes(storage.join(output_dir, KERAS_FILE), file.read())
-    return fingerprint.hexdigest()
-
-
-def _files(folder: str) -> list[str]:
-    paths = (os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
-    return sorted(os.path.relpath(path, folder) for path in paths)
+            storage.write_bytes(output.keras_file, file.read())
+    return fingerprint

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from orchard import html, storage
-from orchard.formats import Logits, Task
+from orchard.formats import Logits, RunDir, RunRecord, Task, tfrecord
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.evaluation import (
@@ -22,20 +22,17 @@ from trainer.evaluation import (
 from trainer.results import figures
 from trainer.training import read_metrics
 
-REPORT_FILE = "report.html"
 _MISTAKES = 24
 _THUMBNAIL_PX = 192
 _MAX_CONFUSION_CLASSES = 40
 
 
-def write(
-    run_dir: str, run: dict[str, Any], records: RecordTable | None, scored: Logits | None
-) -> None:
+def write(run_dir: str, run: RunRecord, records: RecordTable | None, scored: Logits | None) -> None:
     """Write the report.
 
     Args:
         run_dir: where metrics.jsonl is and report.html goes.
-        run: the content of run.json.
+        run: what is reported.
         records: the evaluation records, in the order of `scored`; None without an evaluation.
         scored: the logits of the best evaluation; None without one.
     """
@@ -44,12 +41,12 @@ def write(
         "trainer/report.html",
         run=run,
         facts=_facts(run, lines),
-        curves=_drawn(figures.curves(lines, run["best_step"])) if lines else {},
+        curves=_drawn(figures.curves(lines, run.best_step)) if lines else {},
         events=[line for line in lines if line["kind"] == "event"],
-        evaluation=_evaluation(run, records, scored) if scored else None,
-        settings=_changed_settings(run["config"]),
+        evaluation=_evaluation(run, records, scored) if records is not None and scored else None,
+        settings=_changed_settings(run.config),
     )
-    storage.write_bytes(storage.join(run_dir, REPORT_FILE), text.encode())
+    storage.write_bytes(RunDir(run_dir).report_file, text.encode())
 
 
 def _drawn(by_title: dict[str, Figure]) -> dict[str, str]:
@@ -57,20 +54,20 @@ def _drawn(by_title: dict[str, Figure]) -> dict[str, str]:
 
 
 def write_sample_predictions(
-    run_dir: str, run: dict[str, Any], records: RecordTable, scored: Logits
+    run_dir: str, run: RunRecord, records: RecordTable, scored: Logits
 ) -> None:
     """The worst mistakes as pictures, and what was predicted as text, for TensorBoard."""
     import tensorflow as tf
 
-    rows = worst_mistakes(scored, run["task"], _MISTAKES)
+    rows = worst_mistakes(scored, run.task, _MISTAKES)
     if not len(rows):
         return
-    said = [_mistake(records, scored, run["task"], row) for row in rows]
+    said = [_mistake(records, scored, run.task, row) for row in rows]
     lines = [f"| {m['id']} | {m['true']} | {m['predicted']} |" for m in said]
     table = "\n".join(["| id | is | taken for |", "|---|---|---|", *lines])
     squares = np.stack([_square(_thumbnail(records, row)) for row in rows])
-    writer = tf.summary.create_file_writer(storage.join(run_dir, "tensorboard"))
-    with writer.as_default(step=run["best_step"]):
+    writer = tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir)
+    with writer.as_default(step=run.best_step):
         tf.summary.image("worst_mistakes", squares, max_outputs=len(squares))
         tf.summary.text("worst_mistakes", table)
     writer.close()
@@ -90,13 +87,13 @@ def worst_mistakes(scored: Logits, task: Task, count: int) -> np.ndarray:
     return order[np.isfinite(losses[order])]
 
 
-def _evaluation(run: dict, records: RecordTable, scored: Logits) -> dict[str, Any]:
-    task, names = run["task"], scored.class_names
+def _evaluation(run: RunRecord, records: RecordTable, scored: Logits) -> dict[str, Any]:
+    task, names = run.task, scored.class_names
     small = task == Task.SINGLE_LABEL and len(names) <= _MAX_CONFUSION_CLASSES
     return {
-        "split": run["eval_split"],
+        "split": run.eval_split,
         "count": len(scored.ids),
-        "scores": run["scores"],
+        "scores": run.scores,
         "classes": _class_rows(scored, task),
         "confusion": html.figure_to_uri(figures.confusion(scored)) if small else None,
         "mistakes": [
@@ -130,13 +127,10 @@ def _mistake(records: RecordTable, scored: Logits, task: Task, row: int) -> dict
 
 
 def _thumbnail(records: RecordTable, row: int) -> bytes:
-    import tensorflow as tf
-
     from trainer.data import read_few
 
     (payload,) = read_few(records, [row])
-    example = tf.train.Example.FromString(payload)
-    encoded = example.features.feature[records.image_key].bytes_list.value[0]
+    encoded = tfrecord.Example(payload).bytes_of(records.image_key)
     image = Image.open(io.BytesIO(encoded)).convert("RGB")
     image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     buffer = io.BytesIO()
@@ -144,14 +138,14 @@ def _thumbnail(records: RecordTable, row: int) -> bytes:
     return buffer.getvalue()
 
 
-def _facts(run: dict, lines: list[dict]) -> dict[str, str]:
+def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
     rates = [line["images_per_second"] for line in lines if line.get("images_per_second")]
     waits = [line["data_wait_share"] for line in lines if "data_wait_share" in line]
     facts = {
-        "architecture": os.path.basename(run["architecture"]),
-        "image size": "x".join(str(side) for side in run["image_size_px"]) + " px",
-        "trained on": run["train_split"],
-        "best step": f"{run['best_step']} of {lines[-1]['step'] if lines else run['best_step']}",
+        "architecture": os.path.basename(run.architecture),
+        "image size": "x".join(str(side) for side in run.image_size_px) + " px",
+        "trained on": run.train_split,
+        "best step": f"{run.best_step} of {lines[-1]['step'] if lines else run.best_step}",
     }
     if rates:
         facts["images a second"] = f"{np.median(rates):.4g}"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from orchard.formats import Task
+from orchard.formats import NO_SPLIT, Task
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.runtime import Accelerator
 from trainer.tpu import graph_check, pure_step
-from trainer.training import NO_SPLIT, Splits, assemble
+from trainer.training import Splits, assemble
 
 _BATCH_KEYS = ("image", "target", "weight", "augment")
 

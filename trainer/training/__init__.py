@@ -7,25 +7,20 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
     from trainer.training.locking import run_lock
-    from trainer.training.plan import NO_SPLIT, Splits, choose_splits, make_plan
+    from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
     from trainer.training.resume import (
-        CONFIG_FILE,
         check_same_data,
-        checkpoint_meta,
         recover_run,
         resume_run,
     )
     from trainer.training.run import Run
-    from trainer.training.stages import NETWORK_FILE, with_optimizers
+    from trainer.training.stages import with_optimizers
     from trainer.training.step import StepOptions, TrainStep, Update
     from trainer.training.steps import BlowUp, Trainer, out_of_memory
 
 __all__ = [
     "BlowUp",
-    "CONFIG_FILE",
-    "NETWORK_FILE",
-    "NO_SPLIT",
     "Reporter",
     "Run",
     "Splits",
@@ -35,7 +30,6 @@ __all__ = [
     "Update",
     "assemble",
     "check_same_data",
-    "checkpoint_meta",
     "choose_splits",
     "make_plan",
     "out_of_memory",

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from orchard.errors import OrchardError
+from orchard.formats import NO_SPLIT
 from trainer.config import TrainConfig
 from trainer.data import RecordTable, check_labelled, load_records, mix_soft_labels, split_names
 from trainer.evaluation import check_metric
@@ -18,13 +19,13 @@ from trainer.training.run import Run
 def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Read the dataset's index, make the plan, build the network and the optimizers."""
     splits = (
-        plans.Splits(config.train_split, config.eval_split or plans.NO_SPLIT)
+        plans.Splits(config.train_split, config.eval_split or NO_SPLIT)
         if config.train_split
         else plans.choose_splits(config, split_names(config.dataset))
     )
     train_records = _labelled_records(config, splits.train)
     eval_records = None
-    if splits.evaluate != plans.NO_SPLIT:
+    if splits.evaluate != NO_SPLIT:
         eval_records = _labelled_records(config, splits.evaluate)
         _check_apart(train_records, eval_records)
     return assemble(config, accelerator, splits, train_records, eval_records)

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchard.errors import OrchardError
+from orchard.formats import NO_SPLIT, SplitKind, fold_number
 from trainer.config import TrainConfig
 from trainer.optim import Schedule
 
 DEFAULT_LEARNING_RATES = {"sgd": 0.1, "lion": 1e-4}
-NO_SPLIT = "none"
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,10 @@ class Plan:
             stops.append((step // checkpoint_every_steps + 1) * checkpoint_every_steps)
         return min(stops)
 
-    def resolved(self) -> dict[str, Any]:
-        """What the flags came to, by the names of the flags: kept, and compared on resume."""
-        return {
-            "train_split": self.splits.train,
-            "eval_split": self.splits.evaluate,
-            "batch_size": self.batch_size,
-            "eval_batch_size": self.eval_batch_size,
-            "learning_rate": self.schedule.peak,
-            "warmup_steps": self.schedule.warmup_steps,
-            "total_steps": self.total_steps,
-        }
-
 
 def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
     """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
-    folds = [name for name in names if name.startswith("fold")]
+    folds = [name for name in names if fold_number(name) is not None]
     if config.fold:
         held_out = f"fold{config.fold}"
         if held_out not in folds:
@@ -76,11 +63,12 @@ def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
                 f"--fold={config.fold}: the dataset has the splits {', '.join(names)}"
             )
         return Splits("+".join(name for name in folds if name != held_out), held_out)
-    if config.eval_split and "train" not in names:
+    if config.eval_split and SplitKind.TRAIN not in names:
         raise OrchardError("--eval_split needs --train_split here; or use --fold")
     # Another program's splits may hold held-out records under any name: nobody guesses which.
-    if "train" in names and (config.eval_split or set(names) <= {"train", "eval", "test"}):
-        return Splits("train", config.eval_split or ("eval" if "eval" in names else NO_SPLIT))
+    if SplitKind.TRAIN in names and (config.eval_split or set(names) <= set(SplitKind)):
+        default = SplitKind.EVAL if SplitKind.EVAL in names else NO_SPLIT
+        return Splits(SplitKind.TRAIN, config.eval_split or default)
     raise OrchardError(
         f"say what to train on: --fold=0 or --train_split/--eval_split; splits: {', '.join(names)}"
     )

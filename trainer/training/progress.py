@@ -1,7 +1,6 @@
 """What a training shows while it runs: a bar, metrics.jsonl and TensorBoard events."""
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -9,9 +8,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from orchard import storage
-from orchard.formats import json_safe
+from orchard.formats import RunDir, json_safe
 
-METRICS_FILE = "metrics.jsonl"
 _LOG_INTERVAL_SECONDS = 30
 
 
@@ -24,7 +22,7 @@ class MetricsLog:
     """
 
     def __init__(self, run_dir: str, resumed_step: int):
-        self._path = storage.join(run_dir, METRICS_FILE)
+        self._path = RunDir(run_dir).metrics_file
         self._lines = read_metrics(run_dir)
         self.back_to(resumed_step)
 
@@ -49,7 +47,7 @@ class MetricsLog:
 
 def read_metrics(run_dir: str) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl; a last line cut off by a kill is left out."""
-    path = storage.join(run_dir, METRICS_FILE)
+    path = RunDir(run_dir).metrics_file
     if not storage.exists(path):
         return []
     lines = []
@@ -98,7 +96,7 @@ class Reporter:
     def __init__(self, run_dir: str, step: int, total_steps: int, *, chief: bool, bar: bool):
         self._log = MetricsLog(run_dir, step) if chief else None
         self._writer = (
-            tf.summary.create_file_writer(os.path.join(run_dir, "tensorboard")) if chief else None
+            tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir) if chief else None
         )
         self._show_bar = bar and chief
         self._rates: dict[str, str] = {}  # Of the last line, for the bar.

@@ -6,22 +6,19 @@ Order of preference:
 3. They are of another training (other flags, data or network): refused, naming what differs.
 """
 
-from typing import Any
-
 from absl import logging
 
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import Kind
-from trainer.checkpoints import Checkpoint, load_latest_checkpoint, save_checkpoint
+from orchard.formats import RunDir, TrainingCheckpoint
+from trainer.checkpoints import load_latest_checkpoint, save_checkpoint
 from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable
 from trainer.runtime import same_on_all_workers
 from trainer.training.progress import Reporter
 from trainer.training.run import Run
 from trainer.training.stages import save_network_graph
-
-CONFIG_FILE = "config.json"
 
 
 def resume_run(run: Run) -> None:
@@ -40,13 +37,11 @@ def resume_run(run: Run) -> None:
         logging.info("going on after step %d", saved.step)
     elif run.accelerator.is_chief:
         save_network_graph(run_dir, run.network)
-        save_checkpoint(
-            run_dir, run.state.checkpoint(checkpoint_meta(run)), run.config.keep_checkpoints
-        )
+        save_checkpoint(run_dir, run.checkpoint(), run.config.keep_checkpoints)
     if run.accelerator.is_chief:
         storage.write_json(
-            storage.join(run_dir, CONFIG_FILE),
-            {**run.config.to_json(), "resolved": run.resolved()},
+            RunDir(run_dir).config_file,
+            {**run.config.to_json(), "resolved": vars(run.resolved())},
         )
 
 
@@ -67,23 +62,14 @@ def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Rep
     report.write("event", saved.step, text, event="recovered", reason=what)
 
 
-def checkpoint_meta(run: Run) -> dict[str, Any]:
-    """What a checkpoint says about the training that it is of."""
-    return {
-        "config": run.config.to_json(),
-        "resolved": run.resolved(),
-        "dataset": run.dataset(),
-    }
-
-
-def _check_same_training(run: Run, saved: Checkpoint) -> None:
-    old = TrainConfig.from_json(saved.meta["config"])
+def _check_same_training(run: Run, saved: TrainingCheckpoint) -> None:
+    old = TrainConfig.from_json(saved.meta.config)
     changes = changed_flags(old, run.config, Kind.RESULT)
-    now = run.resolved()
+    now = vars(run.resolved())
     changes += [
-        (name, value, now.get(name))
-        for name, value in saved.meta["resolved"].items()
-        if value != now.get(name)
+        (name, value, now[name])
+        for name, value in vars(saved.meta.resolved).items()
+        if value != now[name]
     ]
     if changes:
         raise OrchardError(
@@ -91,14 +77,13 @@ def _check_same_training(run: Run, saved: Checkpoint) -> None:
             f"{name_changes(changes)}. Use those again, "
             "or another --run_dir"
         )
-    check_same_data(run.config.run_dir, saved.meta["dataset"], run.train_records)
+    check_same_data(run.config.run_dir, saved.meta.dataset.fingerprint, run.train_records)
 
 
-def check_same_data(run_dir: str, dataset: dict[str, Any], records: RecordTable) -> None:
-    """Refuse records of another content than a run's `dataset`, as its checkpoints describe it."""
-    before, after = dataset["fingerprint"], records.fingerprint
-    if before != after:
+def check_same_data(run_dir: str, fingerprint: str, records: RecordTable) -> None:
+    """Refuse records of another content than the dataset that a run was trained on."""
+    if records.fingerprint != fingerprint:
         raise OrchardError(
             f"{run_dir} was trained on another content of the dataset (fingerprint "
-            f"{before[:12]}, now {after[:12]}); use another --run_dir"
+            f"{fingerprint[:12]}, now {records.fingerprint[:12]}); use another --run_dir"
         )

@@ -3,12 +3,17 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from orchard import storage
+from orchard.formats import (
+    Resolved,
+    RunDir,
+    TrainedDataset,
+    TrainingCheckpoint,
+    TrainingMeta,
+)
 from trainer.augment import augment_batch, mix_batch
 from trainer.checkpoints import EvaluationWeights, TrainState
 from trainer.config import TrainConfig
@@ -80,29 +85,38 @@ class Run:
     @property
     def tensorboard_dir(self) -> str:
         """Where events and profiles go."""
-        return storage.join(self.config.run_dir, "tensorboard")
+        return RunDir(self.config.run_dir).tensorboard_dir
 
-    def resolved(self) -> dict[str, Any]:
-        """What the flags came to, by the names of the flags."""
-        config = self.config
-        return {
-            **self.plan.resolved(),
-            "image_size": f"{config.height_px}x{config.width_px}",
-            "precision": precision_policy(config, self.accelerator.kind),
-            "best_metric": self.best_metric,
-            "order": str(self.feed.order),
-        }
+    def resolved(self) -> Resolved:
+        """What the flags came to."""
+        config, plan = self.config, self.plan
+        return Resolved(
+            train_split=plan.splits.train,
+            eval_split=plan.splits.evaluate,
+            batch_size=plan.batch_size,
+            eval_batch_size=plan.eval_batch_size,
+            learning_rate=plan.schedule.peak,
+            warmup_steps=plan.schedule.warmup_steps,
+            total_steps=plan.total_steps,
+            image_size=f"{config.height_px}x{config.width_px}",
+            precision=precision_policy(config, self.accelerator.kind),
+            best_metric=self.best_metric,
+            order=str(self.feed.order),
+        )
 
-    def dataset(self) -> dict[str, Any]:
-        """What is kept of the dataset: name, version, fingerprint, classes, task."""
+    def checkpoint(self) -> TrainingCheckpoint:
+        """The whole state, as it is now."""
         records, parts = self.train_records, self.config.dataset.rstrip("/").split("/")
-        return {
-            "name": parts[-2] if len(parts) > 1 else parts[-1],
-            "version": parts[-1],
-            "fingerprint": records.fingerprint,
-            "class_names": list(records.class_names),
-            "task": records.task,
-        }
+        dataset = TrainedDataset(
+            name=parts[-2] if len(parts) > 1 else parts[-1],
+            version=parts[-1],
+            fingerprint=records.fingerprint,
+            class_names=records.class_names,
+            task=records.task,
+        )
+        progress = self.state.progress
+        meta = TrainingMeta(self.config.to_json(), self.resolved(), dataset, progress)
+        return TrainingCheckpoint(progress.step, self.state.arrays(), meta)
 
     def make_step(self) -> TrainStep:
         """The compiled step of the current stage."""

@@ -10,14 +10,13 @@ import keras
 
 from orchard import storage
 from orchard.flags import select
+from orchard.formats import RunDir
 from trainer.checkpoints import TrainState
 from trainer.config import TrainConfig
 from trainer.models import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, batch_norm, build_network
 from trainer.optim import make_optimizer
 from trainer.runtime import Accelerator, precision_policy, set_precision
 from trainer.training import plan as plans
-
-NETWORK_FILE = "network.json"
 
 
 def set_stage(network: keras.Model, head_only: bool, frozen_batch_norm: bool) -> None:
@@ -62,4 +61,4 @@ def with_optimizers(
 
 def save_network_graph(run_dir: str, network: keras.Model) -> None:
     """Keep the network's layers, so that an export needs neither --weights nor its .keras file."""
-    storage.write_json(storage.join(run_dir, NETWORK_FILE), json.loads(network.to_json()))
+    storage.write_json(RunDir(run_dir).network_file, json.loads(network.to_json()))

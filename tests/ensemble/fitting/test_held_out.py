@@ -3,8 +3,9 @@ import pytest
 
 from ensemble.combine import COMBINERS, activate
 from ensemble.fitting.held_out import assemble_held_out, out_of_fold, refuse_leakage
-from ensemble.members.runs import FoldGroup, InputSpec, Member
+from ensemble.members.runs import FoldGroup, Member
 from orchard.errors import OrchardError
+from orchard.formats import InputSpec
 from orchard.formats.logits import Logits, save_logits
 
 NAMES = ("a", "b")

@@ -4,24 +4,13 @@ import pytest
 
 from ensemble.members.runs import check_dataset, load_members
 from orchard.errors import OrchardError
-
-_RUN = {
-    "schema_version": 1,
-    "class_names": ["rust", "scab", "healthy"],
-    "task": "single_label",
-    "architecture": "efficientnet_b7",
-    "image_size_px": [480, 768],
-    "resize": "crop",
-    "exact_decode": True,
-    "train_split": "fold1+fold2",
-    "eval_split": "fold0",
-    "dataset": {"fingerprint": "abc123", "path": "somewhere"},
-}
+from orchard.formats import DatasetOfRun
+from tests.records import run_record
 
 
 def _run(path, **changes):
     path.mkdir(parents=True, exist_ok=True)
-    record = {**_RUN, "member_fingerprint": str(path), **changes}
+    record = {**run_record(member_fingerprint=str(path)).to_json(), **changes}
     (path / "run.json").write_text(json.dumps(record))
     return str(path)
 
@@ -67,9 +56,12 @@ def test_load_members_with_equal_names_names_them_by_path(tmp_path):
         ({"class_names": ["rust", "scab", "rot"]}, r"other classes than member .*rot \(3\)"),
         ({"class_names": ["rust", "scab"]}, "other classes"),
         ({"task": "multi_label"}, "trained for a multi_label task"),
-        ({"dataset": {"fingerprint": "other"}}, "members of one ensemble share one dataset"),
-        ({"image_size_px": 5}, "run.json is not one of the trainer's"),
-        ({"dataset": {}}, "run.json is not one of the trainer's"),
+        (
+            {"dataset": vars(DatasetOfRun("leaves", "1.0.0", "other", "somewhere"))},
+            "members of one ensemble share one dataset",
+        ),
+        ({"image_size_px": 5}, "run.json was damaged or edited: image_size_px is 5"),
+        ({"dataset": {}}, "run.json was damaged or edited: dataset.name is missing"),
     ],
 )
 def test_load_members_that_do_not_fit_are_refused(changes, words, tmp_path):
@@ -115,7 +107,7 @@ def test_load_members_of_folds_in_two_spellings_gives_one_group(tmp_path, monkey
 
 def test_check_dataset_of_another_one_is_refused_unless_allowed(tmp_path):
     members = load_members([_run(tmp_path / "a")])[0]
-    names = _RUN["class_names"]
+    names = members[0].class_names
     check_dataset(members, names, "single_label", "abc123")
     with pytest.raises(OrchardError, match="--allow_other_dataset"):
         check_dataset(members, names, "single_label", "zzz")

@@ -11,7 +11,7 @@ def _save(path):
     return ids, values
 
 
-def test_logits_come_back_as_they_went(tmp_path):
+def test_load_logits_of_saved_ones_gives_them_back(tmp_path):
     ids, values = _save(tmp_path / "eval.npz")
     table = load_logits(str(tmp_path / "eval.npz"))
     assert list(table.ids) == list(ids)
@@ -22,14 +22,14 @@ def test_logits_come_back_as_they_went(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: b"", lambda data: b"hi"])
-def test_a_damaged_file_is_refused_with_its_name(tmp_path, damage):
+def test_load_logits_of_a_damaged_file_names_it(tmp_path, damage):
     path = tmp_path / "eval.npz"
     _save(path)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(OrchardError, match="eval.npz.*not a whole logits file"):
+    with pytest.raises(OrchardError, match="eval.npz.*is damaged or no logits file"):
         load_logits(str(path))
 
 
-def test_columns_must_match_the_class_names(tmp_path):
+def test_save_logits_with_other_columns_than_classes_is_refused(tmp_path):
     with pytest.raises(ValueError, match="ids, classes"):
         save_logits(str(tmp_path / "x.npz"), ["a"], np.zeros((1, 3)), np.zeros((1, 3)), ("x", "y"))

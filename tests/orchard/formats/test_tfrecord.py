@@ -2,6 +2,8 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchard.errors import OrchardError
 from orchard.formats import tfrecord
@@ -28,7 +30,7 @@ def frame(payload):
 
 @pytest.mark.parametrize("size", [0, 127, 128, 3_000_000])
 @pytest.mark.parametrize("label", [0, 3, 300, -1])
-def test_tensorflow_reads_our_messages_and_writes_our_frames(tmp_path, size, label):
+def test_message_and_frame_are_those_of_tensorflow(tmp_path, size, label):
     import tensorflow as tf
 
     jpeg, target = b"\xff" * size, np.float32([0.25, 0.75])
@@ -47,20 +49,93 @@ def test_tensorflow_reads_our_messages_and_writes_our_frames(tmp_path, size, lab
     assert frame(ours) == (tmp_path / "x").read_bytes()
 
 
-def test_what_is_written_is_read_back():
-    target = np.float32([1, 0, 0.5])
-    features = tfrecord.decode_example(example(b"jpeg", b"id", -1, target))
-    assert features["image"] == [b"jpeg"] and features["image_id"] == [b"id"]
-    assert features["label"] == [-1]
-    np.testing.assert_array_equal(features["target"], target)
+_NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=300)
 
 
-def test_frames_are_found_at_their_offsets():
-    payloads = [b"a", b"", b"c" * 1000]
+@given(
+    jpeg=st.binary(max_size=300),
+    image_id=st.binary(max_size=150),
+    label=st.integers(-(2**63), 2**63 - 1),
+    target=st.lists(st.floats(width=32, allow_nan=False), max_size=40),
+)
+def test_example_of_written_features_gives_them_back(jpeg, image_id, label, target):
+    found = tfrecord.Example(example(jpeg, image_id, label, target))
+    assert (found.bytes_of("image"), found.bytes_of("image_id")) == (jpeg, image_id)
+    assert found.ints_of("label") == [label]
+    assert found.floats_of("target").dtype == np.float32
+    assert found.floats_of("target").tolist() == target
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), _NAMES)
+def test_int64_entry_of_any_length_is_read_back(values, name):
+    rest = tfrecord.int64_entry(name, values)
+    assert tfrecord.Example(tfrecord.example_head("", 0, len(rest)) + rest).ints_of(name) == values
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda found: found.bytes_of("absent"), "no feature 'absent', but image, image_id, label"),
+        (lambda found: found.ints_of("target"), "'target' is a float_list, not a int64_list"),
+        (lambda found: found.floats_of("image"), "'image' is a bytes_list"),
+    ],
+)
+def test_example_asked_for_another_feature_names_it(read, message):
+    with pytest.raises(ValueError, match=message):
+        read(tfrecord.Example(example(b"jpeg", b"id", -1, [1.0])))
+
+
+def test_example_of_several_byte_strings_is_not_one():
+    rest = tfrecord.bytes_entry("b", b"one") + tfrecord.int64_entry("none", [])
+    found = tfrecord.Example(tfrecord.example_head("a", 0, len(rest)) + rest)
+    with pytest.raises(ValueError, match="is a int64_list"):
+        found.bytes_of("none")
+    import tensorflow as tf
+
+    values = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a", b"b"]))
+    message = tf.train.Example(features=tf.train.Features(feature={"two": values}))
+    with pytest.raises(ValueError, match="'two' has 2 values, not one"):
+        tfrecord.Example(message.SerializeToString()).bytes_of("two")
+
+
+def test_example_of_other_bytes_is_refused():
+    with pytest.raises(ValueError, match="no tf.train.Example"):
+        tfrecord.Example(b"\x0a\xff")
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5))
+def test_read_frames_gives_back_payloads_and_offsets(payloads):
     data = b"".join(map(frame, payloads))
     frames = list(tfrecord.read_frames(io.BytesIO(data), "s"))
     assert [one.payload for one in frames] == payloads
-    assert [one.offset for one in frames] == [0, 17, 33]
+    ends = np.cumsum([len(one) + tfrecord.FRAME_OVERHEAD_BYTES for one in payloads])
+    assert [one.offset for one in frames] == [0, *ends.tolist()][: len(payloads)]
+
+
+@given(st.data(), st.lists(st.binary(max_size=20), min_size=1, max_size=3))
+def test_read_frames_with_a_changed_bit_is_refused(data, payloads):
+    content = bytearray(b"".join(map(frame, payloads)))
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(OrchardError, match="s, record [0-2] at byte [0-9]+: "):
+        list(tfrecord.read_frames(io.BytesIO(bytes(content)), "s"))
+
+
+@given(st.data(), st.lists(st.binary(max_size=20), min_size=1, max_size=3))
+def test_read_frames_of_a_cut_file_is_refused_but_between_records(data, payloads):
+    content = b"".join(map(frame, payloads))
+    ends = {len(b"".join(map(frame, payloads[:count]))) for count in range(len(payloads))}
+    length = data.draw(st.integers(0, len(content) - 1).filter(lambda cut: cut not in ends))
+    with pytest.raises(OrchardError, match="the file ends inside the record"):
+        list(tfrecord.read_frames(io.BytesIO(content[:length]), "s"))
+
+
+@given(st.binary(max_size=40), st.integers(0))
+def test_is_intact_with_a_changed_bit_is_false(payload, bit):
+    content = bytearray(frame(payload)[tfrecord.HEADER_BYTES :])
+    assert tfrecord.is_intact(bytes(content))
+    content[bit // 8 % len(content)] ^= 1 << bit % 8
+    assert not tfrecord.is_intact(bytes(content))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +147,7 @@ def test_frames_are_found_at_their_offsets():
         (lambda data: data[:14] + b"X" + data[15:], "record 0 at byte 0: .*checksum"),
     ],
 )
-def test_damage_is_named_with_record_and_offset(damage, message):
+def test_read_frames_of_a_damaged_file_names_record_and_offset(damage, message):
     data = damage(frame(b"first") + frame(b"second"))
     with pytest.raises(OrchardError, match=f"shard-1, {message}"):
         list(tfrecord.read_frames(io.BytesIO(data), "shard-1"))

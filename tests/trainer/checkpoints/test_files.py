@@ -5,12 +5,26 @@ import pytest
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import (
+    TrainingCheckpoint,
+    WeightsCheckpoint,
+    WeightsMeta,
+    load_checkpoint_file,
+)
+from tests.records import training_meta
 from trainer.checkpoints import files
-from trainer.checkpoints.files import Checkpoint
 
 
 def _state(step, value=0.0):
-    return Checkpoint(step, {"a/0": np.full((2, 3), value, np.float32)}, {"seen": [1, None]})
+    return TrainingCheckpoint(step, _arrays(value), training_meta(step))
+
+
+def _best(step, value=0.0):
+    return WeightsCheckpoint(step, _arrays(value), WeightsMeta({"accuracy": 0.5}))
+
+
+def _arrays(value):
+    return {"a/0": np.full((2, 3), value, np.float32)}
 
 
 def _path(run_dir, step):
@@ -20,7 +34,7 @@ def _path(run_dir, step):
 def test_a_checkpoint_comes_back_as_it_went(tmp_path):
     files.save_checkpoint(str(tmp_path), _state(7, 1.5), keep=2)
     loaded = files.load_latest_checkpoint(str(tmp_path))
-    assert loaded.step == 7 and loaded.meta["seen"] == [1, None]
+    assert loaded.step == 7 and loaded.meta == training_meta(7)
     np.testing.assert_array_equal(loaded.arrays["a/0"], np.full((2, 3), 1.5, np.float32))
 
 
@@ -48,7 +62,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage
     with open(path, "wb") as file:
         file.write(data[:length])
     with pytest.raises(OrchardError, match="damaged"):
-        files.load_checkpoint(path)
+        load_checkpoint_file(path)
     assert files.load_latest_checkpoint(run_dir).step == 1
 
 
@@ -63,16 +77,16 @@ def test_where_all_are_damaged_the_run_is_refused(tmp_path):
 def test_a_file_of_another_program_is_refused(tmp_path):
     path = str(tmp_path / "foreign.npz")
     np.savez(path, weights=np.zeros(3))
-    with pytest.raises(OrchardError, match="not one of ours"):
-        files.load_checkpoint(path)
+    with pytest.raises(OrchardError, match="damaged or no checkpoint of ours"):
+        load_checkpoint_file(path)
 
 
 def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(files, "FORMAT", "orchard-checkpoint-0")
+        patched.setattr("orchard.formats.checkpoint.FORMAT", "orchard-checkpoint-0")
         files.save_checkpoint(str(tmp_path), _state(3), keep=1)
     with pytest.raises(OrchardError, match="has format 'orchard-checkpoint-0', not 'orchard-"):
-        files.load_checkpoint(_path(str(tmp_path), 3))
+        load_checkpoint_file(_path(str(tmp_path), 3))
 
 
 def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, monkeypatch):
@@ -90,10 +104,10 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, mon
 
 def test_the_previous_best_stays_until_it_is_pruned(tmp_path):
     run_dir = str(tmp_path)
-    files.save_best_checkpoint(run_dir, _state(10, 1))
-    files.save_best_checkpoint(run_dir, _state(20, 2))
+    files.save_best_checkpoint(run_dir, _best(10, 1))
+    files.save_best_checkpoint(run_dir, _best(20, 2))
     assert files.load_best_checkpoint(run_dir, 10).step == 10
-    files.save_best_checkpoint(run_dir, _state(30, 3))
+    files.save_best_checkpoint(run_dir, _best(30, 3))
     files.prune_best_checkpoints(run_dir, {10, 30})
     names = {"best-000000010.npz", "best-000000030.npz"}
     assert set(os.listdir(tmp_path / "checkpoints")) == names

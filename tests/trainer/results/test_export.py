@@ -104,7 +104,7 @@ def test_the_last_weights_are_exported_as_they_were_evaluated(
     )
     assert train_and_evaluate(config) == 0
     last = checkpoint.load_latest_checkpoint(config.run_dir)
-    assert last.meta["progress"]["best_step"] == last.step
+    assert last.meta.progress.best_step == last.step
     assert finish.export_only(config.run_dir, "last") == 0
     exported = keras.models.load_model(tmp_path / f"export-{last.step:09d}" / "model.keras")
     scored = keras.models.load_model(tmp_path / "model.keras")

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from orchard import storage
-from orchard.formats.logits import Logits
+from orchard.formats import DatasetOfRun, Logits
+from tests.records import run_record
 from tests.trainer import runs
 from trainer.data.load import load_records
 from trainer.results import report
@@ -21,21 +22,14 @@ def scored(tiny_dataset):
     return records, Logits(records.ids, logits, records.targets, records.class_names)
 
 
-def _run(config, task="single_label"):
-    return {
-        "architecture": config.architecture,
-        "image_size_px": [16, 16],
-        "dataset": {"name": "tiny", "version": "1.0.0"},
-        "train_split": "fold1",
-        "eval_split": "fold0",
-        "fold": "0",
-        "task": task,
-        "best_step": 3,
-        "best_metric": "accuracy",
-        "scores": {"accuracy": 0.5, "roc_auc": None},
-        "skipped_records": 0,
-        "config": config.to_json(),
-    }
+def _run(config, task="single_label", **changes):
+    return run_record(
+        architecture=config.architecture,
+        dataset=DatasetOfRun("tiny", "1.0.0", "abc123", config.dataset),
+        task=task,
+        config=config.to_json(),
+        **changes,
+    )
 
 
 def test_the_worst_mistakes_come_first(scored):
@@ -71,7 +65,7 @@ def test_the_page_is_self_contained_and_names_the_mistakes(tmp_path, tiny_datase
 
 def test_a_run_without_an_evaluation_has_a_page_too(tmp_path, tiny_dataset):
     config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
-    report.write(str(tmp_path), _run(config) | {"scores": {}}, None, None)
+    report.write(str(tmp_path), _run(config, scores={}), None, None)
     assert "mobilenet_v2 on tiny" in (tmp_path / "report.html").read_text()
 
 

@@ -79,7 +79,7 @@ def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
     with monkeypatch.context() as patched:
         patched.setattr(interruption.StopRequests, "urgent", told)
         assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
-    assert files.load_latest_checkpoint(config.run_dir).meta["progress"]["evaluations"] == []
+    assert files.load_latest_checkpoint(config.run_dir).meta.progress.evaluations == []
     assert files.steps(config.run_dir)[-1] == 9
     assert train_and_evaluate(config) == 0
     evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
@@ -96,7 +96,7 @@ def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbe
         patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop.note("x") or True)
         assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     frozen = files.load_latest_checkpoint(config.run_dir)
-    assert frozen.step == 9 and frozen.meta["progress"]["evaluations"] == []
+    assert frozen.step == 9 and frozen.meta.progress.evaluations == []
     with monkeypatch.context() as patched:
         patched.setattr(interruption.StopRequests, "requested", lambda stop: True)
         assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
@@ -114,7 +114,7 @@ def test_a_run_comes_to_its_end_without_its_newest_checkpoint(
     with monkeypatch.context() as patched:
         patched.setattr(finish, "finish", lambda run_dir: None)
         assert train_and_evaluate(config) == 0
-    assert files.load_latest_checkpoint(config.run_dir).meta["progress"]["best_step"] == 18
+    assert files.load_latest_checkpoint(config.run_dir).meta.progress.best_step == 18
     os.truncate(os.path.join(config.run_dir, "checkpoints", "step-000000018.npz"), 100)
     assert finish.export_only(config.run_dir, "best") == 0
     assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9

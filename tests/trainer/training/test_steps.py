@@ -11,6 +11,7 @@ from tensorflow.python.framework import config as framework_config
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import load_checkpoint_file
 from orchard.formats.logits import load_logits
 from tests.trainer import runs
 from trainer import loop
@@ -32,7 +33,7 @@ def _scores(run_dir):
 
 
 def _weights(run_dir, step):
-    return checkpoint.load_checkpoint(
+    return load_checkpoint_file(
         os.path.join(str(run_dir), "checkpoints", f"step-{step:09d}.npz")
     ).arrays
 
@@ -134,7 +135,7 @@ def test_what_is_evaluated_and_exported_is_the_moving_average(
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, epochs=2, ema_momentum=0.9)
     assert train_and_evaluate(config) == 0
     last = checkpoint.load_latest_checkpoint(config.run_dir)
-    assert last.meta["progress"]["best_step"] == last.step
+    assert last.meta.progress.best_step == last.step
     trained = [a for name, a in last.arrays.items() if name.startswith("network/")]
     kept = [a for name, a in last.arrays.items() if name.startswith("optimizer0/")]
     best = checkpoint.load_best_checkpoint(config.run_dir, last.step).arrays

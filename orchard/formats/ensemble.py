@@ -1,0 +1,182 @@
+"""What an ensemble leaves: the files of its directory, and the record that tells of it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from orchard import storage
+from orchard.formats.json_record import JsonRecord
+from orchard.formats.kinds import Task
+
+
+@dataclass(frozen=True)
+class EnsembleDir:
+    """The files of one ensemble, by what they hold.
+
+    Attributes:
+        path: the directory, local or gs://.
+    """
+
+    path: str
+
+    def _join(self, name: str) -> str:
+        return storage.join(self.path, name)
+
+    @property
+    def predictions_file(self) -> str:
+        """Probabilities by image id."""
+        return self._join("predictions.csv")
+
+    @property
+    def record_file(self) -> str:
+        """The `EnsembleRecord`."""
+        return self._join("weights.json")
+
+    @property
+    def report_file(self) -> str:
+        """The report, for people; written last."""
+        return self._join("report.html")
+
+    @property
+    def soft_labels_file(self) -> str:
+        """Probabilities of the predicted split, to train on."""
+        return self._join("soft_labels.csv")
+
+    @property
+    def out_of_fold_file(self) -> str:
+        """Probabilities of the held-out images, to train on."""
+        return self._join("soft_labels_out_of_fold.csv")
+
+    @property
+    def saved_model_dir(self) -> str:
+        """The whole ensemble as one SavedModel."""
+        return self._join("saved_model")
+
+    @property
+    def logits_dir(self) -> str:
+        """What the members gave for each image, kept for the next time."""
+        return self._join("logits")
+
+
+@dataclass(frozen=True)
+class MemberWeight:
+    """One run in an ensemble.
+
+    Attributes:
+        name: short and unique within the ensemble.
+        path: its run directory.
+        architecture: name of its network.
+        fingerprint: of its SavedModel.
+        train_split: what it was trained on.
+        eval_split: what it was evaluated on; None: nothing.
+        weight: its share, 0..1.
+        temperature: what its logits are divided by: one number, or one a class.
+    """
+
+    name: str
+    path: str
+    architecture: str
+    fingerprint: str
+    train_split: str
+    eval_split: str | None
+    weight: float
+    temperature: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class NetworkWeight:
+    """One entry of --members.
+
+    Attributes:
+        name: of the network.
+        members: names of its runs: several are its folds.
+        weight: its share, 0..1.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class EnsembleDataset:
+    """The dataset that was predicted."""
+
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class GainOverUniform:
+    """How much better learned weights are than equal ones, on images that they were not learned on.
+
+    Attributes:
+        gain: the difference of the scores; None: not a number.
+        low: the interval's lower end.
+        high: the interval's upper end.
+        confidence: of the interval, 0..1.
+        parts: into how many parts the images were cut.
+    """
+
+    gain: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    parts: int
+
+
+@dataclass(frozen=True)
+class WeightSelection:
+    """How greedy selection went.
+
+    Attributes:
+        order: names of the networks, as they were added.
+        regrets: what was left to gain after each.
+        weights: by network, as selection found them.
+        used: whether they are the ensemble's weights, or were not trusted.
+        gain_over_uniform: None where there was nothing to compare.
+    """
+
+    order: tuple[str, ...]
+    regrets: tuple[float | None, ...]
+    weights: dict[str, float]
+    used: bool
+    gain_over_uniform: GainOverUniform | None
+
+
+@dataclass(frozen=True)
+class EnsembleRecord(JsonRecord):
+    """The content of `weights.json`: what went into an ensemble and what weight each has.
+
+    Attributes:
+        task: what the labels mean.
+        class_names: the classes, in the order of the predictions' columns.
+        dataset: what was predicted.
+        split: of the dataset.
+        combine: how logits became probabilities.
+        tta: test-time augmentation.
+        weights: the flag: "uniform", "greedy" or numbers.
+        weights_split: where weights and temperatures were fitted; None: nowhere.
+        metric: what judged.
+        members: the runs.
+        networks: the entries of --members.
+        temperature: of the whole: one number, or one a class.
+        thresholds: of each class.
+        selection: how greedy selection went; None for weights that were given.
+    """
+
+    REMEDY: ClassVar[str] = "run the command that wrote it again"
+
+    task: Task
+    class_names: tuple[str, ...]
+    dataset: EnsembleDataset
+    split: str
+    combine: str
+    tta: str
+    weights: str
+    weights_split: str | None
+    metric: str
+    members: tuple[MemberWeight, ...]
+    networks: tuple[NetworkWeight, ...]
+    temperature: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    selection: WeightSelection | None
