@@ -28,12 +28,15 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from absl import flags
 
 from orchard.errors import OrchardError
 from orchard.plugins import use_plugins
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _REQUIRED: Any = object()
@@ -215,7 +218,7 @@ def _metadata(help: str, group: str, name: str, more: dict[str, Any]) -> dict[st
 
 
 Built = TypeVar("Built", bound="Options")
-Selected = TypeVar("Selected")
+Selected = TypeVar("Selected", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, kw_only=True)

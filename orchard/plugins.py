@@ -20,13 +20,18 @@ def use_plugins(modules: Iterable[str]) -> None:
     import_plugins()
 
 
+def plugin_names() -> tuple[str, ...]:
+    """The modules that this process uses, for one on another machine to use them, too."""
+    return tuple(filter(None, os.environ.get(_VARIABLE, "").split(",")))
+
+
 def import_plugins() -> None:
     """Import the modules that this process, or the one that started it, was to use.
 
     Raises:
         OrchardError: one cannot be imported.
     """
-    for name in filter(None, os.environ.get(_VARIABLE, "").split(",")):
+    for name in plugin_names():
         try:
             importlib.import_module(name)
         except OrchardError:

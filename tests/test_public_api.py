@@ -32,12 +32,14 @@ names = {name for command in COMMANDS for options in importlib.import_module(com
 for name in names:
     flags.DEFINE_string(name, "", "Somebody else's.")
 flags.FLAGS(["program", "--dataset=theirs"])
-before = logging.get_verbosity(), sys.excepthook, set(flags.FLAGS)
+before = logging.get_verbosity(), sys.excepthook
 from data_prep import CsvImages, PrepConfig, prepare
 from trainer import TrainConfig, train_and_evaluate
 from ensemble import EnsembleConfig, SavedPredictor, run
-assert before == (logging.get_verbosity(), sys.excepthook, set(flags.FLAGS))
+assert before == (logging.get_verbosity(), sys.excepthook)
 assert flags.FLAGS.dataset == "theirs"
+packages = {module.partition(".")[0] for module in flags.FLAGS.flags_by_module_dict()}
+assert not packages & {"orchard", "data_prep", "trainer", "ensemble"}, packages
 """
 _COMMANDS = (
     "data_prep.main",

@@ -1,7 +1,9 @@
 r"""Compile a training step for TPUs, without a TPU: does it fit, how fast can it be at best?
 
-python -m trainer.preflight --architecture=efficientnet_b7 --image_size=512 \
+    python -m trainer.preflight --architecture=efficientnet_b7 --image_size=512 \
         --batch_size_per_replica=16 --topology=v5e:2x2
+
+Nothing runs; exit status 1 where a step does not fit.
 """
 
 import json
@@ -13,9 +15,15 @@ from orchard import cli, flags
 from orchard.errors import OrchardError
 from trainer.command_line import RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
-from trainer.tpu import compiler, report
-from trainer.tpu.chips import GIB
-from trainer.tpu.options import NO_DATASET, PreflightOptions
+from trainer.tpu import (
+    GIB,
+    NO_DATASET,
+    PreflightOptions,
+    Result,
+    check_installed,
+    results_as_json,
+    results_as_text,
+)
 
 OPTIONS = (PreflightOptions, TrainConfig, RecipeOptions)
 
@@ -23,16 +31,15 @@ OPTIONS = (PreflightOptions, TrainConfig, RecipeOptions)
 def main() -> int:
     """Print what was found; exit status 1 when a step does not fit."""
     options, config = flags.build(PreflightOptions), _config()
-    compiler.check_installed()
+    check_installed()
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
-    from trainer.tpu import results as answers
+    from trainer.tpu import answer, describe
 
-    results = answers.results(config, options)
-    step = answers.describe(config)
+    results, step = answer(config, options), describe(config)
     if options.json:
-        print(json.dumps(report.to_json(step, results), indent=2))
+        print(json.dumps(results_as_json(step, results), indent=2))
     else:
-        print(report.to_text(step, results))
+        print(results_as_text(step, results))
     refused = [result for result in results if not result.compiled.fits]
     for result in refused:
         print(f"error: {_refusal(result)}", file=sys.stderr)
@@ -51,7 +58,7 @@ def _config() -> TrainConfig:
     return config_from_flags()
 
 
-def _refusal(result: report.Result) -> str:
+def _refusal(result: Result) -> str:
     needed, available = result.compiled.needed_bytes, result.compiled.available_bytes
     return (
         f"--batch_size_per_replica={result.batch_size} does not fit {result.topology.name}: it "

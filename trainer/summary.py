@@ -1,6 +1,8 @@
 """Compare many runs: a CSV with a row a run.
 
-python -m trainer.summary --runs_dir=runs
+    python -m trainer.summary --runs_dir=runs
+
+It has the scores, and the flags in which the runs differ.
 """
 
 import csv

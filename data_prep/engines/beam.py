@@ -15,6 +15,7 @@ from typing import Any
 from data_prep.engines.base import Engine, Item, Result
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.plugins import plugin_names, use_plugins
 
 
 class BeamEngine(Engine):
@@ -74,7 +75,7 @@ class BeamEngine(Engine):
                     pipeline
                     | "Items" >> beam.Create(list(enumerate(items)))
                     | "Spread" >> beam.Reshuffle()
-                    | "Run" >> beam.Map(_call, function, results_dir)
+                    | "Run" >> beam.Map(_call, function, results_dir, plugin_names())
                 )
         except RuntimeError as error:
             reason = " ".join(str(error).split())
@@ -107,9 +108,15 @@ def _result_path(results_dir: str, position: int) -> str:
     return storage.join(results_dir, f"{position:06d}.pickle")
 
 
-def _call(numbered: tuple[int, Any], function: Callable[[Any], Any], results_dir: str) -> None:
+def _call(
+    numbered: tuple[int, Any],
+    function: Callable[[Any], Any],
+    results_dir: str,
+    plugins: tuple[str, ...],
+) -> None:
     position, item = numbered
     try:
+        use_plugins(plugins)
         result = function(item)
     except OrchardError as error:
         # As a result it reaches the user in one line; raised, Beam would try again and again.

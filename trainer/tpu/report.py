@@ -69,7 +69,7 @@ class Result:
         return self.max_images_per_second / self.compiled.num_hosts
 
 
-def to_json(step: dict[str, Any], results: list[Result]) -> dict[str, Any]:
+def results_as_json(step: dict[str, Any], results: list[Result]) -> dict[str, Any]:
     """Everything as plain values; `step` says what was compiled."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -79,7 +79,7 @@ def to_json(step: dict[str, Any], results: list[Result]) -> dict[str, Any]:
     }
 
 
-def to_text(step: dict[str, Any], results: list[Result]) -> str:
+def results_as_text(step: dict[str, Any], results: list[Result]) -> str:
     """A table with a column a topology; `step` says what was compiled."""
     height_px, width_px = step["image_size_px"]
     columns = [_column(result, pixel_bytes=height_px * width_px * 3) for result in results]

@@ -27,7 +27,7 @@ from trainer.tpu.report import Result
 from trainer.training import choose_splits
 
 
-def results(config: TrainConfig, options: PreflightOptions) -> list[Result]:
+def answer(config: TrainConfig, options: PreflightOptions) -> list[Result]:
     """One result a topology, in the order asked for.
 
     Raises:

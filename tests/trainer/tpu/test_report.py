@@ -46,13 +46,13 @@ def test_the_table_claims_no_more_than_was_found_out():
         available_bytes=int(15.75 * GIB),
     )
     too_large = Result(parse_topology("v5e:2x2"), 64, refused, largest_batch=24)
-    text = report.to_text(STEP, [fits, too_large])
+    text = report.results_as_text(STEP, [fits, too_large])
     assert "compiles for v3, fits" in text
     assert "does not fit v5e" in text
     assert "26.90 GiB of 15.75 GiB" in text
     assert "runs on" not in text.lower()
     assert "nothing ran on a TPU" in text
-    values = report.to_json(STEP, [fits, too_large])
+    values = report.results_as_json(STEP, [fits, too_large])
     assert [t["verdict"] for t in values["topologies"]] == ["fits", "too_large"]
     assert "roofline" not in values["topologies"][1]
     assert values["topologies"][1]["largest_batch_size_per_replica"] == 24
