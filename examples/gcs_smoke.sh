@@ -16,26 +16,26 @@ DATA=examples/fashion_mnist
 DATASET=$BASE/tfds/fashion/1.0.0
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
 
-say() { printf '\n== %s\n' "$*"; }
+headline() { printf '\n== %s\n' "$*"; }
 PREP=("$PYTHON" -m data_prep.main --csv=$DATA/train.csv --test_csv=$DATA/test.csv
   --images_dir=$DATA/images --name=fashion --version=1.0.0 --data_dir="$BASE/tfds"
   --eval_fraction=0.1 --hosts=4)
 
-say "a writer that is killed leaves no dataset"
+headline "a writer that is killed leaves no dataset"
 timeout --signal=KILL 4 "${PREP[@]}" > /dev/null 2>&1 || true
-say "the same command goes on and finishes; once more, and it has nothing to do"
+headline "the same command goes on and finishes; once more, and it has nothing to do"
 "${PREP[@]}"
 "${PREP[@]}" | grep "finished already"
 
-say "every byte, as the bucket holds it"
+headline "every byte, as the bucket holds it"
 "$PYTHON" -m data_prep.verify --dataset="$DATASET"
 
-say "tfds.load, without any of our code"
+headline "tfds.load, without any of our code"
 (cd / && "$OLDPWD/$PYTHON" -c "
 import tensorflow_datasets as tfds
 print(len(list(tfds.load('fashion', data_dir='$BASE/tfds', split='train+eval'))), 'records')")
 
-say "training and ensembling from and to the bucket"
+headline "training and ensembling from and to the bucket"
 for network in mobilenet mobilenet_v2; do
   "$PYTHON" -m trainer.main --dataset="$DATASET" --run_dir="$BASE/runs/$network" \
     --architecture=$network --image_size=32 --weights=none --batch_size=64 --epochs=1
@@ -45,7 +45,7 @@ done
   --output_dir="$BASE/ensemble"
 
 if [[ -z ${KEEP:-} ]]; then
-  say "removing $BASE"
+  headline "removing $BASE"
   "$PYTHON" -c "import sys; from data_prep import storage; storage.remove_tree(sys.argv[1])" "$BASE"
 fi
-say "the bucket works"
+headline "the bucket works"
