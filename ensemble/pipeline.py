@@ -36,7 +36,7 @@ def run(config: EnsembleConfig) -> Result:
         result.probabilities  # Of the images result.inputs.records.ids.
 
     Raises:
-        OrchardError: something that the user can mend; nothing has been written then.
+        OrchardError: something that the user can correct; nothing has been written then.
     """
     accelerator = connect(config)
     check_accelerator(config, accelerator)

@@ -106,7 +106,7 @@ def _predict(
             good, rows, bad = _predict_batch(model, batch)
             if bad and options.on_bad == "fail":
                 raise OrchardError(
-                    f"{bad[0].path}: {bad[0].problem}; mend or remove it, or pass --on_bad=skip"
+                    f"{bad[0].path}: {bad[0].problem}; repair or remove it, or pass --on_bad=skip"
                 )
             left_out += bad
             partial.add([photo.image_id for photo in good], rows, [photo.crc32c for photo in good])

@@ -20,11 +20,9 @@ _DEFAULT_THRESHOLD = 0.5
 class SavedPredictor:
     """What `ensemble.main` or the trainer exported, ready to predict.
 
-        >>> from ensemble import SavedPredictor
-        >>> predictor = SavedPredictor("out/saved_model")  # doctest: +SKIP
-        >>> probabilities = predictor.predict(["leaf_1.jpg", "leaf_2.jpg"])  # doctest: +SKIP
-        >>> predictor.class_names[probabilities[0].argmax()]  # doctest: +SKIP
-        'rust'
+        predictor = SavedPredictor("out/saved_model")
+        probabilities = predictor.predict(["leaf_1.jpg", "leaf_2.jpg"])
+        predictor.class_names[probabilities[0].argmax()]  # "rust"
 
     Args:
         path: the folder of a SavedModel, or the output or run directory around it, local or gs://.

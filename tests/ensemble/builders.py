@@ -22,14 +22,14 @@ from orchard.formats import (
 from tests.records import run_record
 
 CLASS_NAMES = ("rust", "scab", "healthy")
-_COLOURS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
+_COLORS = np.array([[200, 60, 40], [60, 160, 60], [70, 80, 190]])
 
 
 def jpeg(target: np.ndarray, generator: np.random.Generator, size=(24, 32)) -> bytes:
-    """A noisy picture whose colour tells its classes."""
-    colour = np.asarray(target) @ _COLOURS / max(1.0, float(np.sum(target)))
+    """A noisy picture whose color shows its classes."""
+    color = np.asarray(target) @ _COLORS / max(1.0, float(np.sum(target)))
     pixels = (
-        colour + generator.normal(scale=60, size=3) + generator.normal(scale=30, size=(*size, 3))
+        color + generator.normal(scale=60, size=3) + generator.normal(scale=30, size=(*size, 3))
     )
     buffer = io.BytesIO()
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
@@ -132,14 +132,14 @@ def make_member(
     eval_logits: bool = True,
     **overrides,
 ) -> Path:
-    """A run directory as the trainer leaves it, with a colour-matching network as its model."""
+    """A run directory as the trainer leaves it, with a color-matching network as its model."""
     import tensorflow as tf
 
     from trainer.data.decode import decode_image
 
     generator = np.random.default_rng(seed)
     height, width = size
-    kernel = (_COLOURS.T - 110) / 2000.0 + generator.normal(scale=noise / 100, size=(3, 3))
+    kernel = (_COLORS.T - 110) / 2000.0 + generator.normal(scale=noise / 100, size=(3, 3))
 
     class Net(tf.Module):
         def __init__(self):
@@ -176,7 +176,7 @@ def make_member(
     record = run_record(
         class_names=class_names,
         task=Task(task),
-        architecture=f"colour_{height}",
+        architecture=f"color_{height}",
         image_size_px=(height, width),
         resize=resize,
         exact_decode=False,

@@ -12,7 +12,7 @@ from ensemble.config import EnsembleConfig
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
 
 # Runs without the project on its path: TensorFlow and the model's folder are all it gets.
-_STRANGER = """
+_ELSEWHERE = """
 import sys, glob, os
 import numpy as np
 import tensorflow as tf
@@ -97,9 +97,9 @@ def test_saved_ensemble_runs_without_our_code_and_without_the_members(world, tmp
     for at in range(3):
         shutil.rmtree(tmp_path / f"m{at}")
     shutil.rmtree(tmp_path / "leaves")
-    (tmp_path / "stranger.py").write_text(_STRANGER)
+    (tmp_path / "elsewhere.py").write_text(_ELSEWHERE)
     subprocess.run(
-        [sys.executable, "-I", "stranger.py", str(moved), str(images), "answer.npz"],
+        [sys.executable, "-I", "elsewhere.py", str(moved), str(images), "answer.npz"],
         cwd=tmp_path,
         check=True,
         env={"PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"},
