@@ -9,7 +9,7 @@ tensorflow/core/example/example.proto.
 
 import struct
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -112,9 +112,14 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def read_frames(
-    file: BinaryIO, name: str, index: int = 0, offset_bytes: int = 0
-) -> Iterator[Frame]:
+class Reader(Protocol):
+    """An open file, or what stands for one."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next `size` bytes; fewer at the end."""
+
+
+def read_frames(file: Reader, name: str, index: int = 0, offset_bytes: int = 0) -> Iterator[Frame]:
     """Every record of an open shard, each length and payload checked against its crc32c.
 
     Args:
