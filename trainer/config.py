@@ -252,7 +252,7 @@ class TrainConfig(
             unknown = sorted(set(values) ^ known)
             raise OrchardError(
                 f"config.json is of another version of this program (schema {version}, fields "
-                f"{unknown}); go on with that version, or start a new --run_dir"
+                f"{unknown}); go on with that version and its --plugins, or start a new --run_dir"
             )
         return cls(**{**values, "augment": AugmentOptions(**values["augment"])})
 

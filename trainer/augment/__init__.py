@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.augment import tensors
     from trainer.augment.apply import augment_batch, mix_batch
     from trainer.augment.augmentation import (
         AUGMENTATIONS,
@@ -23,6 +22,16 @@ if TYPE_CHECKING:
     )
     from trainer.augment.draw import draw_crops, draw_eagerly, draw_parameters
     from trainer.augment.options import AugmentOptions
+    from trainer.augment.tensors import (
+        around,
+        beta,
+        box,
+        clip,
+        gray,
+        happens,
+        partners,
+        per_image,
+    )
 
 __all__ = [
     "AUGMENTATIONS",
@@ -32,12 +41,19 @@ __all__ = [
     "Mixing",
     "Parameter",
     "Reach",
+    "around",
     "augment_batch",
+    "beta",
+    "box",
+    "clip",
     "draw_crops",
     "draw_eagerly",
     "draw_parameters",
+    "gray",
+    "happens",
     "mix_batch",
-    "tensors",
+    "partners",
+    "per_image",
 ]
 
 __getattr__, __dir__ = attach(__name__)
