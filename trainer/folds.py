@@ -16,6 +16,7 @@ from orchard.formats import (
     Logits,
     RunDir,
     RunRecord,
+    fold_name,
     fold_number,
     json_safe,
     load_logits,
@@ -35,7 +36,9 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
         train: stands in for `loop.train_and_evaluate`.
     """
     if train is None:
-        from trainer.loop import train_and_evaluate as train
+        from trainer.loop import train_and_evaluate
+
+        train = train_and_evaluate
     folds = _folds(config)
     for fold in folds:
         print(f"fold {fold} of {', '.join(folds)}")
@@ -44,7 +47,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
             return status
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
-    scored = [load_logits(folder.fold(f).eval_logits_file(f"fold{f}")) for f in folds]
+    scored = [load_logits(folder.fold(f).eval_logits_file(fold_name(f))) for f in folds]
     summary = summarize(runs, scored)
     pooled = _pool(scored)
     save_logits(

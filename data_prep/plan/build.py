@@ -17,8 +17,8 @@ from data_prep.plan.shards import Plan, PlannedShard
 from data_prep.plan.splits import Rows, assign_folds, holdout
 from data_prep.plan.versions import deciding_versions
 from orchard.errors import OrchardError
+from orchard.formats import SplitKind, fold_name
 
-_TEST = "test"
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
 
@@ -67,7 +67,7 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
     }
     if images.test:
         usable = np.flatnonzero(images.test.usable)
-        splits[_TEST] = _ordered(images.test, usable, _TEST, config.seed)
+        splits[SplitKind.TEST] = _ordered(images.test, usable, SplitKind.TEST, config.seed)
     _refuse_empty(splits)
     near = duplicates.merge(len(rows), [content], pairs) if len(pairs) else content
     return Assignment(
@@ -87,7 +87,7 @@ def _split(
 ) -> dict[str, np.ndarray]:
     """Positions within `rows` of each split."""
     if not config.folds and not config.eval_fraction:
-        return {"train": np.arange(len(rows))}
+        return {SplitKind.TRAIN: np.arange(len(rows))}
     table = labelled.table
     numberings = [content]
     if table.groups is not None:
@@ -102,9 +102,12 @@ def _split(
     )
     if config.folds:
         folds = assign_folds(dealt, config.folds, config.seed)
-        return {f"fold{fold}": np.flatnonzero(folds == fold) for fold in range(config.folds)}
+        return {fold_name(k): np.flatnonzero(folds == k) for k in range(config.folds)}
     held_out = holdout(dealt, config.eval_fraction, config.seed)
-    return {"train": np.flatnonzero(~held_out), "eval": np.flatnonzero(held_out)}
+    return {
+        SplitKind.TRAIN: np.flatnonzero(~held_out),
+        SplitKind.EVAL: np.flatnonzero(held_out),
+    }
 
 
 def _ordered(table: CheckedTable, rows: np.ndarray, split: str, seed: int) -> SplitRows:
@@ -117,7 +120,7 @@ def _refuse_empty(splits: dict[str, SplitRows]) -> None:
         if not len(split.rows):
             advice = (
                 "no row of --test_csv is usable: correct it, or leave it out"
-                if name == _TEST
+                if name == SplitKind.TEST
                 else "there are too few rows (or groups of rows) for it: use fewer folds or "
                 "another --eval_fraction"
             )

@@ -182,4 +182,9 @@ def image_batches(
 
 def _reading(spec: InputSpec) -> InputOptions:
     """How the trainer reads records; of decoding, one member's wants stand for all."""
-    return InputOptions(**dataclasses.asdict(spec))
+    return InputOptions(
+        height_px=spec.height_px,
+        width_px=spec.width_px,
+        resize=spec.resize,
+        exact_decode=spec.exact_decode,
+    )

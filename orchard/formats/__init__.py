@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from orchard.formats.json_record import JsonRecord, parse
     from orchard.formats.json_values import json_safe
-    from orchard.formats.kinds import SplitKind, Task
+    from orchard.formats.kinds import SplitKind, Task, fold_name, fold_number
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         DATASET_INFO_FILE,
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
         RunDir,
         RunRecord,
         Scores,
-        fold_number,
     )
     from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
 
@@ -109,6 +108,7 @@ __all__ = [
     "WeightsCheckpoint",
     "WeightsMeta",
     "fingerprint_saved_model",
+    "fold_name",
     "fold_number",
     "json_safe",
     "load_checkpoint_file",

@@ -1,5 +1,6 @@
 """Names with few values, in files and in flags: enums whose members are their own text."""
 
+import re
 from enum import Enum
 
 
@@ -26,3 +27,14 @@ class SplitKind(TextEnum):
     TRAIN = "train"
     EVAL = "eval"
     TEST = "test"  # Rows without labels, to predict.
+
+
+def fold_name(number: int | str) -> str:
+    """The name of a fold's split, and of the run directory that holds it out: "fold3"."""
+    return f"fold{number}"
+
+
+def fold_number(name: str) -> int | None:
+    """3 of "fold3"; None of a name that is no fold's."""
+    match = re.fullmatch(r"fold(\d+)", name)
+    return int(match[1]) if match else None

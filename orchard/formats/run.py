@@ -1,12 +1,11 @@
 """What a training leaves: the files of a run directory, and the record that tells of it."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from orchard import storage
 from orchard.formats.json_record import JsonRecord
-from orchard.formats.kinds import Task
+from orchard.formats.kinds import Task, fold_name
 
 # What files and flags say where a training evaluates on nothing.
 NO_SPLIT = "none"
@@ -90,7 +89,7 @@ class RunDir(ExportDir):
 
     def fold(self, number: int | str) -> "RunDir":
         """The run of one fold, of `--fold=all`."""
-        return RunDir(self._join(f"fold{number}"))
+        return RunDir(self._join(fold_name(number)))
 
     @property
     def folds_file(self) -> str:
@@ -101,12 +100,6 @@ class RunDir(ExportDir):
     def out_of_fold_file(self) -> str:
         """The `Logits` of all folds together, of `--fold=all`."""
         return self._join("out_of_fold.npz")
-
-
-def fold_number(name: str) -> int | None:
-    """3 of "fold3", the name of a split or of a run directory; None of another name."""
-    match = re.fullmatch(r"fold(\d+)", name)
-    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True)

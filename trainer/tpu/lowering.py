@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from orchard.formats import NO_SPLIT, Task
+from orchard.formats import NO_SPLIT, SplitKind, Task
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.runtime import Accelerator
@@ -69,7 +69,7 @@ class StepLowering:
         self._config = _without_data(config)
         accelerator = Accelerator("tpu", tf.distribute.get_strategy())
         records = _stand_in_records(labels)
-        splits = Splits("train", NO_SPLIT)
+        splits = Splits(SplitKind.TRAIN, NO_SPLIT)
         self._run = assemble(self._config, accelerator, splits, records, None)
         self._labels = labels
 
@@ -142,5 +142,5 @@ def _stand_in_records(labels: Labels) -> RecordTable:
         class_names=tuple(str(i) for i in range(labels.num_classes)),
         task=labels.task,
         fingerprint="",
-        splits=("train",),
+        splits=(SplitKind.TRAIN,),
     )

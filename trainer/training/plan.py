@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchard.errors import OrchardError
-from orchard.formats import NO_SPLIT, SplitKind, fold_number
+from orchard.formats import NO_SPLIT, SplitKind, fold_name, fold_number
 from trainer.config import TrainConfig
 from trainer.optim import Schedule
 
@@ -57,7 +57,7 @@ def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
     """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
     folds = [name for name in names if fold_number(name) is not None]
     if config.fold:
-        held_out = f"fold{config.fold}"
+        held_out = fold_name(config.fold)
         if held_out not in folds:
             raise OrchardError(
                 f"--fold={config.fold}: the dataset has the splits {', '.join(names)}"
