@@ -38,7 +38,7 @@ lint: $(VENV)/.installed-test ## what CI checks besides the tests
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-test ## the documentation as a site in site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 coverage: $(VENV)/.installed-test ## the test suite with pytest-cov: which lines no test runs

@@ -183,6 +183,35 @@ def _anchor(heading):
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+def test_table_of_tpus_is_what_the_benchmark_makes_of_its_results(tmp_path):
+    page = _ROOT / "docs" / "benchmarks.md"
+    copy = tmp_path / "benchmarks.md"
+    copy.write_text(
+        re.sub(r"(?<=tpu_table: begin -->\n).*?(?=<!--)", "", page.read_text(), flags=re.S)
+    )
+    assert copy.read_text() != page.read_text()
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.tpu_table", "--groups=article", f"--write_to={copy}"],
+        check=True,
+        capture_output=True,
+        cwd=_ROOT,
+    )
+    assert copy.read_text() == page.read_text()
+
+
+def test_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=_ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "reference" / "flags" / "index.html").read_text()
+    assert "<code>--image_size</code>" in page
+
+
 @pytest.fixture
 def small_checkout(tmp_path):
     """The examples in small: 240 and 40 images, and recipes that train for a few steps."""
