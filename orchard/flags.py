@@ -232,9 +232,10 @@ class Options:
     """
 
     GROUPS: ClassVar[tuple[str, ...]] = ()
+    _group: ClassVar[str]
 
     def __init_subclass__(cls, group: str = "flags") -> None:
-        cls._group = group  # type: ignore[attr-defined]
+        cls._group = group
 
     def __post_init__(self) -> None:
         own = _own_flags(type(self))
@@ -311,9 +312,9 @@ def _flag(cls: type[Options], field: dataclasses.Field, hint: Any) -> Flag:
     is_required = field.default is dataclasses.MISSING
     described["name"] = described["name"] or field.name
     described["group"] = described["group"] or next(
-        base._group  # type: ignore[attr-defined]
+        base._group
         for base in cls.__mro__
-        if field.name in vars(base).get("__annotations__", {})
+        if issubclass(base, Options) and field.name in vars(base).get("__annotations__", {})
     )
     return Flag(
         field=field.name,
