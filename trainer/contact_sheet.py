@@ -34,7 +34,7 @@ class Viewer:
     ):
         self.records, self.gids = records, gids
         self._size, self._resize, self._seed = size_px, resize, seed
-        examples = read_few(records, gids)
+        examples = read_few(records, gids.tolist())
         self._encoded = [tfrecord.Example(e).bytes_of(records.image_key) for e in examples]
 
     @property

@@ -12,7 +12,7 @@ def preview(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
 
-def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):
+def test_preview_each_shows_every_augmentation_beside_the_plain_image(tmp_path):
     images = [jpeg(smooth_image(i, 40, 60)) for i in range(6)]
     dataset = write_dataset(tmp_path / "data", images, [0, 1] * 3)
     output = tmp_path / "sheet.png"
@@ -33,7 +33,7 @@ def test_sheet_shows_each_augmentation_beside_the_plain_image(tmp_path):
         assert any((cell(row, column) != plain).any() for column in range(1, columns))
 
 
-def test_quarter_turns_are_left_out_of_what_is_not_square(tmp_path):
+def test_preview_each_of_images_that_are_not_square_leaves_out_quarter_turns(tmp_path):
     dataset = write_dataset(
         tmp_path / "data", [jpeg(smooth_image(i, 40, 60)) for i in range(2)], [0, 1]
     )
@@ -45,7 +45,7 @@ def test_quarter_turns_are_left_out_of_what_is_not_square(tmp_path):
     assert Image.open(output).size == (2 * 54 + 6, 13 * 64 + 6)
 
 
-def test_a_split_of_one_record_is_told_in_one_line(tmp_path):
+def test_preview_split_of_one_record_is_refused_in_one_line(tmp_path):
     dataset = write_dataset(tmp_path / "data", [jpeg(smooth_image(0, 40, 60))], [0])
     result = preview(f"--dataset={dataset}", f"--output={tmp_path / 'sheet.png'}")
     assert result.returncode == 1
