@@ -13,15 +13,15 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from trainer.checkpoints.state import (
-        EvaluationWeights,
         TrainState,
+        evaluation_weights,
         network_arrays,
         set_network_arrays,
     )
 
 __all__ = [
-    "EvaluationWeights",
     "TrainState",
+    "evaluation_weights",
     "load_best_checkpoint",
     "load_latest_checkpoint",
     "network_arrays",

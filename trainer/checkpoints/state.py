@@ -1,5 +1,7 @@
 """Everything that a resumed training needs: network, optimizers, random state, scores so far."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,37 +72,37 @@ class TrainState:
         return named
 
 
-class EvaluationWeights:
-    """While active, the network holds the weights to evaluate; afterwards the ones to train.
+@contextlib.contextmanager
+def evaluation_weights(
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    reestimate: Callable[[], None] | None = None,
+) -> Iterator[None]:
+    """In this context the network holds the weights to evaluate; afterwards the ones to train.
 
     They are the moving average where the optimizer keeps one, with BatchNorm statistics
     re-estimated where `reestimate` is given. Training never notices: the dropout
     seeds that a re-estimation uses up are put back too.
     """
-
-    def __init__(self, network: keras.Model, optimizer, reestimate=None):
-        self._network, self._optimizer, self._reestimate = network, optimizer, reestimate
-        # Keras' average is 0 before the first step.
-        self._averages = optimizer.use_ema and bool(_value(optimizer.iterations))
-        self._changes = self._averages or reestimate is not None
-
-    def __enter__(self) -> None:
-        if not self._changes:
-            return
-        self._kept = [_value(variable) for variable in self._network.variables]
-        if self._averages:
-            averages = self._optimizer._model_variables_moving_average
+    # Keras' average is 0 before the first step.
+    averages = optimizer.use_ema and bool(_value(optimizer.iterations))
+    if not averages and reestimate is None:
+        yield
+        return
+    kept = [_value(variable) for variable in network.variables]
+    try:
+        if averages:
+            moving_averages = optimizer._model_variables_moving_average
             for variable, average in zip(
-                self._optimizer._trainable_variables, averages, strict=True
+                optimizer._trainable_variables, moving_averages, strict=True
             ):
                 variable.assign(average.value)
-        if self._reestimate is not None:
-            self._reestimate()
-
-    def __exit__(self, *_) -> None:
-        if self._changes:
-            for variable, value in zip(self._network.variables, self._kept, strict=True):
-                variable.assign(value)
+        if reestimate is not None:
+            reestimate()
+        yield
+    finally:
+        for variable, value in zip(network.variables, kept, strict=True):
+            variable.assign(value)
 
 
 def network_arrays(network: keras.Model) -> dict[str, np.ndarray]:
@@ -117,7 +119,7 @@ def set_network_arrays(network: keras.Model, checkpoint: WeightsCheckpoint) -> N
         variable.assign(arrays[name])
 
 
-def _value(variable) -> np.ndarray:
+def _value(variable: keras.Variable) -> np.ndarray:
     return np.asarray(variable.value.numpy())
 
 

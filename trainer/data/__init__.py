@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from trainer.data.load import load_records, set_gcs_read_options, split_names
     from trainer.data.options import RESIZES, DatasetOptions, InputOptions, ReadOptions
     from trainer.data.order import OrderOptions, TrainOrder
-    from trainer.data.pipeline import damage_named, encoded_batches, train_batches
+    from trainer.data.pipeline import (
+        damage_named,
+        encoded_batches,
+        eval_batches,
+        train_batches,
+    )
     from trainer.data.readers import FileSource, read_few, read_records
     from trainer.data.records import RecordTable, check_labelled
     from trainer.data.soft_labels import mix_soft_labels
@@ -42,6 +47,7 @@ __all__ = [
     "damage_named",
     "decode_image",
     "encoded_batches",
+    "eval_batches",
     "fit_image",
     "load_records",
     "mix_soft_labels",

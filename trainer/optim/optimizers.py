@@ -1,5 +1,8 @@
 """Keras optimizers with decoupled weight decay on kernels and a learning rate for each layer."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -52,7 +55,7 @@ def layer_multipliers(network: keras.Model, layer_decay: float) -> dict[int, flo
         for layer in backbone._flatten_layers(include_self=False, recursive=True)
         if layer.trainable_variables and not getattr(layer, "layers", None)
     ]
-    multipliers = {}
+    multipliers: dict[int, float] = {}
     for i, layer in enumerate(layers):
         depth = _DEPTH_GROUPS * i // len(layers)
         for variable in layer.trainable_variables:
@@ -78,21 +81,23 @@ def _rules(options: OptimizerOptions) -> dict[str, tuple[type, dict]]:
     }
 
 
-def _layerwise(base: type) -> type:
+def _layerwise(base: Any) -> Any:
     """`base` with a learning-rate factor and a weight decay for each variable."""
 
     class Layerwise(base):
-        # [(learning-rate factor, weight decay)] in the order of the built variables.
-        per_variable: list[tuple[float, float]] = ()
+        # (learning-rate factor, weight decay) of the built variables, in their order.
+        per_variable: Sequence[tuple[float, float]] = ()
 
-        def update_step(self, gradient, variable, learning_rate):
+        def update_step(
+            self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor
+        ) -> None:
             factor, decay = self.per_variable[self._get_variable_index(variable)]
             rate = tf.cast(learning_rate, variable.dtype) * factor
             if decay:
                 self.assign_sub(variable, variable * rate * decay)
             super().update_step(gradient, variable, rate)
 
-        def _all_reduce_sum_gradients(self, grads_and_vars):
+        def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple]) -> list[tuple]:
             # The step has summed them already: a clip must see the global gradient, and Keras
             # would clip each replica's part.
             return grads_and_vars

@@ -102,7 +102,7 @@ def canonicalize(module: "ir.Module") -> list[str]:
 
 def program_key(module: "ir.Module", topology: str, chip_config: str) -> str:
     """Hash of the program without names and positions, of the target and the compiler."""
-    text: str = module.operation.get_asm(enable_debug_info=False)
+    text = str(module.operation.get_asm(enable_debug_info=False))
     # The module and its functions carry counters; operations refer to functions by order.
     order: dict[str, str] = {}
     text = re.sub(r'@"[^"]*"|@[\w.$-]+', lambda m: order.setdefault(m[0], f"@f{len(order)}"), text)

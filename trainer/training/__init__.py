@@ -1,4 +1,10 @@
-"""One training: its plan, its parts, the steps, and where it goes on after an interruption."""
+"""One training: its plan, its parts, the steps, and where it goes on after an interruption.
+
+`trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
+numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores), `steps` takes
+the steps and `step` is one of them, where gradients are made and applied. `resume` finds where a
+training goes on, `progress` shows it.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +12,7 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
+    from trainer.training.evaluation import Evaluation, Scores
     from trainer.training.locking import run_lock
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
@@ -13,6 +20,7 @@ if TYPE_CHECKING:
         check_same_data,
         recover_run,
         resume_run,
+        write_config,
     )
     from trainer.training.run import Run
     from trainer.training.stages import with_optimizers
@@ -21,8 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BlowUp",
+    "Evaluation",
     "Reporter",
     "Run",
+    "Scores",
     "Splits",
     "StepOptions",
     "TrainStep",
@@ -39,6 +49,7 @@ __all__ = [
     "run_lock",
     "resume_run",
     "with_optimizers",
+    "write_config",
 ]
 
 __getattr__, __dir__ = attach(__name__)

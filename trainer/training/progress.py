@@ -62,7 +62,7 @@ def read_metrics(run_dir: str) -> list[dict[str, Any]]:
 class StepClock:
     """Images a second of the steps alone: compiling, evaluations and saves are left out."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.steps, self.seconds, self.wait_seconds = 0, 0.0, 0.0
         self.compile_seconds = 0.0
 
@@ -75,7 +75,7 @@ class StepClock:
         self.seconds += seconds
         self.wait_seconds += wait_seconds
 
-    def take(self, batch_size: int, waits: bool) -> dict[str, float]:
+    def take(self, batch_size: int, waits: bool) -> dict[str, Any]:
         """What was since the last call: images_per_second, data_wait_share, compile_seconds."""
         compiled = (
             {"compile_seconds": round(self.compile_seconds, 2)} if self.compile_seconds else {}
@@ -90,13 +90,33 @@ class StepClock:
         return rates | compiled
 
 
+class TensorBoardLog:
+    """Numbers as TensorBoard events."""
+
+    def __init__(self, run_dir: str):
+        self._writer = tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir)
+
+    def back_to(self, step: int) -> None:
+        """Nothing: events of steps that come again stand beside the first ones."""
+
+    def add(self, kind: str, step: int, **values: Any) -> None:
+        """Write the numbers among the values."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    tf.summary.scalar(f"{kind}/{name}", value)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        self._writer.flush()
+
+
 class Reporter:
-    """The bar, the log and TensorBoard of one process; only the chief's writes anything."""
+    """The bar and the logs of one process; only the chief's writes anything."""
 
     def __init__(self, run_dir: str, step: int, total_steps: int, *, chief: bool, bar: bool):
-        self._log = MetricsLog(run_dir, step) if chief else None
-        self._writer = (
-            tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir) if chief else None
+        self._logs: list[MetricsLog | TensorBoardLog] = (
+            [MetricsLog(run_dir, step), TensorBoardLog(run_dir)] if chief else []
         )
         self._show_bar = bar and chief
         self._rates: dict[str, str] = {}  # Of the last line, for the bar.
@@ -105,11 +125,9 @@ class Reporter:
     def __enter__(self) -> "Reporter":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
-        if self._writer is not None:
-            self._log.flush()
-            self._writer.close()
+        self.flush()
 
     def advance(self, steps: int, loss: float) -> None:
         """Move the bar."""
@@ -117,11 +135,11 @@ class Reporter:
         self.bar.update(steps)
 
     def back_to(self, step: int) -> None:
-        """Set bar and log back, after a blow-up."""
+        """Set bar and logs back, after a blow-up."""
         self.bar.n = step
         self.bar.refresh()
-        if self._log is not None:
-            self._log.back_to(step)
+        for log in self._logs:
+            log.back_to(step)
 
     def sub_bar(self, total: int, what: str) -> tqdm:
         """A bar for something that training waits for."""
@@ -136,22 +154,16 @@ class Reporter:
 
     def write(self, kind: str, step: int, text: str = "", **values: Any) -> None:
         """One line of metrics.jsonl, its numbers to TensorBoard, and `text` above the bar."""
-        if self._log is None:
-            return
         if "images_per_second" in values:
             self._rates["images/s"] = f"{values['images_per_second']:.4g}"
         if "data_wait_share" in values:
             self._rates["data wait"] = f"{values['data_wait_share']:.1%}"
-        self._log.add(kind, step, **values)
-        with self._writer.as_default(step=step):
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    tf.summary.scalar(f"{kind}/{name}", value)
-        if text:
+        for log in self._logs:
+            log.add(kind, step, **values)
+        if text and self._logs:
             tqdm.write(text)
 
     def flush(self) -> None:
-        """Make what was written so far last."""
-        if self._log is not None:
-            self._log.flush()
-            self._writer.flush()
+        """Write what is buffered."""
+        for log in self._logs:
+            log.flush()

@@ -38,11 +38,14 @@ def resume_run(run: Run) -> None:
     elif run.accelerator.is_chief:
         save_network_graph(run_dir, run.network)
         save_checkpoint(run_dir, run.checkpoint(), run.config.keep_checkpoints)
-    if run.accelerator.is_chief:
-        storage.write_json(
-            RunDir(run_dir).config_file,
-            {**run.config.to_json(), "resolved": vars(run.resolved())},
-        )
+
+
+def write_config(run: Run) -> None:
+    """Write config.json: the flags, and what they came to."""
+    storage.write_json(
+        RunDir(run.config.run_dir).config_file,
+        {**run.config.to_json(), "resolved": vars(run.resolved())},
+    )
 
 
 def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Reporter) -> None:
@@ -56,6 +59,8 @@ def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Rep
             f"{shown}; lower --learning_rate, set --clip_norm=1, or look at these images"
         )
     saved = load_latest_checkpoint(config.run_dir)
+    if saved is None:
+        raise OrchardError(f"{what}, and {config.run_dir} holds no checkpoint any more; run again")
     run.state.restore(saved)
     count = f"{recoveries} of {config.max_recoveries}"
     text = f"{what}: back to the checkpoint of step {saved.step} (recovery {count})"

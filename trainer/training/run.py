@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import keras
@@ -15,17 +16,18 @@ from orchard.formats import (
     TrainingMeta,
 )
 from trainer.augment import augment_batch, mix_batch
-from trainer.checkpoints import EvaluationWeights, TrainState
+from trainer.checkpoints import TrainState, evaluation_weights
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
-from trainer.evaluation import Evaluator, default_metric
+from trainer.evaluation import default_metric
 from trainer.models import batch_norm
 from trainer.optim import Objective
 from trainer.runtime import Accelerator, precision_policy
 from trainer.training import plan as plans
 from trainer.training import stages
+from trainer.training.evaluation import Evaluation
 from trainer.training.feed import Feed
-from trainer.training.step import StepOptions, TrainStep, Update
+from trainer.training.step import Augment, Batch, StepOptions, TrainStep, Update
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Run:
     @functools.cached_property
     def feed(self) -> Feed:
         """The batches of this run."""
-        return Feed(self.config, self.accelerator, self.plan, self.train_records, self.eval_records)
+        return Feed(self.config, self.accelerator, self.plan, self.train_records)
 
     @property
     def network(self) -> keras.Model:
@@ -140,12 +142,19 @@ class Run:
         return TrainStep(update, self.accelerator.strategy, options)
 
     @functools.cached_property
-    def evaluator(self) -> Evaluator:
-        """Scores the evaluation records."""
-        num_records = len(self.eval_records.ids)
-        return Evaluator(self.network, self.accelerator, num_records, self.feed.eval_batches)
+    def evaluation(self) -> Evaluation | None:
+        """What scores the network; None without evaluation records."""
+        if self.eval_records is None:
+            return None
+        return Evaluation(
+            self.network,
+            self.accelerator,
+            self.eval_records,
+            self.feed.input_options,
+            self.plan.eval_batch_size,
+        )
 
-    def evaluation_weights(self) -> EvaluationWeights:
+    def evaluation_weights(self) -> AbstractContextManager[None]:
         """The context in which the network holds the weights to evaluate."""
         # Where a stage ends, the next one's optimizer has not averaged anything yet.
         of_head = self.head_only or 0 < self.plan.freeze_steps == self.state.progress.step
@@ -158,27 +167,27 @@ class Run:
             wanted = "on" if self.config.ema_momentum or not settles else "off"
         reestimate = self._reestimate_batch_norm if wanted == "on" and layers else None
         optimizer = self.state.optimizers[0 if of_head else -1]
-        return EvaluationWeights(self.network, optimizer, reestimate)
+        return evaluation_weights(self.network, optimizer, reestimate)
 
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)
-        with batch_norm.moments_of_batch(layers), self.feed.train_damage_named():
+        with batch_norm.moments_of_batch(layers), self.feed.damage_named():
             batch_norm.estimate(layers, self.feed.moment_batches(), self._training_forward)
 
     @functools.cached_property
     def _training_forward(self) -> Callable:
         strategy, network = self.accelerator.strategy, self.network
 
-        def forward(images):
+        def forward(images: tf.Tensor) -> None:
             network(tf.cast(images, tf.float32), training=True)
 
         return tf.function(lambda batch: strategy.run(forward, args=(batch["image"],)))
 
 
-def _device_augment(config: TrainConfig):
+def _device_augment(config: TrainConfig) -> Augment:
     options = config.augment
 
-    def apply(batch):
+    def apply(batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         images = augment_batch(batch["image"], batch["augment"], options)
         return mix_batch(images, batch["target"], batch["augment"], options, batch["weight"])
 

@@ -93,7 +93,7 @@ class Trainer:
             self._profiling = True
         rates = learning_rates(run.plan.schedule, done, count)
         try:
-            with run.feed.train_damage_named():
+            with run.feed.damage_named():
                 results = step.run(self._batches, rates)
         except tf.errors.ResourceExhaustedError:
             raise out_of_memory(run) from None
