@@ -1,6 +1,5 @@
 """A tiny network, a tiny dataset and the flags to train one on the other within seconds."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -49,22 +48,22 @@ def tiny_backbone(path, dropout: float = 0.2, batch_norm: bool = True) -> str:
 
 def config(dataset: str, backbone: str, run_dir, **changes) -> TrainConfig:
     """Flags for four epochs of the tiny network on folds 1 and 2, evaluated on fold 0."""
-    base = TrainConfig(
-        dataset=str(dataset),
-        run_dir=str(run_dir),
-        fold="0",
-        architecture=str(backbone),
-        image_size="16",
-        weights="none",
-        batch_size=8,
-        epochs=4,
-        learning_rate=0.01,
-        eval_every_epochs=2,
-        log_every_steps=3,
-        progress=False,
-        watch_preemption=False,
-    )
-    return dataclasses.replace(base, **changes)
+    flags = {
+        "dataset": str(dataset),
+        "run_dir": str(run_dir),
+        "fold": "0",
+        "architecture": str(backbone),
+        "image_size": "16" if str(backbone).endswith(".keras") else "32",
+        "weights": "none",
+        "batch_size": 8,
+        "epochs": 4,
+        "learning_rate": 0.01,
+        "eval_every_epochs": 2,
+        "log_every_steps": 3,
+        "progress": False,
+        "watch_preemption": False,
+    }
+    return TrainConfig(**{**flags, **changes})
 
 
 def command(config: TrainConfig) -> list[str]:

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchard.errors import OrchardError
 from trainer.data import order
@@ -10,58 +12,76 @@ def files_of(count: int, per_file: int = 13) -> np.ndarray:
     return (np.arange(count) // per_file).astype(np.int32)
 
 
-def gids(stream: TrainOrder, steps: range) -> np.ndarray:
-    return np.concatenate([stream.step(step)[0] for step in steps])
-
-
-def test_blocks_end_where_files_end():
+def test_cut_blocks_ends_blocks_where_files_end():
     blocks = order.cut_blocks(np.array([0, 0, 0, 0, 0, 2, 2, 3]), 2)
     assert blocks.starts.tolist() == [0, 2, 4, 5, 7]
     assert blocks.lengths.tolist() == [2, 2, 1, 2, 1]
 
 
-CASES = [
-    (100, 20, OrderOptions(1)),
-    (10, 32, OrderOptions(1)),
-    (101, 12, OrderOptions(4, 5, 9)),
-    (57, 16, OrderOptions(8, 3, 100)),
-    (11, 16, OrderOptions(4, 2, 3)),
-]
+@st.composite
+def streams(draw):
+    """(records, batch size, options, seed) of an order that is allowed."""
+    lanes = draw(st.integers(1, 8))
+    batch = lanes * draw(st.integers(1, 6))
+    count = draw(st.integers(lanes, 120))
+    options = OrderOptions(lanes, draw(st.integers(1, 9)), draw(st.integers(1, 40)))
+    per_file = draw(st.integers(1, 50))
+    return files_of(count, per_file), batch, options, draw(st.integers(0, 2**32 - 1))
 
 
-@pytest.mark.parametrize("count, batch, options", CASES)
-def test_every_record_comes_once_an_epoch(count, batch, options):
-    stream = TrainOrder(files_of(count), options, batch_size=batch, seed=1)
-    steps = [stream.step(step) for step in range(5 * count // batch + 1)]
-    seen = np.concatenate([s[0] for s in steps])
-    epochs = np.concatenate([s[1] for s in steps])
-    for epoch in range(3):
-        assert sorted(seen[epochs == epoch]) == list(range(count))
+def make_stream(case, **hosts) -> TrainOrder:
+    files, batch, options, seed = case
+    return TrainOrder(files, options, batch_size=batch, seed=seed, **hosts)
 
 
-@pytest.mark.parametrize("count, batch, options", CASES)
-def test_any_number_of_hosts_makes_the_same_global_batches(count, batch, options):
-    whole = TrainOrder(files_of(count), options, batch_size=batch, seed=2)
-    for hosts in (2, 4):
-        parts = [
-            TrainOrder(
-                files_of(count), options, batch_size=batch, seed=2, num_hosts=hosts, host=host
-            )
-            for host in range(hosts)
-        ]
-        for step in range(12):
-            joined = np.concatenate([part.step(step)[0] for part in parts])
-            assert joined.tolist() == whole.step(step)[0].tolist()
+@settings(deadline=None)
+@given(case=streams(), epoch=st.integers(0, 1000))
+def test_epoch_order_of_any_options_is_a_permutation(case, epoch):
+    files, _, options, seed = case
+    blocks = order.cut_blocks(files, options.block_records)
+    assert sorted(order.epoch_order(seed, epoch, blocks, options)) == list(range(len(files)))
 
 
-def test_a_step_depends_on_nothing_but_its_number():
-    stream = TrainOrder(files_of(100), OrderOptions(4, 3, 8), batch_size=8, seed=3)
-    forward = [stream.step(step)[0].tolist() for step in range(40)]
-    fresh = TrainOrder(files_of(100), OrderOptions(4, 3, 8), batch_size=8, seed=3)
-    assert [fresh.step(step)[0].tolist() for step in range(39, -1, -1)] == forward[::-1]
+@settings(deadline=None)
+@given(case=streams())
+def test_stream_gives_no_record_twice_in_an_epoch_and_leaves_none_out(case):
+    files, batch, _, _ = case
+    stream = make_stream(case)
+    steps = [stream.step(step) for step in range(3 * len(files) // batch + 2)]
+    seen = np.concatenate([gids for gids, _ in steps])
+    epochs = np.concatenate([epochs for _, epochs in steps])
+    for epoch in range(epochs.max() + 1):
+        assert len(set(seen[epochs == epoch])) == np.sum(epochs == epoch) <= len(files)
+    # Lanes differ by one record: the second epoch is over everywhere after three.
+    for epoch in range(2):
+        assert sorted(seen[epochs == epoch]) == list(range(len(files)))
 
 
-def test_epochs_and_seeds_differ():
+@settings(deadline=None)
+@given(case=streams(), data=st.data())
+def test_stream_shared_by_any_number_of_hosts_is_the_same_global_batch(case, data):
+    batch = case[1]
+    hosts = data.draw(st.sampled_from([n for n in range(1, batch + 1) if batch % n == 0]))
+    whole = make_stream(case)
+    parts = [make_stream(case, num_hosts=hosts, host=host) for host in range(hosts)]
+    for step in data.draw(st.lists(st.integers(0, 10_000), min_size=1, max_size=4)):
+        for one, other in zip(
+            whole.step(step), zip(*(part.step(step) for part in parts), strict=True), strict=True
+        ):
+            np.testing.assert_array_equal(one, np.concatenate(other))
+
+
+@settings(deadline=None)
+@given(case=streams(), first=st.integers(0, 500))
+def test_stream_resumed_at_any_step_goes_on_as_if_it_had_run(case, first):
+    running, resumed = make_stream(case), make_stream(case)
+    steps = [running.step(step) for step in range(first, first + 6)]
+    for step in reversed(range(first, first + 6)):
+        for one, other in zip(resumed.step(step), steps[step - first], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_epoch_order_differs_by_epoch_and_seed():
     blocks = order.cut_blocks(files_of(200), 1)
     orders = [
         order.epoch_order(seed, epoch, blocks, OrderOptions(1)).tolist()
@@ -71,7 +91,7 @@ def test_epochs_and_seeds_differ():
     assert len({tuple(one) for one in orders}) == 4
 
 
-def test_an_order_stays_what_it_was():
+def test_epoch_order_of_a_frozen_case_stays_what_it_was():
     # A resumed run relies on it: if this fails, old runs go on with other batches than they began
     # with.
     blocks = order.cut_blocks(files_of(12, 5), 2)
@@ -93,7 +113,7 @@ def classes_per_batch(stream: TrainOrder, classes: np.ndarray, steps: int) -> fl
         (order.block_options(12_800, 1_000, 256), 0.95),
     ],
 )
-def test_batches_of_data_sorted_by_label_hold_most_classes(options, least):
+def test_stream_of_data_sorted_by_label_has_most_classes_in_a_batch(options, least):
     count, num_classes, batch = 12_800, 100, 256
     classes = np.arange(count) * num_classes // count
     stream = TrainOrder(files_of(count, 640), options, batch_size=batch, seed=0)
@@ -101,7 +121,7 @@ def test_batches_of_data_sorted_by_label_hold_most_classes(options, least):
     assert classes_per_batch(stream, classes, 40) >= least * uniform
 
 
-def test_windows_keep_a_lane_near_its_blocks():
+def test_epoch_order_with_windows_stays_near_its_blocks():
     blocks = order.cut_blocks(files_of(1000, 1000), 10)
     options = OrderOptions(lanes=2, block_records=10, window_records=50)
     lane = order.epoch_order(0, 0, blocks, options)[:500]
@@ -110,7 +130,7 @@ def test_windows_keep_a_lane_near_its_blocks():
         assert len(set(lane[start : start + 50] // 10)) <= 6
 
 
-def test_what_cannot_be_shared_is_refused():
+def test_stream_that_hosts_or_lanes_cannot_share_is_refused():
     with pytest.raises(OrchardError, match="3 hosts can't share a global batch of 8"):
         TrainOrder(files_of(64), OrderOptions(1), batch_size=8, seed=0, num_hosts=3)
     with pytest.raises(OrchardError, match="5 lanes don't divide the global batch of 8"):
@@ -122,5 +142,5 @@ def test_what_cannot_be_shared_is_refused():
 
 
 @pytest.mark.parametrize("count, batch, lanes", [(10_000, 96, 48), (100, 96, 3), (5, 96, 1)])
-def test_lanes_of_small_splits_stay_long(count, batch, lanes):
+def test_block_options_of_small_splits_keep_lanes_long(count, batch, lanes):
     assert order.block_options(count, 1000, batch).lanes == lanes

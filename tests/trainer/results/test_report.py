@@ -32,7 +32,7 @@ def _run(config, task="single_label", **changes):
     )
 
 
-def test_the_worst_mistakes_come_first(scored):
+def test_worst_mistakes_come_with_the_highest_loss_first(scored):
     _, table = scored
     assert list(report.worst_mistakes(table, "single_label", 9)) == [5, 2]
     assert list(report.worst_mistakes(table, "single_label", 1)) == [5]
@@ -40,10 +40,12 @@ def test_the_worst_mistakes_come_first(scored):
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_the_page_is_self_contained_and_names_the_mistakes(tmp_path, tiny_dataset, scored, task):
+def test_write_makes_a_self_contained_page_that_names_the_mistakes(
+    tmp_path, tiny_dataset, scored, task
+):
     config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path, dropout=0.25)
     train = {"kind": "train", "step": 3, "loss": 1.0, "learning_rate": 0.1}
-    train |= {"images_per_second": 100.0}  # No waits: they are not measured under op determinism.
+    train |= {"images_per_second": 123.4}  # No waits: they are not measured under op determinism.
     evaluation = dict.fromkeys(
         ("log_loss", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "f1"), 0.5
     )
@@ -59,17 +61,17 @@ def test_the_page_is_self_contained_and_names_the_mistakes(tmp_path, tiny_datase
         f"{title} over the steps" in page for title in ("Loss", "Learning rate", "Evaluation")
     )
     assert ("threshold" in page) == (task == "multi_label")
-    assert "100" in page and "waiting for data" not in page
+    assert "123.4" in page and "waiting for data" not in page
     assert 'src="http' not in page and "<script" not in page
 
 
-def test_a_run_without_an_evaluation_has_a_page_too(tmp_path, tiny_dataset):
+def test_write_without_evaluation_makes_a_page(tmp_path, tiny_dataset):
     config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
     report.write(str(tmp_path), _run(config, scores={}), None, None)
     assert "mobilenet_v2 on tiny" in (tmp_path / "report.html").read_text()
 
 
-def test_tensorboard_shows_the_mistakes(tmp_path, tiny_dataset, scored):
+def test_write_sample_predictions_shows_the_mistakes_in_tensorboard(tmp_path, tiny_dataset, scored):
     config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
     report.write_sample_predictions(str(tmp_path), _run(config), *scored)
     folder = tmp_path / "tensorboard"

@@ -1,0 +1,42 @@
+import csv
+import subprocess
+import sys
+
+from orchard import storage
+from tests.records import run_record
+from tests.trainer import runs
+
+
+def _write_run(folder, **changes):
+    config = runs.config("data", "mobilenet_v2", folder, **changes).to_json()
+    record = run_record(config=config, architecture="mobilenet_v2").to_json()
+    storage.write_json(str(folder / "run.json"), record)
+
+
+def _summarize(*arguments):
+    command = [sys.executable, "-m", "trainer.summary", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_command_over_two_runs_writes_a_row_for_each_and_the_flag_that_differs(tmp_path):
+    _write_run(tmp_path / "a", dropout=0.1)
+    _write_run(tmp_path / "deeper" / "b", dropout=0.5)
+    done = _summarize(f"--runs_dir={tmp_path}")
+    path = tmp_path / "summary.csv"
+    assert (done.returncode, done.stdout) == (0, f"2 runs: {path}\n"), done.stderr
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [(row["run"], row["--dropout"]) for row in rows] == [("a", "0.1"), ("deeper/b", "0.5")]
+    assert "--epochs" not in rows[0] and rows[0]["accuracy"] == "0.5" and rows[0]["roc_auc"] == ""
+
+
+def test_command_with_output_writes_there(tmp_path):
+    _write_run(tmp_path / "runs" / "a")
+    output = tmp_path / "table.csv"
+    assert _summarize(f"--runs_dir={tmp_path / 'runs'}", f"--output={output}").returncode == 0
+    assert len(output.read_text().splitlines()) == 2
+
+
+def test_command_over_a_folder_without_runs_is_refused_in_one_line(tmp_path):
+    done = _summarize(f"--runs_dir={tmp_path}")
+    assert done.returncode == 1
+    assert done.stderr == f"error: --runs_dir={tmp_path} holds no finished run (no run.json)\n"
