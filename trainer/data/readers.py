@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import google_crc32c
@@ -80,7 +80,7 @@ def read_records(source: Source, records: RecordTable, gids: np.ndarray) -> list
     return [_read(source, file, offset, length) for file, offset, length in places]
 
 
-def read_few(records: RecordTable, gids: Sequence[int]) -> list[bytes]:
+def read_few(records: RecordTable, gids: Iterable[int]) -> list[bytes]:
     """As `read_records`, of a few records wherever the files are, also on gs://."""
     ranges = [
         (
