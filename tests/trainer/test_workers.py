@@ -1,6 +1,7 @@
 """Two real processes on loopback, MultiWorkerMirroredStrategy from TF_CONFIG."""
 
 import contextlib
+import dataclasses
 import json
 import random
 import socket
@@ -26,14 +27,15 @@ def _free_ports(count):
     raise AssertionError("no free ports")
 
 
-def _start(config, second=None):
-    """Two workers; `second` holds what the second one is started with."""
+def _start(config, second=None, second_config=None):
+    """Two workers; `second` holds what the second one is started with, besides its config."""
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
     processes = []
-    for index, extra in enumerate(({}, second or {})):
+    starts = ((config, {}), (second_config or config, second or {}))
+    for index, (flags, extra) in enumerate(starts):
         task = {"type": "worker", "index": index}
         text = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        processes.append(runs.start(config, TF_CONFIG=text, **extra))
+        processes.append(runs.start(flags, TF_CONFIG=text, **extra))
     return processes
 
 
@@ -67,7 +69,7 @@ def setting(tmp_path_factory, tiny_dataset):
     return config
 
 
-def test_two_workers_train_as_one_and_a_lost_one_can_be_restarted(setting):
+def test_two_workers_train_as_one_and_go_on_after_one_is_lost(setting):
     one, two = setting("one"), setting("two")
     alone = runs.start(one)
     _finish([alone])
@@ -84,7 +86,16 @@ def test_two_workers_train_as_one_and_a_lost_one_can_be_restarted(setting):
     np.testing.assert_allclose(scores[1][-1]["log_loss"], scores[0][-1]["log_loss"], rtol=5e-3)
 
 
-def test_a_notice_to_one_worker_stops_all_at_the_same_step(setting):
+def test_workers_that_see_different_checkpoints_are_refused_in_one_line(setting):
+    config, other = setting("apart"), setting("apart_too")
+    _finish([runs.start(dataclasses.replace(other, max_minutes=1e-6))], EXIT_RUN_AGAIN)
+    for process in _start(config, second_config=other):
+        output, _ = process.communicate(timeout=500)
+        assert process.returncode == 1, output
+        assert "error: --run_dir=" in output and "the workers see different checkpoints" in output
+
+
+def test_workers_all_stop_at_the_step_where_one_gets_a_notice(setting):
     config = setting("notice", epochs=10_000, watch_preemption=True)
     server = MetadataServer(preempted="TRUE")
     try:

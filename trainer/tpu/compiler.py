@@ -96,7 +96,7 @@ def compile_program(
         program: what to compile.
         topology: what to compile it for.
         cache_dir: folder of earlier results, by program, topology and compiler.
-        on_wait: called every half second meanwhile.
+        on_wait: called every half second while the compiler runs.
 
     Raises:
         OrchardError: the extra is missing, or the compiler died.

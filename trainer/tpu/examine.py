@@ -52,7 +52,7 @@ class Examiner:
         Args:
             topology: what it must fit.
             refused: a batch that did not fit.
-            on_attempt: told of each batch that was tried.
+            on_attempt: called with each batch that was tried.
 
         Raises:
             OrchardError: not even one image fits.

@@ -12,7 +12,7 @@ from trainer.tpu.roofline import Roofline, roofline
 SCHEMA_VERSION = 1
 NOTES = (
     "The step is the trainer's, for one replica: what passes between replicas (the sum of the",
-    "gradients, BatchNorm's synchronised moments) is not in it. TensorFlow lowered it with its",
+    "gradients, BatchNorm's synchronized moments) is not in it. TensorFlow lowered it with its",
     "{kernels} kernels; libtpu {libtpu} compiled it for a TPU that is not here. Memory, FLOPs and",
     "bytes are the compiler's counts; its bytes include some that stay on the chip. Rates are the",
     "roofline's bound from those counts: nothing ran on a TPU, nothing is calibrated against one.",
