@@ -16,9 +16,7 @@ def test_a_second_training_of_a_run_is_refused_and_touches_nothing(
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
     with locking.run_lock(config.run_dir):
-        with pytest.raises(
-            OrchardError, match=f"run is being written.*pid {os.getpid()}"
-        ) as error:
+        with pytest.raises(OrchardError, match=f"run is being written.*pid {os.getpid()}") as error:
             train_and_evaluate(config)
     assert "\n" not in str(error.value)
     assert os.listdir(config.run_dir) == [".lock"]
