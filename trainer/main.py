@@ -13,6 +13,7 @@ from absl import logging
 from absl.flags import FLAGS
 
 from orchard import cli, flags
+from orchard.errors import OrchardError
 from orchard.flags import Options, option
 from trainer.command_line import RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
@@ -39,6 +40,8 @@ def main() -> int:
     started = time.monotonic()
     export = flags.build(ExportOptions)
     if export.export_only:
+        if not FLAGS.run_dir:
+            raise OrchardError("--export_only needs --run_dir")
         from trainer.results import export_only
 
         return export_only(FLAGS.run_dir, export.checkpoint)

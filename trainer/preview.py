@@ -31,7 +31,7 @@ class PreviewOptions(Options, group="sheet"):
     resize: str = option("squash", "How an image is fitted to the size.", choices=RESIZES)
     images: int = option(6, "Rows: images of the split, evenly spread.", at_least=2)
     epochs: int = option(6, "Columns: epochs.", at_least=1)
-    seed: int = option(0, "Of the draws, as in training.", at_least=0, at_most=2**32 - 1)
+    seed: int = option(0, "Seed of the draws, as in training.", at_least=0, at_most=2**32 - 1)
     each: bool = option(False, "One row an augmentation, each alone.")
 
     def check(self) -> None:
