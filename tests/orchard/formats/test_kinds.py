@@ -1,0 +1,25 @@
+import json
+import pickle
+
+import pytest
+
+from orchard.formats import SplitKind, Task, fold_name, fold_number
+
+
+def test_text_enum_member_is_its_text():
+    assert Task.MULTI_LABEL == "multi_label" == Task("multi_label")
+    assert f"{SplitKind.TEST:>6}" == "  test"
+    assert repr(SplitKind.TEST) == "'test'"
+    assert json.dumps({SplitKind.TEST: Task.MULTI_LABEL}) == '{"test": "multi_label"}'
+    assert pickle.loads(pickle.dumps(Task.MULTI_LABEL)) is Task.MULTI_LABEL
+    assert {Task.MULTI_LABEL: 1}["multi_label"] == 1
+
+
+@pytest.mark.parametrize("number", [0, 7, 12])
+def test_fold_number_of_fold_name_is_the_number(number):
+    assert fold_number(fold_name(number)) == number
+
+
+@pytest.mark.parametrize("name", ["train", "fold", "fold1+fold2", "xfold1", "fold-1", "folds"])
+def test_fold_number_of_another_name_is_none(name):
+    assert fold_number(name) is None
