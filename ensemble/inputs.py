@@ -78,7 +78,9 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     check_metric(metric, records.task)
     submission = None
     if config.sample_submission:
-        submission = read_submission(config.sample_submission, records.class_names)
+        submission = read_submission(
+            config.sample_submission, records.class_names, records.task, config.submission_values
+        )
         match_ids(submission.ids, records.ids, f"--sample_submission={submission.file}")
     targets = _targets(config.labels_csv, records)
     held_out, no_held_out = _held_out(config, members, networks, predict)

@@ -64,6 +64,9 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
             "No out-of-fold soft labels, which distillation wants, were written: there are no "
             "held-out images."
         )
+    submission = result.inputs.submission
+    if submission is not None and submission.note:
+        lines.append(submission.note)
     if result.left_out:
         lines.append(f"{result.left_out} predictions are not in the sample submission.")
     return lines

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
 from ensemble.output import write_predictions
-from ensemble.submission import match_ids, read_submission
+from ensemble.submission import match_ids, read_submission, submission_values_option
 from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
@@ -40,6 +40,7 @@ class PredictOptions(Options):
     )
     output: str = field(metadata=required("CSV to write."))
     sample_submission: str = option("", "CSV whose columns, ids and order to follow.")
+    submission_values: str = submission_values_option()
     batch_size: int = option(32, "Images a step.", at_least=1)
     on_bad: str = option(
         "fail", "What to do about files that are no images.", choices=("fail", "skip")
@@ -64,7 +65,9 @@ def main() -> None:
     model = SavedPredictor(options.model)
     submission = None
     if options.sample_submission:
-        submission = read_submission(options.sample_submission, model.class_names)
+        submission = read_submission(
+            options.sample_submission, model.class_names, model.task, options.submission_values
+        )
         owner = f"--sample_submission={submission.file}"
         match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
     key = f"{model.key} {os.path.abspath(options.images_dir)}"
@@ -89,6 +92,8 @@ def main() -> None:
     partial.remove()
     for photo in bad:
         print(f"skipped {photo.path}: {photo.problem}")
+    if submission is not None and submission.note:
+        print(submission.note)
     print(f"{len(ids)} predictions in {options.output}")
 
 

@@ -7,9 +7,20 @@ import numpy as np
 
 from data_prep.labels import read_csv
 from orchard.errors import OrchardError
+from orchard.flags import option
+from orchard.formats import Task
+from orchard.formats.kinds import TextEnum
 
 # `labels` columns of competitions name images with the extension, label CSVs often without.
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class SubmissionValues(TextEnum):
+    """What the one column of a sample submission is to hold."""
+
+    AUTO = "auto"
+    PROBABILITIES = "probabilities"
+    LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -21,20 +32,42 @@ class Submission:
         columns: its header; the first is the id column.
         ids: as written there.
         classes: those of the columns after the id; none: there is one column, of labels.
+        note: what its one column holds, where that is not plain from its name.
     """
 
     file: str
     columns: tuple[str, ...]
     ids: tuple[str, ...]
     classes: tuple[str, ...]
+    note: str = ""
 
 
-def read_submission(path: str, class_names: Sequence[str]) -> Submission:
+def submission_values_option() -> str:
+    """The flag `--submission_values`, which all commands with a sample submission have."""
+    return option(
+        "auto",
+        "What a sample submission's only column holds: probabilities (of the second of two "
+        "classes, or of the one that the column is named after), labels, or auto: probabilities "
+        "where there are two classes and the sample has numbers.",
+        group="output",
+        choices=tuple(SubmissionValues),
+    )
+
+
+def read_submission(
+    path: str, class_names: Sequence[str], task: Task, values: str = SubmissionValues.AUTO
+) -> Submission:
     """Read and check a sample submission.
 
+    Args:
+        path: where it lies.
+        class_names: of the probabilities.
+        task: what the labels mean.
+        values: what its one column is to hold: a `SubmissionValues`.
+
     Raises:
-        OrchardError: no CSV, repeated or empty ids, or columns that are neither the classes nor one
-            column of labels.
+        OrchardError: no CSV, repeated or empty ids, columns that are neither the classes nor one
+            column, or probabilities in one column for several classes.
     """
     table = read_csv(path)
     if table.problems:
@@ -46,24 +79,83 @@ def read_submission(path: str, class_names: Sequence[str]) -> Submission:
             what = f"{row[0]!r} again, as in row {ids[row[0]]}" if row[0] in ids else "no id"
             raise OrchardError(f"--sample_submission={path}, row {number}: {what}")
         ids[row[0]] = number
-    classes = _submitted_classes(path, table.header[1:], class_names)
-    return Submission(path, tuple(table.header), tuple(ids), classes)
+    columns = tuple(table.header[1:])
+    if len(columns) == 1 and columns != tuple(class_names):
+        cells = [row[1].strip() for row in table.rows]
+        classes, note = _only_column(path, columns[0], cells, class_names, task, values)
+    else:
+        classes, note = _submitted_classes(path, columns, class_names, values), ""
+    return Submission(path, tuple(table.header), tuple(ids), classes, note)
+
+
+def _only_column(
+    path: str,
+    column: str,
+    cells: Sequence[str],
+    class_names: Sequence[str],
+    task: Task,
+    values: str,
+) -> tuple[tuple[str, ...], str]:
+    """The class whose probability the one column holds (none: it holds labels), and a note."""
+    # Two classes that exclude each other are one probability.
+    binary = len(class_names) == 1 or (len(class_names) == 2 and task == Task.SINGLE_LABEL)
+    of_class = column if column in class_names else class_names[-1]
+    numeric = all(map(_is_probability, cells))
+    if values == SubmissionValues.AUTO:
+        wanted = binary and (
+            column in class_names or (numeric and not _are_names(cells, class_names))
+        )
+    else:
+        wanted = values == SubmissionValues.PROBABILITIES
+    if wanted and not binary:
+        raise OrchardError(
+            f"--submission_values={values}: --sample_submission={path} has the one column "
+            f"{column!r} for {len(class_names)} classes; give it one column a class"
+        )
+    if wanted:
+        return (of_class,), (
+            f"Column {column!r} holds the probability of class {of_class!r} "
+            "(--submission_values=labels: the names of the classes)."
+        )
+    if column in class_names and values == SubmissionValues.AUTO:
+        _submitted_classes(path, (column,), class_names, values)
+    if numeric and not set(cells) <= set(class_names):
+        return (), (
+            f"Column {column!r} holds names of classes, though the sample has numbers "
+            f"such as {cells[0]!r}."
+        )
+    return (), ""
+
+
+def _is_probability(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) <= 1
+    except ValueError:
+        return False
+
+
+def _are_names(cells: Sequence[str], class_names: Sequence[str]) -> bool:
+    """Whether numbers are names of classes: a sample of zeros says nothing of classes 0 and 1."""
+    return set(cells) <= set(class_names) and tuple(class_names) != ("0", "1")
 
 
 def _submitted_classes(
-    path: str, columns: Sequence[str], class_names: Sequence[str]
+    path: str, columns: tuple[str, ...], class_names: Sequence[str], values: str
 ) -> tuple[str, ...]:
-    if len(columns) == 1 and columns[0] not in class_names:
-        return ()
     lacking = [name for name in class_names if name not in columns]
-    strange = [name for name in columns if name not in class_names]
-    if lacking or strange:
-        what = f"no column {lacking[0]!r}" if lacking else f"a column {strange[0]!r}, no class"
+    unknown = [name for name in columns if name not in class_names]
+    if lacking or unknown:
+        what = f"no column {lacking[0]!r}" if lacking else f"a column {unknown[0]!r}, no class"
         raise OrchardError(
             f"--sample_submission={path} has {what}; after the id it needs one column a class, or "
             "one of labels alone"
         )
-    return tuple(columns)
+    if values == SubmissionValues.LABELS:
+        raise OrchardError(
+            f"--submission_values={values}: --sample_submission={path} has one column a class; "
+            "give it one column of labels"
+        )
+    return columns
 
 
 def match_ids(wanted: Sequence[str], ids: Sequence[str] | np.ndarray, owner: str) -> np.ndarray:

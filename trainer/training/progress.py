@@ -94,7 +94,9 @@ class TensorBoardLog:
     """Numbers as TensorBoard events."""
 
     def __init__(self, run_dir: str):
-        self._writer = tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir)
+        folder = RunDir(run_dir).tensorboard_dir
+        storage.make_directory(folder)  # TensorFlow's own would be closed to the group.
+        self._writer = tf.summary.create_file_writer(folder)
 
     def back_to(self, step: int) -> None:
         """Nothing: events of steps that come again stand beside the first ones."""

@@ -97,7 +97,7 @@ class LocalStorage(Storage):
         temporary = f"{path}.{os.getpid()}.tmp"
         with _translate_errors(path):
             try:
-                shutil.copytree(source_dir, temporary)
+                _copy_tree(source_dir, temporary)
                 self.remove_tree(path)
                 os.replace(temporary, path)
             finally:
@@ -124,6 +124,20 @@ class LocalStorage(Storage):
 
     def lock(self, path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
         return file_lock(path, what, advice)
+
+
+def _copy_tree(source: str, target: str) -> None:
+    """Copy a directory's content, with the modes that umask and parent give, not the source's.
+
+    Sources are temporary directories, which are closed to all others.
+    """
+    os.makedirs(target)
+    for name in os.listdir(source):
+        path, copy = os.path.join(source, name), os.path.join(target, name)
+        if os.path.isdir(path):
+            _copy_tree(path, copy)
+        else:
+            shutil.copyfile(path, copy)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def _write(tmp_path, **overrides):
 def _submission(tmp_path, text):
     path = tmp_path / "sample.csv"
     path.write_text(text)
-    return read_submission(str(path), NAMES)
+    return read_submission(str(path), NAMES, "single_label")
 
 
 def test_write_predictions_without_a_submission_gives_class_and_probabilities(tmp_path):

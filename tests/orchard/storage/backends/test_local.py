@@ -57,12 +57,30 @@ def test_replace_tree_takes_the_place_of_the_old_tree(trees):
     assert storage.list_names(os.path.dirname(trees[0])) == ["new", "there"]
 
 
+@pytest.mark.parametrize(
+    ("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o027, 0o750, 0o640)]
+)
+def test_replace_tree_of_a_closed_folder_has_the_modes_of_the_umask(tmp_path, umask, folder, file):
+    (tmp_path / "new" / "variables").mkdir(parents=True)
+    (tmp_path / "new" / "variables" / "a").write_text("a")
+    for path in (tmp_path / "new", tmp_path / "new" / "variables"):
+        path.chmod(0o700)
+    (tmp_path / "new" / "variables" / "a").chmod(0o600)
+    before = os.umask(umask)
+    try:
+        storage.replace_tree(str(tmp_path / "new"), str(tmp_path / "out" / "model"), last="a")
+    finally:
+        os.umask(before)
+    out = tmp_path / "out"
+    modes = [path.stat().st_mode & 0o777 for path in (out, *sorted(out.rglob("*")))]
+    assert modes == [folder, folder, folder, file]
+
+
 def test_replace_tree_failed_copy_leaves_the_old_tree(trees, monkeypatch):
     def full(source, target):
-        os.mkdir(target)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OrchardError, match="there: No space left on device$"):
         storage.replace_tree(*trees, last="a")
     assert storage.list_names(trees[1]) == ["stale"]
