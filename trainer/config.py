@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from orchard.errors import OrchardError
-from orchard.flags import Kind, option, required
+from orchard.flags import Kind, Options, option, required
 from trainer.augment import AugmentOptions
 from trainer.data import DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
@@ -33,6 +33,92 @@ def _metrics() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LengthOptions(Options, group="optimization"):
+    """How long to train, in steps of how many images, and what to do when it blows up."""
+
+    epochs: float = option(10.0, "Passes over the training records.", above=0, common=True)
+    batch_size: int = option(
+        0,
+        "Images a step, over all replicas; this or --batch_size_per_replica must be given.",
+        at_least=0,
+        kind=Kind.RESOLVED,
+        common=True,
+    )
+    batch_size_per_replica: int = option(
+        0, "Instead of --batch_size: images a step and replica.", at_least=0, kind=Kind.RESOLVED
+    )
+    accumulation_steps: int = option(
+        1, "Parts that a replica's batch is computed in, to fit.", at_least=1
+    )
+    freeze_epochs: float = option(0.0, "Epochs in which only the head learns.", at_least=0)
+    seed: int = option(
+        0, "Seed of weights, order, augmentation and dropout.", at_least=0, at_most=2**32 - 1
+    )
+    max_loss: float = option(
+        1e4, "A step's loss above this, or NaN, counts as a blow-up.", at_least=0
+    )
+    max_recoveries: int = option(
+        2, "Times to go back to the last checkpoint after a blow-up.", at_least=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(Options, group="evaluation"):
+    """When to score the evaluation splits, and what the scores decide."""
+
+    eval_every_epochs: float = option(1.0, "Epochs between evaluations.", at_least=1e-3)
+    eval_batch_size: int = option(
+        0, "Images an evaluation step; default: as in training.", at_least=0, kind=Kind.RESOLVED
+    )
+    best_metric: str = option(
+        "",
+        "Metric that selects the best checkpoint; default: accuracy for one label an image, "
+        "roc_auc for several.",
+        choices=_metrics,
+        kind=Kind.RESOLVED,
+    )
+    early_stopping_evals: int = option(
+        0, "Stop after so many evaluations without a new best; 0: never.", at_least=0
+    )
+    precise_batch_norm: str = option(
+        "auto",
+        "Re-estimate statistics before an evaluation; auto: if the run is short or --ema_momentum.",
+        choices=("auto", "on", "off"),
+    )
+    precise_batch_norm_images: int = option(
+        2048, "Training images that they are estimated from.", at_least=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options, group="bookkeeping"):
+    """Where the run is kept, and how much of it."""
+
+    run_dir: str = field(
+        metadata=required(
+            "Where the run is kept; the same command goes on with it.",
+            kind=Kind.BOOKKEEPING,
+        )
+    )
+    checkpoint_every_steps: int = option(
+        0,
+        "Steps between checkpoints, besides those at evaluations; 0: only those.",
+        at_least=0,
+        kind=Kind.BOOKKEEPING,
+    )
+    keep_checkpoints: int = option(
+        2, "How many of the last checkpoints stay.", at_least=1, kind=Kind.BOOKKEEPING
+    )
+    log_every_steps: int = option(
+        20, "Steps between lines of metrics.jsonl.", at_least=1, kind=Kind.BOOKKEEPING
+    )
+    profile_steps: str = option(
+        "", "FIRST,LAST: steps to profile for TensorBoard.", kind=Kind.BOOKKEEPING
+    )
+    progress: bool = option(True, "Show a progress bar.", kind=Kind.BOOKKEEPING)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(
     DatasetOptions,
     ReadOptions,
@@ -40,8 +126,11 @@ class TrainConfig(
     OptimizerOptions,
     ScheduleOptions,
     ObjectiveOptions,
+    LengthOptions,
+    EvaluationOptions,
     ComputeOptions,
     InterruptionOptions,
+    RunOptions,
 ):
     """One training.
 
@@ -68,124 +157,8 @@ class TrainConfig(
         "bookkeeping",
     )
 
-    run_dir: str = field(
-        metadata=required(
-            "Where the run is kept; the same command goes on with it.",
-            group="bookkeeping",
-            kind=Kind.BOOKKEEPING,
-        )
-    )
     # Drawn from (seed, epoch, record).
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-
-    epochs: float = option(
-        10.0, "Passes over the training records.", group="optimization", above=0, common=True
-    )
-    batch_size: int = option(
-        0,
-        "Images a step, over all replicas; this or --batch_size_per_replica must be given.",
-        group="optimization",
-        at_least=0,
-        kind=Kind.RESOLVED,
-        common=True,
-    )
-    batch_size_per_replica: int = option(
-        0,
-        "Instead of --batch_size: images a step and replica.",
-        group="optimization",
-        at_least=0,
-        kind=Kind.RESOLVED,
-    )
-    accumulation_steps: int = option(
-        1, "Parts that a replica's batch is computed in, to fit.", group="optimization", at_least=1
-    )
-    freeze_epochs: float = option(
-        0.0, "Epochs in which only the head learns.", group="optimization", at_least=0
-    )
-    seed: int = option(
-        0,
-        "Seed of weights, order, augmentation and dropout.",
-        group="optimization",
-        at_least=0,
-        at_most=2**32 - 1,
-    )
-    max_loss: float = option(
-        1e4,
-        "A step's loss above this, or NaN, counts as a blow-up.",
-        group="optimization",
-        at_least=0,
-    )
-    max_recoveries: int = option(
-        2,
-        "Times to go back to the last checkpoint after a blow-up.",
-        group="optimization",
-        at_least=0,
-    )
-
-    eval_every_epochs: float = option(
-        1.0, "Epochs between evaluations.", group="evaluation", at_least=1e-3
-    )
-    eval_batch_size: int = option(
-        0,
-        "Images an evaluation step; default: as in training.",
-        group="evaluation",
-        at_least=0,
-        kind=Kind.RESOLVED,
-    )
-    best_metric: str = option(
-        "",
-        "Metric that selects the best checkpoint; default: accuracy for one label an image, "
-        "roc_auc for several.",
-        group="evaluation",
-        choices=_metrics,
-        kind=Kind.RESOLVED,
-    )
-    early_stopping_evals: int = option(
-        0,
-        "Stop after so many evaluations without a new best; 0: never.",
-        group="evaluation",
-        at_least=0,
-    )
-    precise_batch_norm: str = option(
-        "auto",
-        "Re-estimate statistics before an evaluation; auto: if the run is short or --ema_momentum.",
-        group="evaluation",
-        choices=("auto", "on", "off"),
-    )
-    precise_batch_norm_images: int = option(
-        2048, "Training images that they are estimated from.", group="evaluation", at_least=1
-    )
-
-    checkpoint_every_steps: int = option(
-        0,
-        "Steps between checkpoints, besides those at evaluations; 0: only those.",
-        group="bookkeeping",
-        at_least=0,
-        kind=Kind.BOOKKEEPING,
-    )
-    keep_checkpoints: int = option(
-        2,
-        "How many of the last checkpoints stay.",
-        group="bookkeeping",
-        at_least=1,
-        kind=Kind.BOOKKEEPING,
-    )
-    log_every_steps: int = option(
-        20,
-        "Steps between lines of metrics.jsonl.",
-        group="bookkeeping",
-        at_least=1,
-        kind=Kind.BOOKKEEPING,
-    )
-    profile_steps: str = option(
-        "",
-        "FIRST,LAST: steps to profile for TensorBoard.",
-        group="bookkeeping",
-        kind=Kind.BOOKKEEPING,
-    )
-    progress: bool = option(
-        True, "Show a progress bar.", group="bookkeeping", kind=Kind.BOOKKEEPING
-    )
 
     def check(self) -> None:
         """Refuse flags that contradict each other, or lack one another."""
