@@ -8,8 +8,7 @@ import numpy as np
 from data_prep.labels import read_csv
 from orchard.errors import OrchardError
 from orchard.flags import option
-from orchard.formats import Task
-from orchard.formats.kinds import TextEnum
+from orchard.formats import Task, TextEnum
 
 # `labels` columns of competitions name images with the extension, label CSVs often without.
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from orchard.formats.json_record import JsonRecord, parse
     from orchard.formats.json_values import json_safe
-    from orchard.formats.kinds import SplitKind, Task, fold_name, fold_number
+    from orchard.formats.kinds import SplitKind, Task, TextEnum, fold_name, fold_number
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         DATASET_INFO_FILE,
@@ -100,6 +100,7 @@ __all__ = [
     "SplitInfo",
     "SplitKind",
     "Task",
+    "TextEnum",
     "TrainedDataset",
     "TrainingCheckpoint",
     "TrainingMeta",
