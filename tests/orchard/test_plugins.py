@@ -92,6 +92,8 @@ def test_use_plugins_module_that_fails_is_one_line(folder, monkeypatch):
         use_plugins(["broken"])
 
 
-def test_import_plugins_without_any_does_nothing(monkeypatch):
+def test_import_plugins_without_any_imports_nothing(monkeypatch):
     monkeypatch.delenv("ORCHARD_PLUGINS", raising=False)
+    before = set(sys.modules)
     import_plugins()
+    assert set(sys.modules) == before

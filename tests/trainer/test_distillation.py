@@ -21,7 +21,9 @@ def _run(command):
     return done.stdout
 
 
-def test_a_student_learns_from_out_of_fold_predictions(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_student_on_out_of_fold_predictions_learns_from_them(
+    tmp_path, tiny_dataset, tiny_backbone
+):
     every_fold = "fold0+fold1+fold2"
     teachers = runs.config(
         tiny_dataset, tiny_backbone, tmp_path / "cv", fold="all", epochs=8, eval_every_epochs=8

@@ -47,7 +47,7 @@ def _stand_in(trained, stop_at=None):
     return train
 
 
-def test_every_fold_is_trained_and_scored_together(config, capsys):
+def test_train_all_trains_every_fold_and_scores_them_together(config, capsys):
     trained = []
     assert folds.train_all(config, time.monotonic(), _stand_in(trained)) == 0
     assert trained == ["0", "1", "2"]
@@ -71,7 +71,7 @@ def test_every_fold_is_trained_and_scored_together(config, capsys):
     ]
 
 
-def test_scores_that_are_no_numbers_are_null_and_no_part_of_a_mean(config):
+def test_summarize_score_that_is_nan_is_null_and_left_out_of_the_mean(config):
     folds.train_all(config, time.monotonic(), _stand_in([]))
     scores = [{"accuracy": 0.5, "roc_auc": None}, {"accuracy": 1.0, "roc_auc": 0.75}]
     described = [run_record(fold=str(k), scores=s) for k, s in enumerate(scores)]
@@ -82,20 +82,20 @@ def test_scores_that_are_no_numbers_are_null_and_no_part_of_a_mean(config):
     assert "nan" in folds.table(summary).splitlines()[2]
 
 
-def test_a_stopped_fold_stops_all_with_its_status(config):
+def test_train_all_stopped_fold_stops_with_its_status(config):
     trained = []
     assert folds.train_all(config, time.monotonic(), _stand_in(trained, stop_at="1")) == 75
     assert trained == ["0"]
     assert not os.path.exists(os.path.join(config.run_dir, "folds.json"))
 
 
-def test_a_dataset_without_folds_is_refused(config, tmp_path):
+def test_train_all_dataset_without_folds_is_refused(config, tmp_path):
     dataset = runs.tiny_dataset(tmp_path / "one" / "1.0.0", folds=1)
     with pytest.raises(OrchardError, match="--folds=5"):
         folds.train_all(dataclasses.replace(config, dataset=dataset), time.monotonic(), None)
 
 
-def test_a_summary_has_a_row_a_run_and_the_flags_that_differ(config):
+def test_summary_of_folds_has_a_row_for_each_run_and_the_flags_that_differ(config):
     folds.train_all(config, time.monotonic(), _stand_in([]))
     config_with_dots = dataclasses.replace(config, run_dir=f"{config.run_dir}/rate.0.001")
     folds.train_all(config_with_dots, time.monotonic(), _stand_in([]))

@@ -34,7 +34,7 @@ def _run_json(config):
         return json.load(file)
 
 
-def test_a_run_learns_and_leaves_everything_that_it_promises(finished):
+def test_train_and_evaluate_learns_and_writes_every_file(finished):
     run = _run_json(finished)
     assert run["scores"]["accuracy"] > 0.8
     assert run["train_split"] == "fold1+fold2" and run["eval_split"] == "fold0"
@@ -45,7 +45,7 @@ def test_a_run_learns_and_leaves_everything_that_it_promises(finished):
     assert {"saved_model", "eval_logits", "tensorboard", "run.json", "report.html"} <= names
 
 
-def test_the_saved_model_gives_the_logits_that_were_scored(finished):
+def test_train_and_evaluate_saved_model_gives_the_scored_logits(finished):
     records = load_records(finished.dataset, "fold0")
     saved = logits.load_logits(os.path.join(finished.run_dir, "eval_logits", "fold0.npz"))
     assert list(saved.ids) == list(records.ids)
@@ -61,7 +61,7 @@ def test_the_saved_model_gives_the_logits_that_were_scored(finished):
     assert list(loaded.image_size_px.numpy()) == [16, 16]
 
 
-def test_metrics_lines_cover_every_step_and_evaluation(finished):
+def test_train_and_evaluate_metrics_cover_every_step_and_evaluation(finished):
     lines = read_metrics(finished.run_dir)
     total = round(finished.epochs * 36 / finished.batch_size)
     train = [line["step"] for line in lines if line["kind"] == "train"]
@@ -70,7 +70,7 @@ def test_metrics_lines_cover_every_step_and_evaluation(finished):
     assert all(np.isfinite(line["loss"]) for line in lines if line["kind"] == "train")
 
 
-def test_tensorboard_has_scalars_and_a_profile_of_the_chosen_steps(finished):
+def test_train_and_evaluate_tensorboard_has_scalars_and_a_profile(finished):
     folder = os.path.join(finished.run_dir, "tensorboard")
     assert any(name.endswith(".xplane.pb") for _, _, names in os.walk(folder) for name in names)
     tags = set()
@@ -81,7 +81,7 @@ def test_tensorboard_has_scalars_and_a_profile_of_the_chosen_steps(finished):
     assert {"train/loss", "train/learning_rate", "eval/accuracy"} <= tags
 
 
-def test_a_finished_run_is_left_alone(finished, capsys):
+def test_train_and_evaluate_finished_run_is_left_alone(finished, capsys):
     path = os.path.join(finished.run_dir, "run.json")
     before = os.stat(path).st_mtime_ns
     assert train_and_evaluate(finished) == 0
@@ -97,13 +97,13 @@ def test_a_finished_run_is_left_alone(finished, capsys):
         ("fold", "1", "--fold was"),
     ],
 )
-def test_a_finished_run_of_other_flags_is_refused(finished, name, value, message):
+def test_train_and_evaluate_finished_run_of_other_flags_is_refused(finished, name, value, message):
     with pytest.raises(OrchardError, match=message):
         train_and_evaluate(dataclasses.replace(finished, **{name: value}))
 
 
 @pytest.mark.parametrize("command", [train_and_evaluate, lambda c: finish.finish_run(c.run_dir)])
-def test_a_finished_run_is_nothing_to_a_dataset_prepared_again(finished, command, monkeypatch):
+def test_finished_run_with_a_dataset_of_other_content_is_refused(finished, command, monkeypatch):
     def prepared_again(*given):
         return dataclasses.replace(load_records(*given), fingerprint="beef")
 

@@ -37,7 +37,7 @@ def tiny_backbone(tmp_path):
 
 
 @needs_compiler
-def test_a_network_of_the_registry_compiles_for_v5e(tmp_path):
+def test_preflight_registered_architecture_compiles_for_v5e(tmp_path):
     done = _preflight(
         "--architecture=mobilenet_v2",
         "--image_size=32",
@@ -51,7 +51,9 @@ def test_a_network_of_the_registry_compiles_for_v5e(tmp_path):
 
 
 @needs_compiler
-def test_a_batch_that_cannot_fit_is_refused_with_the_largest_that_can(tmp_path, tiny_backbone):
+def test_preflight_batch_that_does_not_fit_is_refused_with_the_largest_that_does(
+    tmp_path, tiny_backbone
+):
     flags = (
         f"--architecture={tiny_backbone}",
         "--image_size=64",
@@ -76,7 +78,7 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_largest_that_can(tmp_path, 
 
 
 @needs_compiler
-def test_several_topologies_share_a_table_with_a_plan(tmp_path, tiny_backbone):
+def test_preflight_of_several_topologies_prints_one_table_with_a_plan(tmp_path, tiny_backbone):
     done = _preflight(
         f"--architecture={tiny_backbone}",
         "--image_size=64",
@@ -109,7 +111,7 @@ def test_several_topologies_share_a_table_with_a_plan(tmp_path, tiny_backbone):
         (["--architecture=mobilenet_v2", "--batch_size=8", "--utilization=0"], "--utilization"),
     ],
 )
-def test_bad_flags_are_told_in_one_line(flags, complaint):
+def test_preflight_bad_flag_is_one_line(flags, complaint):
     done = _preflight(*flags)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

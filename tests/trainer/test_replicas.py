@@ -35,7 +35,7 @@ def run_dirs(tmp_path_factory, tiny_dataset):
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
-def test_losses_and_scores_are_those_of_one_device(run_dirs, replicas):
+def test_train_on_replicas_has_the_losses_and_scores_of_one_device(run_dirs, replicas):
     expected, got = (read_metrics(run_dirs[count]) for count in (1, replicas))
     for kind, name in (("train", "loss"), ("eval", "log_loss")):
         values = [

@@ -20,7 +20,9 @@ _KILLS = int(os.environ.get("ORCHARD_TORTURE_KILLS", "20"))
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_no_kill_changes_a_bit(tmp_path, tiny_dataset, tiny_backbone, precision):
+def test_train_killed_at_any_moment_ends_bit_equal(
+    tmp_path, tiny_dataset, tiny_backbone, precision
+):
     def config(name):
         return runs.config(
             tiny_dataset,

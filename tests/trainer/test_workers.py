@@ -69,7 +69,7 @@ def setting(tmp_path_factory, tiny_dataset):
     return config
 
 
-def test_two_workers_train_as_one_and_go_on_after_one_is_lost(setting):
+def test_train_two_workers_after_one_is_lost_end_as_one_alone(setting):
     one, two = setting("one"), setting("two")
     alone = runs.start(one)
     _finish([alone])
@@ -86,7 +86,7 @@ def test_two_workers_train_as_one_and_go_on_after_one_is_lost(setting):
     np.testing.assert_allclose(scores[1][-1]["log_loss"], scores[0][-1]["log_loss"], rtol=5e-3)
 
 
-def test_workers_that_see_different_checkpoints_are_refused_in_one_line(setting):
+def test_train_workers_with_different_checkpoints_are_refused_in_one_line(setting):
     config, other = setting("apart"), setting("apart_too")
     _finish([runs.start(dataclasses.replace(other, max_minutes=1e-6))], EXIT_RUN_AGAIN)
     for process in _start(config, second_config=other):
@@ -95,7 +95,7 @@ def test_workers_that_see_different_checkpoints_are_refused_in_one_line(setting)
         assert "error: --run_dir=" in output and "the workers see different checkpoints" in output
 
 
-def test_workers_all_stop_at_the_step_where_one_gets_a_notice(setting):
+def test_train_workers_with_one_notice_all_stop_at_its_step(setting):
     config = setting("notice", epochs=10_000, watch_preemption=True)
     server = MetadataServer(preempted="TRUE")
     try:

@@ -31,26 +31,26 @@ def _path(run_dir, step):
     return os.path.join(run_dir, "checkpoints", f"step-{step:09d}.npz")
 
 
-def test_a_checkpoint_comes_back_as_it_went(tmp_path):
+def test_load_latest_checkpoint_saved_one_comes_back_equal(tmp_path):
     files.save_checkpoint(str(tmp_path), _state(7, 1.5), keep=2)
     loaded = files.load_latest_checkpoint(str(tmp_path))
     assert loaded.step == 7 and loaded.meta == training_meta(7)
     np.testing.assert_array_equal(loaded.arrays["a/0"], np.full((2, 3), 1.5, np.float32))
 
 
-def test_only_the_last_ones_stay(tmp_path):
+def test_save_checkpoint_more_than_to_keep_removes_the_oldest(tmp_path):
     for step in (0, 5, 10, 100):
         left = files.save_checkpoint(str(tmp_path), _state(step), keep=2)
     assert left == [10, 100]
     assert files.steps(str(tmp_path)) == [10, 100]
 
 
-def test_there_is_none_before_the_first(tmp_path):
+def test_load_latest_checkpoint_before_the_first_is_none(tmp_path):
     assert files.load_latest_checkpoint(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
+def test_load_latest_checkpoint_damaged_newest_falls_back_to_older(tmp_path, damage):
     run_dir = str(tmp_path)
     for step in (1, 2):
         files.save_checkpoint(run_dir, _state(step, step), keep=3)
@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage
     assert files.load_latest_checkpoint(run_dir).step == 1
 
 
-def test_where_all_are_damaged_the_run_is_refused(tmp_path):
+def test_load_latest_checkpoint_all_damaged_is_refused(tmp_path):
     files.save_checkpoint(str(tmp_path), _state(3), keep=1)
     with open(_path(str(tmp_path), 3), "wb") as file:
         file.write(b"PK not a zip")
@@ -74,14 +74,14 @@ def test_where_all_are_damaged_the_run_is_refused(tmp_path):
         files.load_latest_checkpoint(str(tmp_path))
 
 
-def test_a_file_of_another_program_is_refused(tmp_path):
+def test_load_latest_checkpoint_file_of_another_program_is_refused(tmp_path):
     path = str(tmp_path / "foreign.npz")
     np.savez(path, weights=np.zeros(3))
     with pytest.raises(OrchardError, match="damaged or no checkpoint of ours"):
         load_checkpoint_file(path)
 
 
-def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
+def test_load_latest_checkpoint_file_of_another_format_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr("orchard.formats.checkpoint.FORMAT", "orchard-checkpoint-0")
         files.save_checkpoint(str(tmp_path), _state(3), keep=1)
@@ -89,7 +89,7 @@ def test_a_file_of_another_format_is_refused(tmp_path, monkeypatch):
         load_checkpoint_file(_path(str(tmp_path), 3))
 
 
-def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, monkeypatch):
+def test_save_checkpoint_full_disk_is_one_line_and_keeps_the_older(tmp_path, monkeypatch):
     files.save_checkpoint(str(tmp_path), _state(1), keep=2)
 
     def full(fd):
@@ -102,7 +102,7 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_the_one_before(tmp_path, mon
     assert os.listdir(tmp_path / "checkpoints") == [os.path.basename(_path("", 1))]
 
 
-def test_the_previous_best_stays_until_it_is_pruned(tmp_path):
+def test_prune_best_checkpoints_keeps_the_previous_best_until_called(tmp_path):
     run_dir = str(tmp_path)
     files.save_best_checkpoint(run_dir, _best(10, 1))
     files.save_best_checkpoint(run_dir, _best(20, 2))

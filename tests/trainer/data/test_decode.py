@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.trainer.datasets import jpeg, smooth_image
-from trainer.data import decode, decode_small
+from trainer.data import RESIZES, decode, decode_small
 
 
 def decoded(encoded: bytes, *args, **kwargs) -> np.ndarray:
@@ -34,14 +34,14 @@ def pillow(encoded: bytes, width: int, height: int, box=None) -> np.ndarray:
         ((1023, 1023), (512, 512), 2),
     ],
 )
-def test_scale_is_the_smallest_that_covers_the_target(size, target, scale):
+def test_smallest_scale_any_size_covers_the_target(size, target, scale):
     position = decode.smallest_scale(tf.constant(size), tf.constant(target))
     assert decode.SCALES[int(position)] == scale
 
 
-@pytest.mark.parametrize("resize", decode.RESIZES)
+@pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("size", [(300, 400), (640, 360), (50, 40)])
-def test_results_are_close_to_full_decode_and_antialiased_resize(size, resize):
+def test_decode_image_scaled_is_close_to_exact(size, resize):
     encoded = jpeg(smooth_image(0, *size))
     fast = decoded(encoded, 96, 128, resize)
     exact = decoded(encoded, 96, 128, resize, exact=True)
@@ -50,7 +50,7 @@ def test_results_are_close_to_full_decode_and_antialiased_resize(size, resize):
     assert psnr(fast, exact) > 36
 
 
-def test_scaled_decode_is_close_to_full_decode_and_area_resize():
+def test_decode_image_of_details_is_close_to_area_resize():
     detailed = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
     detailed = np.asarray(Image.fromarray(detailed).resize((1024, 768), Image.Resampling.BICUBIC))
     encoded = jpeg(detailed)
@@ -59,20 +59,20 @@ def test_scaled_decode_is_close_to_full_decode_and_area_resize():
     assert psnr(decoded(encoded, 192, 256), area) > 34
 
 
-def test_an_image_of_the_targets_size_is_not_resampled():
+def test_decode_image_of_the_target_size_is_not_resampled():
     encoded = jpeg(smooth_image(7, 33, 47))
     full = np.asarray(Image.open(io.BytesIO(encoded)))
-    for resize in decode.RESIZES:
+    for resize in RESIZES:
         assert (decoded(encoded, 33, 47, resize) == full).all()
 
 
-def test_exact_decode_is_pillows_within_rounding():
+def test_decode_image_exact_equals_pillow_within_rounding():
     encoded = jpeg(smooth_image(1, 230, 310))
     difference = decoded(encoded, 96, 128, exact=True).astype(int) - pillow(encoded, 128, 96)
     assert abs(difference).max() <= 2
 
 
-def test_resized_values_are_rounded_to_the_nearest():
+def test_resize_image_values_are_rounded_to_the_nearest():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     size = tf.constant([31, 37])
     plain = tf.image.resize(pixels, size).numpy()
@@ -82,32 +82,32 @@ def test_resized_values_are_rounded_to_the_nearest():
     assert (result == np.rint(averaged)).all()
 
 
-def test_white_and_black_stay_white_and_black():
+def test_decode_image_of_white_or_black_keeps_it():
     for value in (0, 255):
         encoded = jpeg(np.full((50, 70, 3), value, np.uint8))
         for exact in (False, True):
             assert (decoded(encoded, 29, 31, exact=exact) == value).all()
 
 
-def test_crop_takes_the_largest_central_window():
+def test_decode_image_crop_takes_the_largest_central_window():
     encoded = jpeg(smooth_image(2, 100, 300))
     cropped = decoded(encoded, 50, 50, "crop", exact=True)
     expected = pillow(encoded, 50, 50, box=(100, 0, 200, 100))
     assert abs(cropped.astype(int) - expected).max() <= 2
 
 
-def test_pad_keeps_the_aspect_and_fills_with_grey():
+def test_decode_image_pad_keeps_the_aspect_and_fills_with_gray():
     padded = decoded(jpeg(np.full((60, 120, 3), 255, np.uint8)), 100, 100, "pad")
     assert (padded[25:75] == 255).all()
     assert (padded[:25] == decode.PAD_VALUE).all() and (padded[75:] == decode.PAD_VALUE).all()
 
 
-def test_grey_images_become_three_equal_channels():
+def test_decode_image_of_gray_has_three_equal_channels():
     image = decoded(jpeg(smooth_image(3, 40, 40)[:, :, 0]), 20, 20)
     assert (image == image[:, :, :1]).all()
 
 
-def test_other_formats_decode_too():
+def test_decode_image_of_a_png_equals_pillow():
     buffer = io.BytesIO()
     Image.fromarray(smooth_image(4, 300, 300)).save(buffer, "PNG")
     image = decoded(buffer.getvalue(), 50, 50)
@@ -115,7 +115,7 @@ def test_other_formats_decode_too():
     assert abs(image.astype(int) - expected).max() <= 1
 
 
-def test_a_strong_reduction_averages_and_does_not_skip():
+def test_decode_image_reduced_strongly_averages_all_pixels():
     stripes = np.zeros((64, 640, 3), np.uint8)
     stripes[:, ::2] = 255
     buffer = io.BytesIO()
@@ -123,7 +123,7 @@ def test_a_strong_reduction_averages_and_does_not_skip():
     assert abs(decoded(buffer.getvalue(), 32, 32).astype(int) - 127).max() <= 20
 
 
-def test_what_is_no_image_is_refused():
+def test_decode_image_of_other_bytes_is_refused():
     for wrong in (b"", b"nonsense", b"\xff\xd8\xff nonsense"):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decoded(wrong, 8, 8)
@@ -134,7 +134,7 @@ def window_of(source, draws, crop_range) -> tuple[int, ...]:
     return (*window.corner.numpy().tolist(), *window.size.numpy().tolist())
 
 
-def test_random_windows_lie_inside_and_follow_their_ranges():
+def test_random_window_any_draw_lies_inside_and_follows_its_ranges():
     draws = np.random.default_rng(0).random((300, 4), np.float32)
     crop_range = decode.CropRange(0.25, 4 / 3)
     areas = []
@@ -146,7 +146,7 @@ def test_random_windows_lie_inside_and_follow_their_ranges():
     assert abs(np.mean(areas) - 0.61) < 0.05
 
 
-def test_random_crop_is_the_window_of_the_image():
+def test_decode_image_random_crop_is_the_drawn_window():
     encoded = jpeg(smooth_image(5, 400, 600))
     draws, crop_range = [0.1, 0.6, 0.3, 0.8], decode.CropRange(0.08, 4 / 3)
     top, left, height, width = window_of([400, 600], draws, crop_range)
@@ -155,7 +155,7 @@ def test_random_crop_is_the_window_of_the_image():
     assert psnr(crop, expected) > 36
 
 
-def test_shape_is_static_and_graph_is_eager():
+def test_decode_image_in_graph_has_a_static_shape_and_equals_eager():
     function = tf.function(lambda encoded: decode.decode_image(encoded, 48, 64))
     concrete = function.get_concrete_function(tf.TensorSpec([], tf.string))
     assert concrete.output_shapes == [48, 64, 3]
@@ -168,14 +168,14 @@ def test_shape_is_static_and_graph_is_eager():
     [[(20, 24)] * 3, [(20, 24), (33, 29), (9, 9)], [(20, 24), (100, 90), (39, 47)], [(40, 48)] * 2],
     ids=["as it is", "plain", "one large", "halved"],
 )
-def test_many_at_a_time_are_the_same_as_one_by_one(sizes):
+def test_decode_images_of_any_sizes_equals_decode_image(sizes):
     encoded = [jpeg(smooth_image(i, *size)) for i, size in enumerate(sizes)]
     encoded[0] = jpeg(smooth_image(0, *sizes[0])[:, :, 0])
     several = decode_small.decode_images(tf.constant(encoded), 20, 24).numpy()
     assert (several == [decoded(one, 20, 24) for one in encoded]).all()
 
 
-def test_other_formats_may_be_among_many():
+def test_decode_images_with_a_png_among_jpegs_equals_decode_image():
     buffer = io.BytesIO()
     Image.fromarray(smooth_image(4, 30, 30)).save(buffer, "PNG")
     encoded = [jpeg(smooth_image(0, 20, 24)), buffer.getvalue()]

@@ -20,7 +20,7 @@ from trainer.data.options import InputOptions
         ({"cache": "ram", "cache_dir": "here"}, "exclude each other"),
     ],
 )
-def test_input_options_that_cannot_be_are_refused_when_they_are_made(changes, message):
+def test_input_options_impossible_value_is_refused(changes, message):
     with pytest.raises(OrchardError, match=message):
         InputOptions(**{"height_px": 8, "width_px": 8, **changes})
     with pytest.raises(OrchardError, match=message):

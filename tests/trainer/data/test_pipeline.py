@@ -53,7 +53,7 @@ def assert_same(ones, others):
             np.testing.assert_array_equal(one[name], other[name], name)
 
 
-def test_batches_hold_each_records_own_image_and_target(records):
+def test_train_batches_have_each_records_own_image_and_target(records):
     batches = train(records, augment=AugmentOptions())
     first = batches[0]
     assert first["image"].shape == (8, 8, 8, 3) and first["image"].dtype == np.uint8
@@ -65,14 +65,14 @@ def test_batches_hold_each_records_own_image_and_target(records):
     assert (joined(batches, "weight") == 1).all()
 
 
-def test_training_runs_on_across_epochs_with_every_record_once(records):
+def test_train_batches_across_epochs_have_every_record_once_each(records):
     gids = joined(train(records, steps=range(25), batch_size=8), "index")
     for epoch in range(4):
         assert sorted(gids[50 * epoch : 50 * (epoch + 1)]) == list(range(50))
 
 
 @pytest.mark.parametrize("options", [OPTIONS, BLOCKS], ids=["permutation", "blocks"])
-def test_hosts_make_the_same_global_batches(records, options):
+def test_train_batches_of_any_hosts_make_the_same_global_batch(records, options):
     whole = train(records, options, augment=AugmentOptions())
     for hosts in (2, 4):
         parts = [
@@ -87,7 +87,7 @@ def test_hosts_make_the_same_global_batches(records, options):
 
 
 @pytest.mark.parametrize("reader", ["local", "block"])
-def test_a_run_resumes_from_its_step_number(records, reader):
+def test_train_batches_from_a_later_step_equal_the_undisturbed_ones(records, reader):
     options = dataclasses.replace(BLOCKS, reader=reader)
     whole = train(records, options, augment=AugmentOptions())
     assert_same(train(records, options, steps=range(7, 12), augment=AugmentOptions()), whole[7:])
@@ -102,7 +102,7 @@ def test_a_run_resumes_from_its_step_number(records, reader):
         (OrderOptions(5, 3, 4), 60),
     ],
 )
-def test_both_readers_give_the_same_batches(records, order, batch_size):
+def test_train_batches_of_either_reader_are_the_same(records, order, batch_size):
     local = dataclasses.replace(OPTIONS, order=order, reader="local")
     block = dataclasses.replace(local, reader="block")
     augment = AugmentOptions(crop_min_area=0.5, mixup_alpha=0.2)
@@ -113,7 +113,7 @@ def test_both_readers_give_the_same_batches(records, order, batch_size):
 
 
 @pytest.mark.parametrize("reader", ["local", "block"])
-def test_evaluation_gives_every_record_once_and_pads_with_weight_0(records, reader):
+def test_eval_batches_have_every_record_once_and_padding_of_weight_0(records, reader):
     options = dataclasses.replace(OPTIONS, reader=reader)
     whole = evaluate(records, options)
     assert joined(whole, "index").tolist() == [*range(50), *[-1] * 14]
@@ -126,21 +126,21 @@ def test_evaluation_gives_every_record_once_and_pads_with_weight_0(records, read
     assert_same(together, whole)
 
 
-def test_a_split_smaller_than_a_batch_trains_and_evaluates(tmp_path):
+def test_train_and_eval_batches_of_a_split_smaller_than_a_batch_work(tmp_path):
     records = load_records(numbered_dataset(tmp_path, 3, num_classes=3), "train")
     gids = joined(train(records, steps=range(3), batch_size=8), "index")
     assert all(sorted(gids[i : i + 3]) == [0, 1, 2] for i in range(0, 24, 3))
     assert joined(evaluate(records), "weight").sum() == 3
 
 
-def test_more_hosts_than_shards_share_the_records(tmp_path):
+def test_train_batches_of_more_hosts_than_shards_share_the_records(tmp_path):
     records = load_records(numbered_dataset(tmp_path, 20, shard_records=20), "train")
     parts = [train(records, num_hosts=4, host=h, steps=range(5)) for h in range(4)]
     gids = np.concatenate([joined(part, "index") for part in parts])
     assert sorted(gids) == sorted([*range(20), *range(20)])
 
 
-def test_unlabelled_records_are_refused_by_name(tmp_path):
+def test_train_batches_of_unlabelled_records_are_refused_naming_one(tmp_path):
     images = [jpeg(smooth_image(i, 8, 8)) for i in range(4)]
     records = load_records(write_dataset(tmp_path, images, [0, 1, -1, 0]), "train")
     with pytest.raises(OrchardError, match="1 of 4 records of train have no label, first 'r2'"):
@@ -149,7 +149,7 @@ def test_unlabelled_records_are_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("reader", ["local", "block"])
-def test_a_damaged_record_is_named_or_skipped(tmp_path, reader):
+def test_batches_with_a_damaged_record_name_or_skip_it(tmp_path, reader):
     images = [jpeg(smooth_image(i, 8, 8)) for i in range(20)]
     images[5] = b"\xff\xd8\xff no image at all"
     records = load_records(write_dataset(tmp_path, images, [0, 1] * 10), "train")
@@ -176,7 +176,7 @@ def flip_byte(records, gid):
         file.write(bytes([byte ^ 255]))
 
 
-def test_skipped_records_are_counted_and_named_once(tmp_path, caplog):
+def test_train_batches_skipping_a_record_log_it_once(tmp_path, caplog):
     images = [jpeg(smooth_image(i, 8, 8)) for i in range(6)]
     images[2] = b"none"
     records = load_records(write_dataset(tmp_path, images, [0, 1] * 3), "train")
@@ -187,12 +187,12 @@ def test_skipped_records_are_counted_and_named_once(tmp_path, caplog):
     assert "skipped damaged record 1: " in messages[0] and "'r2'" in messages[0]
 
 
-def test_other_errors_stay_what_they_are(records):
+def test_damage_named_other_error_is_unchanged(records):
     with pytest.raises(ValueError), pipeline.damage_named(records, OPTIONS):
         raise ValueError("an image of a problem")
 
 
-def test_random_crops_are_a_function_of_seed_epoch_and_record(tmp_path):
+def test_train_batches_random_crops_depend_on_seed_epoch_and_record(tmp_path):
     images = [jpeg(smooth_image(i, 60, 80)) for i in range(4)]
     records = load_records(write_dataset(tmp_path, images, [0, 1] * 2), "train")
     augment = AugmentOptions(crop_min_area=0.1)
@@ -206,7 +206,7 @@ def test_random_crops_are_a_function_of_seed_epoch_and_record(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"cache": "ram"}, {"cache_dir": "copies"}])
-def test_caches_change_no_batch(records, tmp_path, change):
+def test_train_batches_with_any_cache_are_the_same(records, tmp_path, change):
     if "cache_dir" in change:
         change = {"cache_dir": str(tmp_path / "copies")}
     cached = dataclasses.replace(OPTIONS, **change)
@@ -225,7 +225,7 @@ for batch in batches.as_numpy_iterator():
 """
 
 
-def test_hosts_that_are_processes_agree(records):
+def test_train_batches_in_separate_processes_make_the_global_batch(records):
     directory = records.files[0].rsplit("/", 1)[0]
     hosts = [
         subprocess.Popen(
@@ -252,6 +252,6 @@ def test_hosts_that_are_processes_agree(records):
         ({"reader": "block", "cache": "ram"}, "reads the shards where they are"),
     ],
 )
-def test_options_that_cannot_be_are_refused(change, message):
+def test_input_options_impossible_replacement_is_refused(change, message):
     with pytest.raises(OrchardError, match=message):
         dataclasses.replace(OPTIONS, **change)

@@ -20,7 +20,7 @@ def directory(tmp_path_factory):
     )
 
 
-def test_rows_follow_the_dataset_whatever_the_order_of_the_splits(directory):
+def test_load_records_any_order_of_splits_gives_the_datasets_order(directory):
     table = load_records(directory, "fold1+fold0")
     assert table.ids.tolist() == [f"r{i}" for i in range(15)]
     assert table.splits == ("fold0", "fold1")
@@ -31,7 +31,7 @@ def test_rows_follow_the_dataset_whatever_the_order_of_the_splits(directory):
     assert table.task == "single_label" and table.fingerprint == "f00d"
 
 
-def test_unlabelled_splits_load_with_targets_of_minus_1(directory):
+def test_load_records_unlabelled_split_has_targets_of_minus_1(directory):
     table = load_records(directory, "test")
     assert table.ids.tolist() == [f"r{i}" for i in range(15, 20)]
     assert (table.targets == -1).all()
@@ -45,12 +45,12 @@ def test_unlabelled_splits_load_with_targets_of_minus_1(directory):
         ("fold0+fold0", "split 'fold0' is named twice"),
     ],
 )
-def test_wrong_splits_are_named(directory, splits, message):
+def test_load_records_wrong_split_is_refused_naming_it(directory, splits, message):
     with pytest.raises(OrchardError, match=message):
         load_records(directory, splits)
 
 
-def test_an_empty_split_and_no_dataset_are_one_line(tmp_path):
+def test_load_records_empty_split_or_missing_dataset_is_one_line(tmp_path):
     empty = write_dataset(tmp_path / "a", [], [], splits={"train": []})
     with pytest.raises(OrchardError, match="split 'train' holds no records"):
         load_records(empty, "train")
@@ -58,7 +58,7 @@ def test_an_empty_split_and_no_dataset_are_one_line(tmp_path):
         load_records(str(tmp_path / "b"), "train")
 
 
-def test_a_dataset_prepared_again_is_read_again(tmp_path):
+def test_load_records_dataset_prepared_again_is_read_again(tmp_path):
     assert len(load_records(numbered_dataset(tmp_path, 5), "train")) == 5
     again = numbered_dataset(tmp_path, 6)
     manifest = os.path.join(again, "manifest.json")
@@ -67,7 +67,7 @@ def test_a_dataset_prepared_again_is_read_again(tmp_path):
     assert len(load_records(again, "train")) == 6
 
 
-def test_records_are_read_and_checked(directory):
+def test_read_records_returns_payloads_and_marks_damage(directory):
     table = load_records(directory, "fold0+fold1")
     gids = np.array([14, 0, 8])
     examples = readers.read_records(readers.FileSource(table.files), table, gids)
@@ -82,7 +82,7 @@ def test_records_are_read_and_checked(directory):
     assert readers.read_records(cut, table, gids)[0] == readers.DAMAGED
 
 
-def test_a_missing_shard_is_named(directory):
+def test_file_source_missing_shard_is_refused_naming_it(directory):
     table = load_records(directory, "fold0")
     gone = dataclasses.replace(table, files=("/nowhere/shard", *table.files[1:]))
     with pytest.raises(OrchardError, match="/nowhere/shard can't be read"):

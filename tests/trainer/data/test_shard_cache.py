@@ -15,7 +15,7 @@ def records(tmp_path):
     return load_records(numbered_dataset(tmp_path / "data", 20), "train")
 
 
-def test_copies_are_whole_and_kept(records, tmp_path, monkeypatch):
+def test_with_local_copies_copies_once_and_whole(records, tmp_path, monkeypatch):
     near = shard_cache.with_local_copies(records, str(tmp_path / "near"))
     for original, copy in zip(records.files, near.files, strict=True):
         assert copy.startswith(str(tmp_path / "near"))
@@ -24,14 +24,14 @@ def test_copies_are_whole_and_kept(records, tmp_path, monkeypatch):
     assert shard_cache.with_local_copies(records, str(tmp_path / "near")).files == near.files
 
 
-def test_a_cut_copy_is_replaced(records, tmp_path):
+def test_with_local_copies_cut_copy_is_replaced(records, tmp_path):
     near = shard_cache.with_local_copies(records, str(tmp_path / "near"))
     os.truncate(near.files[1], 100)
     shard_cache.with_local_copies(records, str(tmp_path / "near"))
     assert open(near.files[1], "rb").read() == open(records.files[1], "rb").read()
 
 
-def test_a_copy_that_differs_is_refused_and_removed(records, tmp_path, monkeypatch):
+def test_with_local_copies_copy_that_differs_is_refused_and_removed(records, tmp_path, monkeypatch):
     write = storage.write_bytes
     monkeypatch.setattr(storage, "write_bytes", lambda path, data: write(path, data[:-1] + b"?"))
     with pytest.raises(OrchardError, match="differs from"):
@@ -40,7 +40,7 @@ def test_a_copy_that_differs_is_refused_and_removed(records, tmp_path, monkeypat
     assert not any(name.endswith("of-00003") for name in os.listdir(folder))
 
 
-def test_what_does_not_fit_is_told_before_copying(records, tmp_path, monkeypatch):
+def test_with_local_copies_full_or_remote_folder_is_refused(records, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(OrchardError, match="the shards need .* GB are free"):
         shard_cache.with_local_copies(records, str(tmp_path / "near"))
@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_told_before_copying(records, tmp_path, monkeypatch
         shard_cache.with_local_copies(records, "gs://bucket/near")
 
 
-def test_memory_is_checked_before_reading(records, monkeypatch):
+def test_in_memory_without_enough_memory_is_refused(records, monkeypatch):
     assert shard_cache.in_memory(records.files) == [open(f, "rb").read() for f in records.files]
     monkeypatch.setattr(shard_cache, "_MEMORY_PART", 0.0)
     with pytest.raises(OrchardError, match="cache=ram: the shards have"):

@@ -17,7 +17,7 @@ def _csv(path, ids, header="image_id,class0,class1,class2", row="0.25,0.5,0.25")
     return str(path)
 
 
-def test_targets_are_mixed_by_id(tmp_path, records, tiny_dataset):
+def test_mix_soft_labels_rows_in_any_order_are_matched_by_id(tmp_path, records, tiny_dataset):
     ids = [*reversed(records.ids), "somebody-else"]
     path = _csv(tmp_path / "soft.csv", ids)
     config = runs.config(
@@ -38,7 +38,7 @@ def test_targets_are_mixed_by_id(tmp_path, records, tiny_dataset):
         ({"twice": True}, "comes twice"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, records, change, message):
+def test_read_of_unfit_rows_is_refused(tmp_path, records, change, message):
     ids = list(records.ids)[change.pop("drop", 0) :]
     ids += ids[:1] if change.pop("twice", False) else []
     path = _csv(tmp_path / "soft.csv", ids, **change)
@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_refused(tmp_path, records, change, message):
         soft_labels.read(path, records.ids, records.class_names)
 
 
-def test_ids_are_read_as_they_are_written(tmp_path):
+def test_read_of_ids_that_look_like_numbers_keeps_their_text(tmp_path):
     ids = np.array(["0001", "1.10", "NA"])
     path = _csv(tmp_path / "soft.csv", ids)
     values = soft_labels.read(path, ids, ("class0", "class1", "class2"))
@@ -54,7 +54,7 @@ def test_ids_are_read_as_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x80"])
-def test_what_is_no_csv_is_refused_in_one_line(tmp_path, content):
+def test_read_of_other_bytes_is_one_line(tmp_path, content):
     path = tmp_path / "soft.csv"
     path.write_bytes(content)
     with pytest.raises(OrchardError, match="is no CSV"):

@@ -56,7 +56,7 @@ def write_tfds(directory, features: dict, count: int = 12) -> str:
     return str(directory)
 
 
-def test_its_splits_are_named_where_none_was_said(tmp_path):
+def test_prepare_foreign_dataset_without_splits_lists_them(tmp_path):
     dataset = write_tfds(tmp_path / "foreign" / "1.0.0", FEATURES)
     assert split_names(dataset) == ("train", "validation")
     config = runs.config(dataset, "mobilenet_v2", tmp_path / "run", fold="", image_size="32")
@@ -74,7 +74,7 @@ def directory(tmp_path_factory):
     return write_tfds(tmp_path_factory.mktemp("foreign") / "foreign" / "1.0.0", FEATURES)
 
 
-def test_a_foreign_dataset_trains(directory):
+def test_load_records_of_a_foreign_dataset_gives_its_images_and_classes(directory):
     table = load_records(directory, "train")
     assert table.ids.tolist() == [f"train/{i}" for i in range(12)]
     assert table.targets.argmax(axis=1).tolist() == [i % 3 for i in range(12)]
@@ -84,7 +84,7 @@ def test_a_foreign_dataset_trains(directory):
     assert (batch["image"] == np.stack([smooth_image(i, 9, 11) for i in range(12)])).all()
 
 
-def test_its_index_is_scanned_once_and_kept(directory, monkeypatch):
+def test_load_records_of_a_foreign_dataset_again_reads_its_index(directory, monkeypatch):
     first = load_records(directory, "train+validation")
     monkeypatch.setattr(tfds_records, "_scan", None)
     again = load_records(directory, "validation+train")
@@ -93,7 +93,9 @@ def test_its_index_is_scanned_once_and_kept(directory, monkeypatch):
     assert len(tfds.builder_from_directory(directory).as_dataset(split="train")) == 12
 
 
-def test_a_read_only_datasets_index_lies_in_the_users_cache(tmp_path, monkeypatch):
+def test_load_records_of_a_read_only_dataset_keeps_the_index_in_the_users_cache(
+    tmp_path, monkeypatch
+):
     directory = write_tfds(tmp_path / "foreign" / "1.0.0", FEATURES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write = tfds_records.storage.write_bytes
@@ -110,7 +112,7 @@ def test_a_read_only_datasets_index_lies_in_the_users_cache(tmp_path, monkeypatc
     assert len(load_records(directory, "train")) == 12
 
 
-def test_two_labels_or_none_are_refused(tmp_path):
+def test_find_layout_two_labels_or_none_is_refused(tmp_path):
     features = {"picture": FEATURES["picture"], "kind": FEATURES["kind"]}
     with pytest.raises(OrchardError, match="1 image and 0 label features among picture"):
         tfds_records.find_layout("D", {"picture": features["picture"]})

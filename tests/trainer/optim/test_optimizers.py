@@ -29,7 +29,9 @@ def _one_step(optimizer, network, rate=0.1):
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lamb", "lion", "rmsprop"])
-def test_every_optimizer_moves_every_variable_against_its_gradient(network, tiny_backbone, name):
+def test_make_optimizer_any_name_moves_every_variable_against_its_gradient(
+    network, tiny_backbone, name
+):
     config = _config(tiny_backbone, optimizer=name)
     optimizer = optimizers.make_optimizer(config, network, network.trainable_variables)
     for change, variable in zip(
@@ -39,7 +41,7 @@ def test_every_optimizer_moves_every_variable_against_its_gradient(network, tiny
         assert np.all(change < 0) or (name == "lamb" and not np.any(variable)), variable.path
 
 
-def test_adamw_is_keras_adamw_on_kernels(network, tiny_backbone):
+def test_make_optimizer_adamw_equals_keras_on_kernels(network, tiny_backbone):
     kernels = [v for v in network.trainable_variables if len(v.shape) > 1]
     start = [v.numpy() for v in kernels]
     config = _config(tiny_backbone, weight_decay=0.3)
@@ -53,7 +55,7 @@ def test_adamw_is_keras_adamw_on_kernels(network, tiny_backbone):
         np.testing.assert_allclose(value, kernel.numpy(), rtol=1e-5, atol=1e-7)
 
 
-def test_weight_decay_spares_biases_and_norms(network, tiny_backbone):
+def test_make_optimizer_weight_decay_spares_biases_and_norms(network, tiny_backbone):
     for decay, moved in ((0.0, False), (0.5, True)):
         config = _config(tiny_backbone, optimizer="sgd", momentum=0.0, weight_decay=decay)
         optimizer = optimizers.make_optimizer(config, network, network.trainable_variables)
@@ -67,7 +69,7 @@ def test_weight_decay_spares_biases_and_norms(network, tiny_backbone):
             np.testing.assert_allclose(change, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_layers_learn_the_slower_the_deeper_they_lie(network, tiny_backbone):
+def test_make_optimizer_layer_decay_slows_deeper_layers(network, tiny_backbone):
     config = _config(tiny_backbone, optimizer="sgd", momentum=0.0, layer_decay=0.5)
     optimizer = optimizers.make_optimizer(config, network, network.trainable_variables)
     sizes = [-float(np.mean(change)) for change in _one_step(optimizer, network)]
@@ -76,7 +78,7 @@ def test_layers_learn_the_slower_the_deeper_they_lie(network, tiny_backbone):
     np.testing.assert_allclose(sizes, 0.1 * np.array(expected), rtol=1e-2)
 
 
-def test_clipping_bounds_the_global_norm():
+def test_clip_by_global_norm_bounds_the_norm():
     gradients = [tf.fill([3], 3.0), tf.fill([4], 4.0)]
     clipped = optimizers.clip_by_global_norm(gradients, 1.0)
     norm = np.sqrt(sum(np.sum(g.numpy() ** 2) for g in clipped))
@@ -84,7 +86,7 @@ def test_clipping_bounds_the_global_norm():
     assert optimizers.clip_by_global_norm(gradients, 0.0) is gradients
 
 
-def test_frozen_variables_take_no_part(network, tiny_backbone):
+def test_make_optimizer_frozen_variable_is_unknown_to_it(network, tiny_backbone):
     head = network.trainable_variables[-2:]
     config = dataclasses.replace(_config(tiny_backbone), optimizer="sgd", momentum=0.0)
     optimizer = optimizers.make_optimizer(config, network, head)

@@ -14,13 +14,13 @@ def _kaggle_staircase(epoch):
     return (high - low) * decay ** (epoch - ramp - hold) + low
 
 
-def test_article_schedule_meets_the_kernels_function_at_every_epoch():
+def test_learning_rate_article_equals_the_public_function_at_every_epoch():
     schedule = Schedule("article", 8e-4, 50 * 28, 1e-5, 1e-5, 15 * 28, 3 * 28, steps_per_epoch=28)
     ours = [learning_rate(schedule, epoch * 28) for epoch in range(50)]
     np.testing.assert_allclose(ours, [_kaggle_staircase(e) for e in range(50)], rtol=1e-12)
 
 
-def test_cosine_warms_up_peaks_and_ends_at_the_floor():
+def test_learning_rates_cosine_warms_up_peaks_and_ends_at_the_floor():
     schedule = Schedule("cosine", 1.0, 110, end=0.1, warmup_steps=10)
     rates = learning_rates(schedule, 0, 111)
     assert rates.dtype == np.float32
@@ -31,21 +31,21 @@ def test_cosine_warms_up_peaks_and_ends_at_the_floor():
     assert rates[110] == pytest.approx(0.1)
 
 
-def test_warm_restarts_jump_back_to_the_peak_and_cycles_grow():
+def test_learning_rates_warm_restarts_return_to_the_peak_in_growing_cycles():
     schedule = Schedule("warm_restarts", 1.0, 70, cycle_steps=10, cycle_growth=2.0)
     rates = learning_rates(schedule, 0, 70)
     assert list(np.flatnonzero(rates == 1.0)) == [0, 10, 30]
     assert rates[9] < 0.05 and rates[29] < 0.05
 
 
-def test_constant_stays_after_its_warm_up():
+def test_learning_rates_constant_stays_after_its_warm_up():
     rates = learning_rates(Schedule("constant", 0.3, 20, warmup_steps=4), 0, 20)
     np.testing.assert_allclose(rates[4:], 0.3, rtol=1e-6)
     assert np.all(np.diff(rates[:5]) > 0)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_window_of_steps_is_the_same_wherever_it_starts(name):
+def test_learning_rates_any_window_equals_the_slice_of_the_whole(name):
     schedule = Schedule(name, 1.0, 50, 0.1, 0.01, 7, 5, 9.5, cycle_steps=13)
     np.testing.assert_array_equal(
         learning_rates(schedule, 0, 50)[21:34], learning_rates(schedule, 21, 13)

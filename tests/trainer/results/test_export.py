@@ -36,7 +36,7 @@ def _load(run_dir):
     return tf.saved_model.load(os.path.join(run_dir, "saved_model"))
 
 
-def test_both_files_hold_the_same_network_in_float32(config):
+def test_export_keras_file_and_saved_model_agree_in_float32(config):
     import keras
 
     network = keras.models.load_model(os.path.join(config.run_dir, "model.keras"))
@@ -46,7 +46,7 @@ def test_both_files_hold_the_same_network_in_float32(config):
     np.testing.assert_allclose(logits, network(_images().astype(np.float32)), atol=1e-5)
 
 
-def test_the_image_signature_runs_in_a_strategy_and_under_xla(config):
+def test_images_signature_in_a_strategy_and_under_xla_gives_the_same_logits(config):
     loaded = _load(config.run_dir)
     signature = loaded.signatures["images"]
     images = tf.constant(_images())
@@ -62,7 +62,7 @@ def test_the_image_signature_runs_in_a_strategy_and_under_xla(config):
     np.testing.assert_allclose(both(images), expected, atol=1e-5)
 
 
-def test_grey_and_odd_sized_files_are_classified(config):
+def test_default_signature_of_gray_and_odd_sized_files_gives_logits(config):
     from tests.trainer.datasets import jpeg
 
     files = [jpeg(np.full((9, 31), 77, np.uint8)), jpeg(_images(1)[0])]
@@ -71,7 +71,7 @@ def test_grey_and_odd_sized_files_are_classified(config):
     assert logits.shape == (2, runs.NUM_CLASSES) and np.isfinite(logits).all()
 
 
-def test_export_only_writes_the_same_again_and_any_checkpoint(config):
+def test_export_only_best_is_the_same_and_a_path_is_that_checkpoint(config):
     images = tf.constant(_images())
     before = _load(config.run_dir).signatures["images"](images=images)["logits"].numpy()
     os.remove(os.path.join(config.run_dir, "run.json"))
@@ -87,9 +87,7 @@ def test_export_only_writes_the_same_again_and_any_checkpoint(config):
     assert not np.allclose(other.signatures["images"](images=images)["logits"], before)
 
 
-def test_the_last_weights_are_exported_as_they_were_evaluated(
-    tmp_path, tiny_dataset, tiny_backbone
-):
+def test_export_only_last_has_the_evaluated_weights(tmp_path, tiny_dataset, tiny_backbone):
     import keras
 
     config = runs.config(
@@ -117,7 +115,7 @@ def test_the_last_weights_are_exported_as_they_were_evaluated(
     assert all(kernel.any() for kernel in exported.get_weights() if kernel.ndim > 1)
 
 
-def test_a_run_counts_as_unfinished_while_its_model_is_replaced(config, monkeypatch):
+def test_export_only_that_fails_leaves_the_run_unfinished(config, monkeypatch):
     def torn(*_, **__):
         raise OrchardError("no room")
 
@@ -131,6 +129,6 @@ def test_a_run_counts_as_unfinished_while_its_model_is_replaced(config, monkeypa
     assert finish.export_only(config.run_dir, "best") == 0 and os.path.exists(path)
 
 
-def test_there_must_be_something_to_export(tmp_path):
+def test_export_only_without_a_run_is_refused(tmp_path):
     with pytest.raises(OrchardError, match="no run directory"):
         finish.export_only(str(tmp_path), "best")

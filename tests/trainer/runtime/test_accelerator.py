@@ -30,26 +30,26 @@ def _config(**kwargs):
     return dataclasses.replace(CONFIG, **kwargs)
 
 
-def test_without_a_tpu_the_reason_is_told_in_one_line():
+def test_connect_tpu_that_is_absent_is_one_line_with_the_reason():
     with pytest.raises(OrchardError, match="TPU 'local' cannot be used") as raised:
         accelerator.connect(_config(accelerator="tpu"))
     assert "\n" not in str(raised.value)
     assert "tensorflow-tpu is the only TensorFlow installed" in str(raised.value)
 
 
-def test_workers_that_are_to_have_gpus_and_have_none_are_told(monkeypatch):
+def test_connect_workers_without_the_gpus_asked_for_are_refused(monkeypatch):
     cluster = {"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     with pytest.raises(OrchardError, match="--accelerator=gpu: TensorFlow sees no GPU here"):
         accelerator.connect(_config(accelerator="gpu"))
 
 
-def test_a_tpus_name_is_asked_for_even_with_auto():
+def test_connect_auto_with_a_tpu_name_connects_to_it():
     with pytest.raises(OrchardError, match="TPU 'no-such-tpu' cannot be used"):
         accelerator.connect(_config(tpu="no-such-tpu"))
 
 
-def test_a_tpu_vm_is_known_by_its_environment(monkeypatch):
+def test_connect_auto_on_a_tpu_vm_uses_the_tpu(monkeypatch):
     monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     with pytest.raises(OrchardError, match="TPU 'local' cannot be used"):
         accelerator.connect(CONFIG)
@@ -82,14 +82,14 @@ def test_check_pod_what_its_hosts_cannot_reach_is_refused(flags, complaint):
     accelerator.check_pod(accelerator.Accelerator("tpu", strategy), paths, config)
 
 
-def test_on_a_tpu_precision_is_bfloat16_unless_said_otherwise():
+def test_precision_policy_default_on_a_tpu_is_mixed_bfloat16():
     assert accelerator.precision_policy(CONFIG, "tpu") == "mixed_bfloat16"
     assert accelerator.precision_policy(CONFIG, "cpu") == "float32"
     assert accelerator.precision_policy(_config(precision="float32"), "tpu") == "float32"
 
 
 @pytest.mark.parametrize(("num_hosts", "num_replicas"), [(1, 4), (2, 8), (4, 16), (4, 4)])
-def test_hosts_parts_cut_for_their_replicas_are_the_global_batch(num_hosts, num_replicas):
+def test_replica_batches_parts_of_all_hosts_make_the_global_batch(num_hosts, num_replicas):
     """As TensorFlow asks for it: one dataset a host of a pod, one element a replica and step."""
     batch_size, steps = 32, 3
     images = np.arange(steps * batch_size, dtype=np.float32).reshape(steps, num_hosts, -1)

@@ -32,7 +32,7 @@ def _watching_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("watch ")]
 
 
-def test_a_preemption_is_told_when_it_is_announced(serve):
+def test_watch_preemption_announced_preemption_is_reported(serve):
     server, notices = serve(preempted="FALSE", maintenance_event="NONE"), Queue()
     with watch_preemption(notices.put):
         server.wait_for_requests(2, "wait_for_change=true")
@@ -41,7 +41,7 @@ def test_a_preemption_is_told_when_it_is_announced(serve):
         assert notices.get(timeout=120) == "Compute Engine says preempted TRUE"
 
 
-def test_of_maintenance_only_what_ends_the_machine_counts(serve):
+def test_watch_preemption_maintenance_that_keeps_the_machine_is_ignored(serve):
     server, notices = serve(maintenance_event="NONE"), Queue()
     with watch_preemption(notices.put):
         server.wait_for_requests(1, "wait_for_change=true")
@@ -52,7 +52,7 @@ def test_of_maintenance_only_what_ends_the_machine_counts(serve):
         assert "TERMINATE" in notices.get(timeout=120)
 
 
-def test_a_server_that_is_busy_is_asked_again(serve):
+def test_watch_preemption_busy_server_is_asked_again(serve):
     server, notices = serve(preempted="TRUE"), Queue()
     server.status = 503
     with watch_preemption(notices.put):
@@ -62,14 +62,14 @@ def test_a_server_that_is_busy_is_asked_again(serve):
         assert "preempted" in notices.get(timeout=120)
 
 
-def test_what_is_no_metadata_server_is_not_believed(serve):
+def test_watch_preemption_answer_of_another_server_is_ignored(serve):
     server, notices = serve(flavor="hotel Wi-Fi", preempted="TRUE", maintenance_event="NONE"), []
     with watch_preemption(notices.append):
         server.wait_for_requests(8)
     assert notices == []
 
 
-def test_elsewhere_than_on_compute_engine_the_watch_ends_by_itself(monkeypatch):
+def test_watch_preemption_outside_compute_engine_ends_by_itself(monkeypatch):
     asked = []
 
     def unknown_host(_, key, etag):
@@ -87,7 +87,9 @@ def test_elsewhere_than_on_compute_engine_the_watch_ends_by_itself(monkeypatch):
     assert sorted(asked) == sorted([*preemption._NOTICES] * preemption._PROBES)
 
 
-def test_a_training_saves_and_stops_with_run_me_again(serve, tmp_path, tiny_dataset, tiny_backbone):
+def test_train_and_evaluate_preempted_saves_and_exits_with_run_again(
+    serve, tmp_path, tiny_dataset, tiny_backbone
+):
     server = serve(preempted="FALSE", maintenance_event="NONE")
     config = runs.config(
         tiny_dataset, tiny_backbone, tmp_path, epochs=10_000, watch_preemption=True
@@ -99,7 +101,7 @@ def test_a_training_saves_and_stops_with_run_me_again(serve, tmp_path, tiny_data
     assert event["reason"] == "Compute Engine says preempted TRUE"
 
 
-def test_a_training_that_is_told_not_to_watch_asks_nobody(
+def test_train_and_evaluate_without_watch_preemption_asks_no_server(
     serve, tmp_path, tiny_dataset, tiny_backbone
 ):
     server = serve(preempted="TRUE")

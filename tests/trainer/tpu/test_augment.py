@@ -42,7 +42,7 @@ def _compiled(
 @pytest.mark.parametrize(
     "size_px", [32, pytest.param(512, marks=pytest.mark.slow)], ids=["small", "as trained"]
 )
-def test_every_augmentation_together_compiles_for_a_tpu(tmp_path, size_px):
+def test_augment_batch_every_augmentation_together_compiles_for_a_tpu(tmp_path, size_px):
     found = _compiled(EVERYTHING, size_px, 8, tmp_path)
     assert found.fits, found.message
     assert not found.problems

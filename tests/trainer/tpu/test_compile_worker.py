@@ -10,7 +10,7 @@ _TOO_LARGE_WITH_PROGRAM = (
 )
 
 
-def test_the_compilers_need_is_read_from_its_refusal():
+def test_refusal_out_of_memory_has_needed_and_available_bytes():
     found = refusal(_TOO_LARGE)
     assert found["verdict"] == "too_large"
     assert found["needed_bytes"] == int(25.13 * 2**30)
@@ -18,6 +18,6 @@ def test_the_compilers_need_is_read_from_its_refusal():
     assert refusal(_TOO_LARGE_WITH_PROGRAM)["needed_bytes"] == int(16.9 * 2**30)
 
 
-def test_any_other_refusal_is_passed_on_in_one_line():
+def test_refusal_other_error_is_one_line():
     found = refusal("UNIMPLEMENTED: no such op\non this device")
     assert found == {"verdict": "unsupported", "message": "UNIMPLEMENTED: no such op"}

@@ -25,7 +25,7 @@ def _program(body, signature="(%x: tensor<8x128xf32>) -> tensor<8x128xf32>", nam
 DOUBLED = _program("%y = stablehlo.add %x, %x : tensor<8x128xf32>\nreturn %y : tensor<8x128xf32>")
 
 
-def test_a_program_is_compiled_once_whatever_its_module_is_called(tmp_path):
+def test_compile_program_under_another_module_name_comes_from_the_cache(tmp_path):
     first = compiler.compile_program(DOUBLED, V5E, str(tmp_path))
     assert first.fits
     assert not first.cached
@@ -38,7 +38,7 @@ def test_a_program_is_compiled_once_whatever_its_module_is_called(tmp_path):
     assert again.key == first.key
 
 
-def test_topologies_of_several_hosts_and_of_one_chip_are_known(tmp_path):
+def test_compile_program_for_one_chip_or_several_hosts_counts_hosts(tmp_path):
     hosts = {}
     for name in ("v5e:1x1", "v4:2x2x4"):
         found = compiler.compile_program(DOUBLED, parse_topology(name), str(tmp_path))
@@ -47,7 +47,7 @@ def test_topologies_of_several_hosts_and_of_one_chip_are_known(tmp_path):
     assert hosts == {"v5e:1x1": 1, "v4:2x2x4": 4}
 
 
-def test_the_memory_that_a_chip_leaves_a_program_is_the_table_of_chips(tmp_path):
+def test_compile_program_too_large_reports_the_memory_of_the_chip_table(tmp_path):
     shape = "tensor<100000x1024x1024xf32>"
     body = f"%y = stablehlo.add %x, %x : {shape}\nreturn %y : {shape}"
     huge = _program(body, f"(%x: {shape}) -> {shape}")
@@ -59,7 +59,7 @@ def test_the_memory_that_a_chip_leaves_a_program_is_the_table_of_chips(tmp_path)
         assert found.needed_bytes > found.available_bytes
 
 
-def test_dynamic_shapes_and_host_callbacks_are_problems(tmp_path):
+def test_compile_program_with_a_dynamic_shape_names_the_problem(tmp_path):
     body = """
         %n = stablehlo.constant dense<4> : tensor<i32>
         %y = "stablehlo.set_dimension_size"(%x, %n) {dimension = 0 : i64} :
@@ -70,6 +70,6 @@ def test_dynamic_shapes_and_host_callbacks_are_problems(tmp_path):
     assert found.problems == ("stablehlo.set_dimension_size: a shape that depends on the data",)
 
 
-def test_a_compiler_that_dies_is_told_in_one_line(tmp_path):
+def test_compile_program_that_kills_the_compiler_is_one_line(tmp_path):
     with pytest.raises(OrchardError, match="the TPU compiler died .*exit status 1"):
         compiler.compile_program(b"no program", V5E, str(tmp_path))

@@ -7,7 +7,7 @@ from trainer.data.options import InputOptions
 from trainer.tpu import decode_rate
 
 
-def test_the_rate_counts_images_by_processor_time(tmp_path, monkeypatch):
+def test_images_per_core_second_counts_images_by_processor_time(tmp_path, monkeypatch):
     records = load_records(numbered_dataset(tmp_path, 50), "train")
     # A second passes at each look at the clock, of which the processor works the half.
     clock = types.SimpleNamespace(

@@ -9,14 +9,14 @@ def _problems(function, *specs):
     return graph_check.problems(compiled.get_concrete_function(*specs), lowering.kernels())
 
 
-def test_a_step_of_static_shapes_has_no_problems():
+def test_problems_of_static_shapes_are_none():
     def step(x):
         return tf.while_loop(lambda i, _: i < 3, lambda i, y: (i + 1, tf.tanh(y) @ y), [0, x])
 
     assert _problems(step, tf.TensorSpec((8, 8))) == []
 
 
-def test_a_shape_that_depends_on_data_is_named_where_it_begins():
+def test_problems_of_a_shape_that_depends_on_data_name_its_origin():
     def step(x):
         with tf.name_scope("backbone/odd_layer"):
             rows = tf.where(x > 0)
@@ -27,7 +27,7 @@ def test_a_shape_that_depends_on_data_is_named_where_it_begins():
     assert "tests/trainer/tpu/test_graph_check.py:" in problem
 
 
-def test_a_host_callback_is_named_even_inside_a_loop():
+def test_problems_of_a_host_callback_in_a_loop_name_it():
     def body(i, y):
         return i + 1, tf.ensure_shape(tf.numpy_function(np.tanh, [y], tf.float32), [4])
 
@@ -38,7 +38,7 @@ def test_a_host_callback_is_named_even_inside_a_loop():
     assert any(p.startswith("PyFunc calls back to the host") for p in problems)
 
 
-def test_an_op_without_an_xla_kernel_is_named():
+def test_problems_of_an_op_without_an_xla_kernel_name_it():
     def step(jpeg):
         return tf.io.decode_jpeg(jpeg, channels=3)
 

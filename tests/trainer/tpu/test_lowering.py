@@ -33,7 +33,7 @@ def _config(architecture, **kwargs):
     return TrainConfig(dataset="none", run_dir="none", architecture=architecture, **kwargs)
 
 
-def test_the_trainers_step_is_lowered_for_any_batch(tmp_path):
+def test_step_lowering_of_any_batch_size_gives_a_program(tmp_path):
     lowering = StepLowering(_config(_backbone(tmp_path), optimizer="sgd"), LABELS)
     programs = [lowering.lower(batch_size) for batch_size in (2, 8)]
     assert all(lowered.program and not lowered.problems for lowered in programs)
@@ -50,18 +50,18 @@ def test_the_trainers_step_is_lowered_for_any_batch(tmp_path):
     ],
     ids=["accumulated", "weighted", "fine-tuned"],
 )
-def test_what_flags_add_to_the_step_has_a_place_on_a_tpu(tmp_path, flags):
+def test_step_lowering_of_any_flags_has_no_problems(tmp_path, flags):
     lowered = StepLowering(_config(_backbone(tmp_path), **flags), LABELS).lower(4)
     assert not lowered.problems
     assert lowered.program
 
 
-def test_many_labels_are_lowered_too(tmp_path):
+def test_step_lowering_of_many_labels_gives_a_program(tmp_path):
     labels = Labels(num_classes=5, task="multi_label")
     assert StepLowering(_config(_backbone(tmp_path)), labels).lower(4).program
 
 
-def test_a_layer_that_no_tpu_runs_is_named(tmp_path):
+def test_step_lowering_of_a_layer_that_no_tpu_runs_names_it(tmp_path):
     config = _config(_backbone(tmp_path, CountsPositives(name="odd")))
     lowered = StepLowering(config, LABELS).lower(4)
     assert not lowered.program

@@ -25,7 +25,7 @@ def _training_step():
     return traced, (network, optimizer)
 
 
-def test_the_pure_function_returns_what_the_step_leaves_in_its_variables():
+def test_pure_of_a_training_step_returns_the_new_variables():
     step, _keep_alive = _training_step()  # A traced function lets go of its variables.
     x = tf.constant(np.random.default_rng(0).normal(size=(16, 4)), tf.float32)
     rewritten, variables = pure_step.pure(step)

@@ -29,7 +29,7 @@ def _compiled(**kwargs):
     return Compiled(**{**values, **kwargs})
 
 
-def test_a_v3_chip_and_a_host_feed_more_than_one_replica():
+def test_result_of_v3_counts_the_replicas_of_chip_and_host():
     result = Result(parse_topology("v3:4x4"), batch_size=10, compiled=_compiled())
     # A second of arithmetic for 10 images a core: 2 cores a chip, 32 in all, on 4 hosts.
     assert result.max_images_per_second_per_chip == pytest.approx(20)
@@ -37,7 +37,7 @@ def test_a_v3_chip_and_a_host_feed_more_than_one_replica():
     assert result.max_images_per_second_per_host == pytest.approx(80)
 
 
-def test_the_table_claims_no_more_than_was_found_out():
+def test_results_as_text_shows_only_what_was_found_out():
     fits = Result(parse_topology("v3:4x4"), 10, _compiled())
     refused = _compiled(
         topology="v5e:2x2",

@@ -11,7 +11,7 @@ from trainer.results import finish
 from trainer.training import locking
 
 
-def test_a_second_training_of_a_run_is_refused_and_touches_nothing(
+def test_run_lock_second_training_is_refused_and_changes_nothing(
     tmp_path, tiny_dataset, tiny_backbone
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
@@ -22,26 +22,26 @@ def test_a_second_training_of_a_run_is_refused_and_touches_nothing(
     assert os.listdir(config.run_dir) == [".lock"]
 
 
-def test_nothing_is_exported_while_the_run_is_trained(tmp_path):
+def test_run_lock_export_during_training_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with locking.run_lock(str(tmp_path)):
         with pytest.raises(OrchardError, match="is being written by another process"):
             finish.export_only(str(tmp_path), "best")
 
 
-def test_workers_of_one_run_do_not_refuse_each_other(tmp_path):
+def test_run_lock_workers_of_one_run_share_it(tmp_path):
     with locking.run_lock(str(tmp_path)), locking.run_lock(str(tmp_path), chief=False) as check:
         check()
 
 
-def test_a_lock_is_free_when_its_holder_has_ended(tmp_path):
+def test_run_lock_released_is_free_again(tmp_path):
     for _ in range(2):
         with locking.run_lock(str(tmp_path)) as check:
             check()
 
 
-def test_a_run_directory_that_cannot_be_made_is_told_in_one_line(tmp_path):
+def test_run_lock_run_directory_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OrchardError, match="file.*choose another --run_dir"):
         with locking.run_lock(str(tmp_path / "file" / "run")):
-            raise AssertionError("held")
+            pytest.fail("the directory was locked")

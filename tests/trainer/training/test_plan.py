@@ -17,11 +17,11 @@ def _config(**changes):
     return dataclasses.replace(base, **changes)
 
 
-def test_a_fold_is_held_out_of_the_others():
+def test_choose_splits_fold_leaves_it_out_of_training():
     assert choose_splits(_config(fold="1"), _FOLDS) == Splits("fold0+fold2", "fold1")
 
 
-def test_train_and_eval_are_taken_where_they_exist():
+def test_choose_splits_of_train_and_eval_takes_them():
     assert choose_splits(_config(), ["train", "eval", "test"]) == Splits("train", "eval")
     assert choose_splits(_config(), ["train", "test"]) == Splits("train", "none")
     assert choose_splits(_config(eval_split="dev"), ["train", "dev"]) == Splits("train", "dev")
@@ -29,24 +29,24 @@ def test_train_and_eval_are_taken_where_they_exist():
 
 
 @pytest.mark.parametrize(("flags", "names"), [({"fold": "7"}, _FOLDS), ({}, _FOLDS)])
-def test_splits_that_are_not_there_are_refused_with_those_that_are(flags, names):
+def test_choose_splits_missing_split_is_refused_with_the_known_ones(flags, names):
     with pytest.raises(OrchardError, match="fold0, fold1, fold2, test"):
         choose_splits(_config(**flags), names)
 
 
-def test_steps_run_on_across_epochs_and_the_last_one_is_evaluated():
+def test_make_plan_steps_span_epochs_and_end_in_an_evaluation():
     plan = make_plan(_config(epochs=3), _SPLITS, num_records=100, num_replicas=1)
     assert plan.steps_per_epoch == 3.125
     assert plan.total_steps == 9
     assert plan.eval_steps == (3, 6, 9)
 
 
-def test_a_short_training_still_takes_and_evaluates_a_step():
+def test_make_plan_short_training_has_one_evaluated_step():
     plan = make_plan(_config(epochs=0.01), _SPLITS, num_records=10, num_replicas=1)
     assert plan.total_steps == 1 and plan.eval_steps == (1,)
 
 
-def test_batch_and_rate_follow_the_replicas():
+def test_make_plan_batch_and_rate_grow_with_the_replicas():
     config = _config(batch_size=0, batch_size_per_replica=8, learning_rate_per_replica=1e-4)
     plan = make_plan(config, _SPLITS, num_records=1821, num_replicas=8)
     assert plan.batch_size == 64
@@ -54,18 +54,18 @@ def test_batch_and_rate_follow_the_replicas():
 
 
 @pytest.mark.parametrize(("replicas", "accumulation"), [(3, 1), (8, 8)])
-def test_a_batch_that_does_not_divide_is_refused_with_one_that_does(replicas, accumulation):
+def test_make_plan_batch_that_does_not_divide_is_refused_with_one_that_does(replicas, accumulation):
     config = _config(accumulation_steps=accumulation)
     with pytest.raises(OrchardError, match="use --batch_size="):
         make_plan(config, _SPLITS, num_records=100, num_replicas=replicas)
 
 
-def test_evaluation_batches_divide_among_the_replicas():
+def test_make_plan_evaluation_batch_divides_among_the_replicas():
     config = _config(eval_batch_size=10)
     assert make_plan(config, _SPLITS, num_records=100, num_replicas=4).eval_batch_size == 12
 
 
-def test_pauses_come_at_evaluations_checkpoints_and_the_end_of_the_frozen_stage():
+def test_next_stop_is_the_next_evaluation_checkpoint_or_stage_end():
     config = _config(epochs=10, freeze_epochs=1.6, weights="imagenet")
     plan = make_plan(config, _SPLITS, num_records=320, num_replicas=1)
     stops, step = [], 0
@@ -81,7 +81,7 @@ def test_make_plan_freezing_all_steps_is_refused():
         make_plan(config, _SPLITS, num_records=100, num_replicas=1)
 
 
-def test_durations_in_epochs_become_steps():
+def test_make_plan_durations_in_epochs_become_steps():
     config = _config(schedule="article", warmup_epochs=15, hold_epochs=3, epochs=50)
     plan = make_plan(config, _SPLITS, num_records=1792, num_replicas=1)
     assert plan.schedule.warmup_steps == 15 * 56

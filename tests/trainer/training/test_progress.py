@@ -5,7 +5,7 @@ import pytest
 from trainer.training.progress import MetricsLog, Reporter, StepClock, read_metrics
 
 
-def test_compiling_is_no_part_of_the_rate():
+def test_step_clock_first_steps_leave_compilation_out_of_the_rate():
     clock = StepClock()
     clock.add(1, seconds=60.0, wait_seconds=5.0, compiled=True)
     clock.add(10, seconds=2.0, wait_seconds=0.1, compiled=False)
@@ -14,7 +14,7 @@ def test_compiling_is_no_part_of_the_rate():
     assert line == {"images_per_second": 160.0, "data_wait_share": 0.1, "compile_seconds": 60.0}
 
 
-def test_each_line_has_the_rate_of_its_own_steps():
+def test_step_clock_each_line_has_the_rate_of_its_own_steps():
     clock = StepClock()
     clock.add(4, seconds=1.0, wait_seconds=0.0, compiled=False)
     clock.take(batch_size=8, waits=True)
@@ -23,7 +23,7 @@ def test_each_line_has_the_rate_of_its_own_steps():
     assert clock.take(batch_size=8, waits=True) == {}
 
 
-def test_a_resumed_run_takes_back_the_lines_of_steps_that_it_takes_again(tmp_path):
+def test_metrics_log_resumed_drops_lines_of_repeated_steps(tmp_path):
     log = MetricsLog(str(tmp_path), 0)
     for step in (10, 20, 30):
         log.add("train", step, loss=1.0)
@@ -33,7 +33,7 @@ def test_a_resumed_run_takes_back_the_lines_of_steps_that_it_takes_again(tmp_pat
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
 
 
-def test_after_a_blow_up_the_lines_of_steps_that_come_again_are_taken_back(tmp_path):
+def test_reporter_back_to_drops_lines_of_repeated_steps(tmp_path):
     with Reporter(str(tmp_path), 0, 40, chief=True, bar=False) as report:
         for step in (10, 20, 30):
             report.write("train", step, loss=1.0)
@@ -42,21 +42,21 @@ def test_after_a_blow_up_the_lines_of_steps_that_come_again_are_taken_back(tmp_p
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
 
 
-def test_what_is_no_number_is_null(tmp_path):
+def test_metrics_log_nan_is_null(tmp_path):
     MetricsLog(str(tmp_path), 0).add("eval", 5, roc_auc=float("nan"), accuracy=0.5)
     line = {"kind": "eval", "step": 5, "roc_auc": None, "accuracy": 0.5}
     assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(line) + "\n"
     assert MetricsLog(str(tmp_path), 5)._lines == [line]
 
 
-def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path):
+def test_read_metrics_cut_last_line_is_left_out(tmp_path):
     whole = json.dumps({"kind": "train", "step": 5})
     (tmp_path / "metrics.jsonl").write_text(f"{whole}\n{whole[:9]}")
     assert read_metrics(str(tmp_path)) == [{"kind": "train", "step": 5}]
 
 
 @pytest.mark.parametrize("chief", [True, False])
-def test_the_chiefs_bar_tells_loss_rate_and_wait(tmp_path, capsys, chief):
+def test_reporter_bar_of_the_chief_shows_loss_rate_and_wait(tmp_path, capsys, chief):
     with Reporter(str(tmp_path), 0, 40, chief=chief, bar=True) as report:
         report.advance(10, loss=2.0)
         report.write("train", 10, loss=2.0, images_per_second=123.4, data_wait_share=0.015)

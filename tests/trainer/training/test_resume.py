@@ -42,7 +42,9 @@ def untouched(tmp_path_factory, tiny_dataset, tiny_backbone):
     return runs.outcome(config.run_dir)
 
 
-def test_two_kills_change_no_bit(tmp_path, tiny_dataset, tiny_backbone, untouched):
+def test_resume_run_after_two_kills_ends_bit_equal(
+    tmp_path, tiny_dataset, tiny_backbone, untouched
+):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "killed", **_HARD)
     for steps in (4, 12):
         process = runs.start(config)
@@ -55,7 +57,9 @@ def test_two_kills_change_no_bit(tmp_path, tiny_dataset, tiny_backbone, untouche
     assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
 
 
-def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_and_evaluate_on_sigterm_saves_and_exits_with_run_again(
+    tmp_path, tiny_dataset, tiny_backbone
+):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
     process = runs.start(config)
     _wait_for_checkpoint(config.run_dir, 9, process)
@@ -67,7 +71,7 @@ def test_sigterm_saves_and_exits_with_run_me_again(tmp_path, tiny_dataset, tiny_
     assert files.steps(config.run_dir)[-1] >= 9
 
 
-def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
+def test_resume_run_interrupted_evaluation_is_made_first(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
@@ -86,7 +90,7 @@ def test_a_notice_cuts_an_evaluation_short_which_the_next_run_begins_with(
     assert evaluated == [9, 18]
 
 
-def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbed_one(
+def test_resume_run_interrupted_evaluation_of_the_frozen_stage_has_the_undisturbed_scores(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     config = runs.config(
@@ -107,7 +111,7 @@ def test_an_evaluation_of_the_frozen_stage_that_is_made_up_for_is_the_undisturbe
     assert all(any(np.array_equal(w, t) for t in trained) for w in weights)
 
 
-def test_a_run_comes_to_its_end_without_its_newest_checkpoint(
+def test_resume_run_without_its_newest_checkpoint_ends_as_undisturbed(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", best_metric="log_loss")
@@ -120,7 +124,9 @@ def test_a_run_comes_to_its_end_without_its_newest_checkpoint(
     assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
 
 
-def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_and_evaluate_max_minutes_stops_and_the_next_call_continues(
+    tmp_path, tiny_dataset, tiny_backbone
+):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)
     assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     first = files.steps(config.run_dir)[-1]
@@ -129,7 +135,7 @@ def test_max_minutes_stops_in_time_and_the_next_call_goes_on(tmp_path, tiny_data
     assert files.steps(config.run_dir)[-1] > first
 
 
-def test_changed_flags_are_refused_by_name(tmp_path, tiny_dataset, tiny_backbone):
+def test_resume_run_changed_flag_is_refused_naming_it(tmp_path, tiny_dataset, tiny_backbone):
     first = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
     train_and_evaluate(first)
     changes = {
@@ -149,7 +155,9 @@ def test_changed_flags_are_refused_by_name(tmp_path, tiny_dataset, tiny_backbone
             train_and_evaluate(changed)
 
 
-def test_a_torn_checkpoint_is_passed_over(tmp_path, tiny_dataset, tiny_backbone, caplog):
+def test_resume_run_torn_newest_checkpoint_falls_back_to_older(
+    tmp_path, tiny_dataset, tiny_backbone, caplog
+):
     config = runs.config(
         tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6, checkpoint_every_steps=1
     )
@@ -164,7 +172,7 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path, tiny_dataset, tiny_backbone,
     assert files.load_latest_checkpoint(config.run_dir).step == steps[-2] + 1
 
 
-def test_checkpoints_of_other_data_or_of_another_network_are_refused(
+def test_resume_run_checkpoint_of_other_data_or_network_is_refused(
     tmp_path, tiny_dataset, tiny_backbone
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", max_minutes=1e-6)

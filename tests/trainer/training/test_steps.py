@@ -38,7 +38,7 @@ def _weights(run_dir, step):
     ).arrays
 
 
-def test_a_frozen_backbone_moves_only_after_its_epochs(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_freeze_epochs_backbone_moves_only_afterward(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset,
         tiny_backbone,
@@ -61,7 +61,7 @@ def test_a_frozen_backbone_moves_only_after_its_epochs(tmp_path, tiny_dataset, t
     assert all(not np.array_equal(frozen[name], end[name]) for name in backbone)
 
 
-def test_frozen_batch_norm_keeps_its_statistics(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_batch_norm_frozen_keeps_its_statistics(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset, tiny_backbone, tmp_path, weights="imagenet", batch_norm="frozen", epochs=2
     )
@@ -74,7 +74,7 @@ def test_frozen_batch_norm_keeps_its_statistics(tmp_path, tiny_dataset, tiny_bac
         np.testing.assert_array_equal(layer.moving_variance.numpy(), 1.0)
 
 
-def test_statistics_are_estimated_anew_where_the_averages_cannot_have_settled(
+def test_evaluation_weights_short_training_estimates_statistics_anew(
     tmp_path, tiny_dataset, tiny_backbone
 ):
     scores = {}
@@ -88,7 +88,7 @@ def test_statistics_are_estimated_anew_where_the_averages_cannot_have_settled(
     assert scores["auto"] < 0.5 * scores["off"]
 
 
-def test_bfloat16_trains_and_exports_float32(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_mixed_bfloat16_learns_and_exports_float32(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset, tiny_backbone, tmp_path, precision="mixed_bfloat16", epochs=8
     )
@@ -98,7 +98,7 @@ def test_bfloat16_trains_and_exports_float32(tmp_path, tiny_dataset, tiny_backbo
     assert {layer.compute_dtype for layer in network._flatten_layers()} == {"float32"}
 
 
-def test_many_labels_are_trained_with_sigmoids(tmp_path, tiny_backbone):
+def test_train_many_labels_learns_with_sigmoids(tmp_path, tiny_backbone):
     dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
     manifest = os.path.join(dataset, "manifest.json")
     storage.write_json(manifest, storage.read_json(manifest) | {"task": "multi_label"})
@@ -111,7 +111,7 @@ def test_many_labels_are_trained_with_sigmoids(tmp_path, tiny_backbone):
     assert run["scores"]["roc_auc"] > 0.9
 
 
-def test_without_an_evaluation_the_last_weights_are_kept(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_without_evaluation_keeps_the_last_weights(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset,
         tiny_backbone,
@@ -129,9 +129,7 @@ def test_without_an_evaluation_the_last_weights_are_kept(tmp_path, tiny_dataset,
     assert os.path.exists(tmp_path / "saved_model" / "saved_model.pb")
 
 
-def test_what_is_evaluated_and_exported_is_the_moving_average(
-    tmp_path, tiny_dataset, tiny_backbone
-):
+def test_train_ema_evaluates_and_exports_the_average(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, epochs=2, ema_momentum=0.9)
     assert train_and_evaluate(config) == 0
     last = checkpoint.load_latest_checkpoint(config.run_dir)
@@ -148,7 +146,7 @@ def test_what_is_evaluated_and_exported_is_the_moving_average(
         assert not any(np.array_equal(kernel, weight) for weight in trained)
 
 
-def test_the_average_of_the_frozen_stage_is_evaluated_at_its_end(
+def test_train_ema_with_frozen_stage_evaluates_that_stages_average(
     tmp_path, tiny_dataset, tiny_backbone
 ):
     config = runs.config(
@@ -166,7 +164,7 @@ def test_the_average_of_the_frozen_stage_is_evaluated_at_its_end(
     assert abs(first["log_loss"] - np.log(3)) > 1e-3
 
 
-def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_early_stopping_stops_without_improvement(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(
         tiny_dataset,
         tiny_backbone,
@@ -184,9 +182,7 @@ def test_training_stops_early_where_nothing_gets_better(tmp_path, tiny_dataset, 
     assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
 
 
-def test_a_loss_that_stays_beyond_bounds_ends_with_step_and_ids(
-    tmp_path, tiny_dataset, tiny_backbone
-):
+def test_train_loss_beyond_max_loss_ends_naming_step_and_ids(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_loss=1e-9)
     with pytest.raises(OrchardError, match=r"at step 0, again after 2 rec.*ids r\d+, r\d+"):
         train_and_evaluate(config)
@@ -195,7 +191,7 @@ def test_a_loss_that_stays_beyond_bounds_ends_with_step_and_ids(
     assert not os.path.exists(tmp_path / "run.json")
 
 
-def test_a_batch_that_does_not_fit_is_told_with_one_that_is_half(
+def test_train_batch_out_of_memory_is_refused_with_half_of_it(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     def full(*_):
@@ -207,7 +203,7 @@ def test_a_batch_that_does_not_fit_is_told_with_one_that_is_half(
         train_and_evaluate(config)
 
 
-def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
+def test_train_one_nan_loss_recovers_to_the_undisturbed_scores(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     def train(name):
@@ -234,7 +230,7 @@ def test_after_one_bad_step_training_goes_on_as_if_it_had_not_been(
     )
 
 
-def test_weights_that_are_no_numbers_at_an_evaluation_are_a_blow_up(
+def test_train_nan_weights_at_an_evaluation_end_in_one_line(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, precise_batch_norm="off")
@@ -251,7 +247,7 @@ def test_weights_that_are_no_numbers_at_an_evaluation_are_a_blow_up(
     assert checkpoint.steps(config.run_dir) == [0]
 
 
-def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
+def test_evaluation_skipping_damaged_records_leaves_them_out_of_scores_and_logits(
     tmp_path, tiny_backbone, capsys
 ):
     dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
@@ -273,7 +269,7 @@ def test_damaged_evaluation_records_are_left_out_of_scores_and_logits(
     assert "16 records" in report and "(2 damaged ones left out)" in report
 
 
-def test_a_damaged_record_that_statistics_are_estimated_from_is_named(tmp_path, tiny_backbone):
+def test_evaluation_weights_with_a_damaged_record_names_it(tmp_path, tiny_backbone):
     dataset = runs.tiny_dataset(tmp_path / "data" / "tiny" / "1.0.0")
     records = load_records(dataset, "fold1")
     _damage(records, 4)
@@ -291,7 +287,7 @@ def _damage(records, *rows):
             file.write(b"damaged")
 
 
-def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
+def test_train_profile_steps_resumed_continues_the_profile(
     tmp_path, tiny_dataset, tiny_backbone, monkeypatch
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, profile_steps="1,999", epochs=1)
@@ -305,14 +301,14 @@ def test_a_profile_goes_on_in_a_resumed_run_and_ends_with_it(
     assert len([name for name in names if name.endswith(".xplane.pb")]) == 3
 
 
-def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path):
+def test_train_step_accumulated_equals_the_whole_batch(tmp_path):
     backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
     whole, parts = (_update(backbone, _batch(), count) for count in (1, 4))
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-3, atol=1e-6)
 
 
-def test_a_record_of_weight_0_has_no_part_in_the_update(tmp_path):
+def test_train_step_record_of_weight_0_changes_nothing(tmp_path):
     backbone = runs.tiny_backbone(tmp_path / "plain.keras", dropout=0.0, batch_norm=False)
     batch = _batch()
     update = _update(backbone, batch)
@@ -355,7 +351,7 @@ def _batch():
     }
 
 
-def test_a_process_that_is_deterministic_already_trains(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_in_a_deterministic_process_trains(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
     tf.config.experimental.enable_op_determinism()
     try:
@@ -364,7 +360,7 @@ def test_a_process_that_is_deterministic_already_trains(tmp_path, tiny_dataset, 
         framework_config.disable_op_determinism()
 
 
-def test_the_config_is_kept_with_what_it_came_to(tmp_path, tiny_dataset, tiny_backbone):
+def test_train_writes_config_json_with_resolved_values(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
     train_and_evaluate(config)
     with open(tmp_path / "config.json", encoding="utf-8") as file:
