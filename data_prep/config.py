@@ -9,12 +9,13 @@ from data_prep import labels
 from data_prep.images import ImageOptions
 from data_prep.labels import LabelOptions, SourceOptions
 from orchard.errors import OrchardError
-from orchard.flags import Kind, Options, option, required, select
+from orchard.flags import Flag, Kind, Options, option, required, select
 from orchard.formats import Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _MAX_SIDE_PX = 65_500  # libjpeg's limit.
+_LATER_SETTINGS = frozenset({"label_delimiter", "split_column"})
 
 
 def _layouts() -> Iterable[str]:
@@ -87,9 +88,14 @@ class PrepConfig(Options):
     label_shape: str = option(
         "auto",
         "How the CSV gives labels: columns (one a class), name (one class a row), names (several, "
-        "separated by spaces).",
+        "separated by spaces or --label_delimiter, or a list).",
         group="labels",
         choices=("auto", "columns", "name", "names"),
+    )
+    label_delimiter: str = option(
+        "",
+        "What is between the names in one cell, such as | or a comma: the labels are names.",
+        group="labels",
     )
     task: str = option(
         "auto", "One label an image, or any number.", group="labels", choices=("auto", *Task)
@@ -131,6 +137,12 @@ class PrepConfig(Options):
     group_column: str | None = option(
         None,
         "With --folds or --eval_fraction: rows with the same value here stay in one split.",
+        group="splits",
+    )
+    split_column: str | None = option(
+        None,
+        "Instead of --folds: column of each row's split: train, eval, test (which loses its "
+        "labels) or the number of a fold; a column such as is_valid may hold True or False.",
         group="splits",
     )
     near_duplicates: bool = option(
@@ -233,6 +245,13 @@ class PrepConfig(Options):
         0, "Seed of order and splits.", group="splits", at_least=0, at_most=2**32 - 1
     )
 
+    def missing_flags(self) -> list[Flag]:
+        """Of `--layout=csv`, `--csv` too."""
+        missing = super().missing_flags()
+        if missing and self.layout == "csv" and not self.csv:
+            missing.insert(0, next(flag for flag in self.flag_fields() if flag.field == "csv"))
+        return missing
+
     def check(self) -> None:
         """Refuse names that TFDS cannot have, and flags that exclude or lack one another."""
         super().check()
@@ -247,12 +266,23 @@ class PrepConfig(Options):
             raise OrchardError(f"--extension={self.extension}: it starts with a dot, such as .jpg")
         if self.beam_options and self.engine != "beam":
             raise OrchardError("--beam_options needs --engine=beam")
+        if self.label_delimiter and self.label_shape not in ("auto", "names"):
+            raise OrchardError(
+                f"--label_delimiter={self.label_delimiter} does not go with "
+                f"--label_shape={self.label_shape}: leave one of them out"
+            )
         if len(set(self.class_names)) < len(self.class_names):
             raise OrchardError(f"--class_names={','.join(self.class_names)}: a name is there twice")
         if self.folds == 1:
             raise OrchardError("--folds=1: give at least 2 folds, or 0 for none")
         if self.folds and self.eval_fraction:
             raise OrchardError("--folds and --eval_fraction exclude each other: choose one")
+        for flag in ("folds", "eval_fraction", "group_column", "test_csv"):
+            if self.split_column and getattr(self, flag):
+                raise OrchardError(
+                    f"--split_column={self.split_column} says which split each row is in, and "
+                    f"excludes --{flag}: choose one"
+                )
         if sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) > 1:
             raise OrchardError(
                 "--short_side, --max_side and --square exclude each other: choose one"
@@ -276,12 +306,17 @@ class PrepConfig(Options):
         )
 
     def settings(self) -> dict[str, Any]:
-        """What decides the bytes besides the inputs' content, as JSON values."""
+        """What decides the bytes besides the inputs' content, as JSON values.
+
+        Settings that came later are there only where they were chosen: a dataset without them has
+        the same fingerprint as ever.
+        """
         return {
             flag.field: list(value) if isinstance(value, tuple) else value
             for flag in self.flag_fields()
             if flag.kind is not Kind.BOOKKEEPING
             for value in (getattr(self, flag.field),)
+            if value or flag.field not in _LATER_SETTINGS
         }
 
 

@@ -239,7 +239,7 @@ class Options:
 
     def __post_init__(self) -> None:
         own = _own_flags(type(self))
-        missing = [f for f in own if f.is_required and getattr(self, f.field) in ("", (), [])]
+        missing = self.missing_flags()
         if len(missing) == 1:
             raise OrchardError(f"--{missing[0].name} is required: {missing[0].help}")
         if missing:
@@ -248,6 +248,11 @@ class Options:
         for flag in own:
             object.__setattr__(self, flag.field, flag.checked(getattr(self, flag.field)))
         self.check()
+
+    def missing_flags(self) -> list["Flag"]:
+        """The flags that must be given and were not; a subclass adds its own."""
+        own = _own_flags(type(self))
+        return [f for f in own if f.is_required and getattr(self, f.field) in ("", (), [])]
 
     def check(self) -> None:
         """Refuse what contradicts itself; a subclass calls `super().check()` first.

@@ -1,8 +1,10 @@
 """A CSV with a header: its cells, its rows as a spreadsheet counts them, its malformed rows."""
 
 import csv
+import functools
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 
 from data_prep.labels.problems import Problem
@@ -10,6 +12,8 @@ from orchard import storage
 from orchard.errors import OrchardError
 
 IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
+# pandas writes its index without a name, and reads that back as `Unnamed: 0`.
+_UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,17 @@ class CsvTable:
         """The trimmed cells of a column."""
         at = self.header.index(name)
         return [row[at].strip() for row in self.rows]
+
+    @functools.cached_property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns without a name that say nothing: pandas' index, and cells that are all empty."""
+        if len(self.header) < 3:
+            return ()
+        return tuple(
+            name
+            for name in self.header
+            if _UNNAMED.fullmatch(name) and _says_nothing(self.column(name))
+        )
 
 
 def read_csv(path: str) -> CsvTable:
@@ -96,6 +111,13 @@ def parse_csv(data: bytes, path: str) -> CsvTable:
     return CsvTable(file, header, rows, numbers, problems, hashlib.sha256(data).hexdigest())
 
 
+def _says_nothing(cells: list[str]) -> bool:
+    if not any(cells):
+        return True
+    start = cells[0] if cells[0] in ("0", "1") else "0"
+    return cells == [str(int(start) + row) for row in range(len(cells))]
+
+
 def require_column(table: CsvTable, name: str, flag: str) -> None:
     """Raise an `OrchardError` when the column that `flag` names is not there."""
     if name not in table.header:
@@ -109,4 +131,5 @@ def find_image_column(table: CsvTable, wanted: str | None) -> str:
     if wanted is not None:
         require_column(table, wanted, "--image_column")
         return wanted
-    return next((name for name in IMAGE_COLUMNS if name in table.header), table.header[0])
+    names = [name for name in table.header if name not in table.index_columns]
+    return next((name for name in IMAGE_COLUMNS if name in names), names[0])

@@ -3,15 +3,20 @@
 The shapes (detected, or forced with `label_shape`):
   columns  one column per class, values 0/1 or soft 0..1 (`image_id,healthy,rust,scab`)
   name     one column with the name of the one class of each image (`image_id,label`)
-  names    one column with the space-separated names of all classes of each image (`image,labels`)
+  names    one column with the names of all classes of each image, separated by spaces or
+           `label_delimiter`, or written as a list (`image,labels`)
 """
 
-from collections.abc import Collection, Sequence
+import ast
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from data_prep.labels.csv_table import CsvTable
+from data_prep.labels.given_splits import SPLIT_NAME
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
 from orchard.formats import Task
@@ -21,6 +26,17 @@ _SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
 # Above this share of rows whose 0/1 values do not sum to 1, several labels a row are meant; below
 # it (and above none) the rows are taken for mistakes.
 _MULTI_LABEL_SHARE = 0.05
+# Of values that are all rounded to one decimal.
+_SUM_TOLERANCE_PER_TENTH, _MAX_SUM_TOLERANCE_OF_TENTHS = 0.05, 0.35
+# Between labels these marks are usual, and rare in the name of one class; the others are not rare.
+_USUAL_MARKS, _RARE_MARKS = "|;,", "/+&"
+# A list as Python, NumPy, JSON or YAML write it, and one quoted text in it.
+_LIST = re.compile(r"\[(.*)\]|\((.*)\)|\{(.*)\}", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+# Above this share of rows with other whole numbers than 0 and 1 a column is no class.
+_OTHER_NUMBERS_SHARE = 0.2
+# Fewer rows of one value may lie together by chance.
+_MIN_ROWS_TOGETHER = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,10 @@ class Labels:
 
 
 def _number(text: str) -> float | None:
+    """The value of a cell; True and False are those of pandas' get_dummies."""
+    truth = {"true": 1.0, "false": 0.0}.get(text.lower())
+    if truth is not None:
+        return truth
     try:
         return float(text)
     except ValueError:
@@ -58,8 +78,12 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
                     "--label_columns"
                 )
         return "columns"
-    cells = dict.fromkeys(table.column(columns[0]))
-    _refuse_other_separators(table, columns[0], cells)
+    column = columns[0]
+    cells = dict.fromkeys(table.column(column))
+    lists = _lists(cells)
+    if lists is not None:
+        return "name" if all(len(labels) == 1 for labels in lists.values()) else "names"
+    _refuse_joined(table, column, cells)
     several = [cell for cell in cells if len(cell.split()) > 1]
     if not several:
         return "name"
@@ -72,21 +96,140 @@ def detect_shape(table: CsvTable, columns: list[str]) -> str:
     if not tokens & alone and len(tokens) > len(several):
         return "name"
     raise OrchardError(
-        f"{table.file}: {several[0]!r} in column {columns[0]!r} may be one class with a space in "
+        f"{table.file}: {several[0]!r} in column {column!r} may be one class with a space in "
         "its name, or several classes; pass --label_shape=name or --label_shape=names"
     )
 
 
-def _refuse_other_separators(table: CsvTable, column: str, values: Collection[str]) -> None:
-    for mark in "|;,":
-        joined = [value for value in values if mark in value]
-        parts = {part.strip() for value in joined for part in value.split(mark)}
-        if joined and all(part in values for part in parts):
+def _refuse_joined(table: CsvTable, column: str, cells: Collection[str]) -> None:
+    """Ask where cells look like several labels with a mark between them."""
+    for mark in _USUAL_MARKS + _RARE_MARKS:
+        joined = [cell for cell in cells if mark in cell]
+        parts = [_split(cell, mark) for cell in joined]
+        uses = Counter(part for labels in parts for part in set(labels))
+        known = [part in cells or uses[part] > 1 for part in uses]
+        if known and (any(known) if mark in _USUAL_MARKS else all(known)):
             raise OrchardError(
-                f"{table.file}: {joined[0]!r} in column {column!r} looks like several classes "
-                f"with {mark!r} between them; put spaces there, and none into a name (or pass "
-                "--label_shape=name if it is one class)"
+                f"{table.file}: {joined[0]!r} in column {column!r} may be several classes with "
+                f"{mark!r} between them, or one class; pass --label_delimiter='{mark}' or "
+                "--label_shape=name"
             )
+
+
+def _split(cell: str, mark: str) -> list[str]:
+    """The labels in a cell, each once; a mark of spaces is any white space."""
+    parts = cell.split(mark) if mark.strip() else cell.split()
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _lists(cells: Iterable[str]) -> dict[str, list[str]] | None:
+    """The labels of each cell, where all that are not empty are lists; else None."""
+    lists = {cell: _list(cell) for cell in cells if cell}
+    found = {cell: labels for cell, labels in lists.items() if labels is not None}
+    return found if found and len(found) == len(lists) else None
+
+
+def _list(cell: str) -> list[str] | None:
+    """The labels in the text of a list, such as `['cat', 'dog']` or `[3, 7]`; None: it is none."""
+    match = _LIST.fullmatch(cell)
+    if match is None:
+        return None
+    body = next(group for group in match.groups() if group is not None).strip()
+    quoted = _QUOTED.findall(body)
+    if not quoted:
+        # Parentheses and braces may be part of a name, unless a comma or a quote is in them.
+        if not cell.startswith("[") or re.search(r"['\"\[\]]", body):
+            return None
+        return _split(body, ",")
+    # NumPy puts no comma between two texts.
+    if _QUOTED.sub("", body).replace(",", "").strip():
+        return None
+    try:
+        labels = [str(ast.literal_eval(text)).strip() for text in quoted]
+    except (ValueError, SyntaxError):
+        return None
+    return list(dict.fromkeys(label for label in labels if label))
+
+
+def _refuse_other_columns(
+    table: CsvTable, columns: Sequence[str], targets: np.ndarray, off: np.ndarray, single: bool
+) -> None:
+    """Ask where one of the label columns, which nobody named, looks like no class.
+
+    Args:
+        table: the CSV.
+        columns: all of the label columns.
+        targets: of the usable rows, in the order of `columns`.
+        off: which of these rows do not sum to 1.
+        single: whether the task is one label an image all the same.
+    """
+    splits = [name for name in columns if SPLIT_NAME.fullmatch(name)]
+
+    def ask(name: str, why: str) -> OrchardError:
+        rest = ",".join(other for other in columns if other not in (name, *splits))
+        advice = f"pass --label_columns={rest}, or" if rest else "pass"
+        if name in splits:
+            advice = f"pass --split_column={name}, or --label_columns={rest} to ignore it, or"
+        every = ",".join(columns)
+        return OrchardError(
+            f"{table.file}: the column {name!r} {why}; {advice}, if it is a class, "
+            f"--label_columns={every}"
+            + ("" if name in splits else f" (--split_column={name} if it says the row's split)")
+        )
+
+    if splits:
+        raise ask(splits[0], "looks by its name like the split of each row, and not like a class")
+    for name in columns:
+        numbers = [_number(text) for text in table.column(name)]
+        others = [one for one in numbers if one not in (None, 0, 1) and float(one).is_integer()]
+        if len(others) > max(1, _OTHER_NUMBERS_SHARE * len(numbers)):
+            rest = ",".join(other for other in columns if other != name)
+            raise OrchardError(
+                f"{table.file}: the column {name!r} holds numbers such as {others[0]:g}, and not 0 "
+                f"or 1 for a class; pass --label_columns={name} if it is the class's number, "
+                f"--label_columns={rest} if it is no label, or --split_column={name} if it is the "
+                "row's fold"
+            )
+    if single or len(columns) < 2:
+        return
+    tolerance = _tolerance(len(columns))
+    if len(columns) > 2:
+        sums = targets.sum(1, dtype=np.float64)
+        for position, name in enumerate(columns):
+            without = np.abs(sums - targets[:, position] - 1) > tolerance
+            if without.sum() <= min(_MULTI_LABEL_SHARE * len(targets), off.sum() // 2):
+                raise ask(name, "alone makes the task many labels an image: others sum to 1")
+    together = [
+        name for position, name in enumerate(columns) if _is_in_two_blocks(targets[:, position])
+    ]
+    if len(together) == 1:
+        raise ask(together[0], "has all rows of one value together, as a split has")
+
+
+def _is_in_two_blocks(values: np.ndarray) -> bool:
+    """Whether 0/1 values change once only, with many rows on both sides."""
+    ones = int((values == 1).sum())
+    return (
+        bool(np.isin(values, (0, 1)).all())
+        and min(ones, len(values) - ones) >= _MIN_ROWS_TOGETHER
+        and int((np.diff(values) != 0).sum()) == 1
+    )
+
+
+def _tolerance(num_classes: int) -> float:
+    return min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * num_classes, _MAX_SUM_TOLERANCE)
+
+
+def _tolerance_of_tenths(targets: np.ndarray) -> float:
+    """How far the sums of soft labels of one decimal may be off; 0: they are no such labels."""
+    tenths = targets.astype(np.float64) * 10
+    soft = (targets > 0) & (targets < 1)
+    if not soft.any() or np.abs(tenths - np.round(tenths)).max() > 1e-4:
+        return 0.0
+    # Rounding moves no value that is 0 or 1 for certain, but the count of the others bounds it.
+    return min(
+        _SUM_TOLERANCE + _SUM_TOLERANCE_PER_TENTH * targets.shape[1], _MAX_SUM_TOLERANCE_OF_TENTHS
+    )
 
 
 def from_columns(
@@ -95,6 +238,7 @@ def from_columns(
     ids: Sequence[str],
     class_names: tuple[str, ...],
     task: str,
+    ask: bool = False,
 ) -> Labels:
     """The labels of shape `columns`.
 
@@ -104,9 +248,10 @@ def from_columns(
         ids: the rows' ids.
         class_names: the order of the classes; empty: that of the columns.
         task: a `Task`, or `auto`: find out.
+        ask: whether nobody named the columns, so that what looks like no class is asked about.
 
     Raises:
-        OrchardError: `class_names` are other ones than `columns`.
+        OrchardError: `class_names` are other ones than `columns`, or columns or task are in doubt.
     """
     if class_names and set(class_names) != set(columns):
         raise OrchardError(
@@ -128,11 +273,24 @@ def from_columns(
             targets[row, column] = value
     bad = {problem.row for problem in problems}
     good = np.array([number not in bad for number in table.row_numbers])
-    tolerance = min(_SUM_TOLERANCE + _SUM_TOLERANCE_PER_CLASS * len(names), _MAX_SUM_TOLERANCE)
-    off = good & (np.abs(targets.sum(1, dtype=np.float64) - 1) > tolerance)
+    sums = targets.sum(1, dtype=np.float64)
+    off = good & (np.abs(sums - 1) > _tolerance(len(names)))
+    several = off.sum() > _MULTI_LABEL_SHARE * good.sum()
+    if ask and not class_names:
+        single = task == Task.SINGLE_LABEL or not several
+        _refuse_other_columns(table, names, targets[good], off[good], single or task != "auto")
+    tenths = _tolerance_of_tenths(targets[good]) if good.any() else 0.0
+    near = good & (np.abs(sums - 1) > max(tenths, _tolerance(len(names))))
     if task == "auto":
-        several = off.sum() > _MULTI_LABEL_SHARE * good.sum()
+        if several and tenths and near.sum() <= _MULTI_LABEL_SHARE * good.sum():
+            raise OrchardError(
+                f"{table.file}: the labels are rounded to one decimal and sum to about 1, such as "
+                f"{sums[off][0]:g} in row {table.row_numbers[int(np.flatnonzero(off)[0])]}; pass "
+                "--task=single_label or --task=multi_label"
+            )
         task = Task.MULTI_LABEL if several else Task.SINGLE_LABEL
+    elif tenths:
+        off = near
     if task == Task.SINGLE_LABEL:
         for row in np.flatnonzero(off).tolist():
             detail = (
@@ -153,6 +311,7 @@ def from_names(
     shape: str,
     ids: Sequence[str],
     class_names: tuple[str, ...],
+    delimiter: str = "",
 ) -> Labels:
     """The labels of shape `name` or `names`.
 
@@ -162,9 +321,27 @@ def from_names(
         shape: `name` or `names`.
         ids: the rows' ids.
         class_names: all classes in their order; empty: those found, sorted.
+        delimiter: what is between names; empty: white space.
+
+    Raises:
+        OrchardError: names are separated by something else.
     """
     cells = table.column(column)
-    labels = [cell.split() if shape == "names" else [cell] if cell else [] for cell in cells]
+    lists = _lists(cells)
+    if shape == "names" and not delimiter and lists is None:
+        _refuse_marks(table, column, cells)
+    if lists is not None:
+        if delimiter:
+            raise OrchardError(
+                f"{table.file}: column {column!r} holds lists, such as {next(iter(lists))!r}; "
+                "leave out --label_delimiter"
+            )
+        _refuse_vectors(table, column, lists)
+        labels = [lists.get(cell, []) for cell in cells]
+    elif shape == "names":
+        labels = [_split(cell, delimiter or " ") for cell in cells]
+    else:
+        labels = [[cell] if cell else [] for cell in cells]
     found = {label for row in labels for label in row}
     names = class_names or tuple(sorted(found, key=_natural))
     index = {name: position for position, name in enumerate(names)}
@@ -172,7 +349,9 @@ def from_names(
     present: list[tuple[int, int]] = []
     for row, row_labels in enumerate(labels):
         unknown = [label for label in row_labels if label not in index]
-        if not row_labels:
+        if shape == "name" and len(row_labels) > 1:
+            kind, detail = "several labels", f"{cells[row]!r} names several classes"
+        elif not row_labels and (shape == "name" or not cells[row]):
             kind, detail = "no label", f"column {column!r} is empty"
         elif unknown:
             kind, detail = "unknown label", f"{unknown[0]!r} is not among --class_names"
@@ -184,6 +363,30 @@ def from_names(
     if present:
         targets[tuple(np.transpose(present))] = 1
     return Labels(names, targets, task_of_shape(shape), problems)
+
+
+def _refuse_marks(table: CsvTable, column: str, cells: Iterable[str]) -> None:
+    """Ask where a word of a cell begins or ends with a mark: spaces are not all between labels."""
+    for cell in cells:
+        for word in cell.split():
+            mark = next((mark for mark in _USUAL_MARKS if mark in (word[0], word[-1])), None)
+            if mark or "|" in word or ";" in word:
+                mark = mark or ("|" if "|" in word else ";")
+                raise OrchardError(
+                    f"{table.file}: {cell!r} in column {column!r} has {mark!r} between names; pass "
+                    f"--label_delimiter='{mark}', or --label_delimiter=' ' if spaces are"
+                )
+
+
+def _refuse_vectors(table: CsvTable, column: str, lists: dict[str, list[str]]) -> None:
+    """Lists of 0 and 1 are values of the classes, and name none."""
+    if len(lists) > 1 and all(set(labels) <= {"0", "1"} for labels in lists.values()):
+        cell = next(iter(lists))
+        if cell.count(",") > 1 or len(cell.split()) > 2:
+            raise OrchardError(
+                f"{table.file}: {cell!r} in column {column!r} looks like one value a class; put "
+                "each into a column of its own"
+            )
 
 
 def task_of_shape(shape: str) -> Task:

@@ -10,9 +10,10 @@ import numpy as np
 
 from data_prep.labels import shapes
 from data_prep.labels.csv_table import CsvTable, find_image_column, read_csv, require_column
+from data_prep.labels.given_splits import read_splits
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
-from orchard.formats import Task
+from orchard.formats import SplitKind, Task
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class LabelOptions:
     image_column: str | None = None
     label_columns: tuple[str, ...] = ()
     label_shape: str = "auto"
+    label_delimiter: str = ""
     task: str = "auto"
     class_names: tuple[str, ...] = ()
     group_column: str | None = None
+    split_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class LabelTable:
         image_column: the column of the ids.
         ignored_columns: columns that are neither ids, labels nor groups.
         groups: the cells of the group column, or None.
+        splits: the split of each row where a column gives it, else None.
         problems: rows that cannot be used.
         sha256: of the whole file.
     """
@@ -59,6 +63,7 @@ class LabelTable:
     groups: tuple[str, ...] | None
     problems: tuple[Problem, ...]
     sha256: str
+    splits: tuple[str, ...] | None = None
 
 
 def read_labels(path: str, options: LabelOptions) -> LabelTable:
@@ -91,13 +96,19 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
     image_column = find_image_column(table, options.image_column)
     if options.group_column:
         require_column(table, options.group_column, "--group_column")
+    if options.split_column:
+        require_column(table, options.split_column, "--split_column")
     columns, ignored = _label_columns(table, options, image_column)
     shape = options.label_shape
-    if shape == "auto":
+    if options.label_delimiter:
+        shape = "names"
+    elif shape == "auto":
         shape = shapes.detect_shape(table, columns)
     ids = table.column(image_column)
     if shape == "columns":
-        labels = shapes.from_columns(table, columns, ids, options.class_names, options.task)
+        labels = shapes.from_columns(
+            table, columns, ids, options.class_names, options.task, ask=not options.label_columns
+        )
     else:
         if len(columns) != 1:
             raise OrchardError(
@@ -109,22 +120,33 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
                 f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
                 "pass --label_shape"
             )
-        labels = shapes.from_names(table, columns[0], shape, ids, options.class_names)
+        labels = shapes.from_names(
+            table, columns[0], shape, ids, options.class_names, options.label_delimiter
+        )
     _check_class_names(table.file, labels.class_names)
-    problems = table.problems + labels.problems + _id_problems(table, ids)
+    problems = table.problems + _id_problems(table, ids)
+    targets, label_problems, splits = labels.targets, labels.problems, None
+    if options.split_column:
+        given = read_splits(table, options.split_column, ids)
+        problems, splits = problems + given.problems, given.splits
+        is_test = np.array([split == SplitKind.TEST for split in splits])
+        targets = np.where(is_test[:, None], np.float32(-1), targets)
+        without = {table.row_numbers[row] for row in np.flatnonzero(is_test)}
+        label_problems = [one for one in label_problems if one.row not in without]
     return LabelTable(
         file=table.file,
         ids=tuple(ids),
         csv_rows=np.asarray(table.row_numbers, np.int64),
-        targets=labels.targets,
+        targets=targets,
         class_names=labels.class_names,
         task=labels.task,
         shape=shape,
         image_column=image_column,
         ignored_columns=ignored,
         groups=tuple(table.column(options.group_column)) if options.group_column else None,
-        problems=_in_order(problems),
+        problems=_in_order((*problems, *label_problems)),
         sha256=table.sha256,
+        splits=splits,
     )
 
 
@@ -171,18 +193,20 @@ def _label_columns(
     table: CsvTable, options: LabelOptions, image_column: str
 ) -> tuple[list[str], tuple[str, ...]]:
     """The columns of the labels, and those that are ignored."""
-    rest = [name for name in table.header if name not in (image_column, options.group_column)]
+    unused = (image_column, options.group_column, options.split_column)
+    index = tuple(name for name in table.index_columns if name not in unused)
+    rest = [name for name in table.header if name not in (*unused, *index)]
     for name in options.label_columns:
         require_column(table, name, "--label_columns")
     if options.label_columns:
         chosen = list(options.label_columns)
-        return chosen, tuple(name for name in rest if name not in chosen)
+        return chosen, tuple(name for name in (*index, *rest) if name not in chosen)
     if not rest:
         raise OrchardError(
             f"{table.file} has no label column beside {image_column!r}; a CSV of ids only goes to "
             f"--test_csv"
         )
-    return rest, ()
+    return rest, index
 
 
 def _check_class_names(file: str, names: Sequence[str]) -> None:

@@ -17,10 +17,11 @@ from data_prep.plan.shards import Plan, PlannedShard
 from data_prep.plan.splits import Rows, assign_folds, holdout
 from data_prep.plan.versions import deciding_versions
 from orchard.errors import OrchardError
-from orchard.formats import SplitKind, fold_name
+from orchard.formats import SplitKind, fold_name, fold_number
 
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
+_ORDER = {kind: position for position, kind in enumerate(SplitKind)}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ def _split(
     config: PrepConfig,
 ) -> dict[str, np.ndarray]:
     """Positions within `rows` of each split."""
+    given = labelled.table.splits
+    if given is not None:
+        names = np.array([given[row] for row in rows.tolist()], object)
+        # Folds by their numbers, then the others by the usual order.
+        found = sorted(set(names), key=lambda name: (fold_number(name) or 0, _ORDER.get(name, 0)))
+        return {name: np.flatnonzero(names == name) for name in found}
     if not config.folds and not config.eval_fraction:
         return {SplitKind.TRAIN: np.arange(len(rows))}
     table = labelled.table
@@ -145,6 +152,7 @@ def _identical_across(images: CheckedImages) -> list[tuple[int, int]]:
 def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterator[str]:
     """Lines that say how many images are there more than once."""
     ids = images.labelled.table.ids
+    split_of = images.labelled.table.splits
     for what, groups in (
         ("identical", assignment.identical),
         ("nearly identical", assignment.near),
@@ -153,7 +161,12 @@ def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterat
             rows = sum(len(group) for group in groups)
             first = " and ".join(repr(ids[row]) for row in groups[0][:2])
             counted = f"{len(groups)} group{'' if len(groups) == 1 else 's'}"
-            yield f"{rows} {what} images in {counted}, each kept in one split; first: {first}"
+            across = [g for g in groups if split_of and len({split_of[row] for row in g}) > 1]
+            kept = "each kept in one split"
+            if across:
+                kept = f"{len(across)} of them across splits, as --split_column has it"
+                first = " and ".join(repr(ids[row]) for row in across[0][:2])
+            yield f"{rows} {what} images in {counted}, {kept}; first: {first}"
     if assignment.identical_across and images.test:
         count = len(assignment.identical_across)
         one, other = assignment.identical_across[0]

@@ -66,7 +66,7 @@ def canonical_command(config: PrepConfig, has_test: bool) -> str:
     parts += [f"--name={config.name}", f"--version={config.version}"]
     defaults = default_settings()
     for name, value in config.settings().items():
-        if value == defaults[name]:
+        if value == defaults.get(name):
             continue
         flag = name.removesuffix("_px")
         if isinstance(value, bool):

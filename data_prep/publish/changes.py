@@ -82,8 +82,9 @@ def load_given(directory: str) -> Given | None:
 def describe_changes(before: Given, now: Given) -> list[str]:
     """One phrase for each setting, version, class and number of rows that differs."""
     phrases = []
-    for name, value in sorted(now.settings.items()):
-        if (was := before.settings.get(name)) != value:
+    for name in sorted(before.settings.keys() | now.settings.keys()):
+        was, value = before.settings.get(name), now.settings.get(name)
+        if was != value:
             phrases.append(f"--{name.removesuffix('_px')} was {_shown(was)}, now {_shown(value)}")
     for name, version in now.versions.items():
         if (was := before.versions.get(name)) != version:

@@ -53,3 +53,17 @@ def test_settings_leave_out_what_changes_no_byte_of_the_data():
     )
     assert one.settings() == other.settings()
     assert one.settings() != PrepConfig(**GOOD, seed=1).settings()
+
+
+def test_prep_config_without_any_flag_names_all_that_are_required():
+    with pytest.raises(OrchardError) as error:
+        PrepConfig(images_dir="", name="", version="", data_dir="")
+    assert str(error.value).startswith(
+        "--csv, --images_dir, --name, --version and --data_dir are required"
+    )
+
+
+def test_prep_config_settings_have_later_ones_only_where_they_were_chosen():
+    needed = {"csv": "x", "images_dir": "x", "name": "x", "version": "1.0.0", "data_dir": "x"}
+    assert not {"label_delimiter", "split_column"} & PrepConfig(**needed).settings().keys()
+    assert PrepConfig(**needed, label_delimiter="|").settings()["label_delimiter"] == "|"

@@ -119,3 +119,41 @@ print(len(images), sorted({label for _, label in images}), info.features["label"
     assert result.stdout.split("\n")[-2] == (
         "8 [0, 1, 2] ['bag', 'coat', 'shirt'] ('image', 'label') [-1, -1, -1]"
     ), result.stderr
+
+
+def test_prepare_with_a_split_column_takes_its_splits(given, tmp_path):
+    del given["test_csv"]
+    ids = [f"a{row:03d}" for row in range(12)]
+    splits = ["train"] * 8 + ["valid"] * 2 + ["test"] * 2
+    rows = zip(ids, ["bag", "coat"] * 6, splits, strict=True)
+    given["csv"] = write_csv(tmp_path / "split.csv", [("image_id", "label", "part"), *rows])
+    directory, said = run(tmp_path / "out", **given, split_column="part")
+    manifest = load_manifest(directory)
+    assert {name: split.num_records for name, split in manifest.splits.items()} == {
+        "train": 8,
+        "eval": 2,
+        "test": 2,
+    }
+    assert not manifest.splits["test"].labelled and manifest.splits["eval"].labelled
+    assert manifest.settings["split_column"] == "part"
+    records = load_records(directory).set_index("id")["split"]
+    assert [records[image_id] for image_id in ids] == ["train"] * 8 + ["eval"] * 2 + ["test"] * 2
+
+
+def test_prepare_with_a_split_column_counts_duplicates_across_splits(given, tmp_path):
+    del given["test_csv"]
+    images = Path(given["images_dir"])
+    shutil.copy(images / "a000.jpg", images / "a001.jpg")
+    rows = [(f"a{row:03d}", "bag", row % 3) for row in range(9)]
+    given["csv"] = write_csv(tmp_path / "fold.csv", [("image_id", "label", "fold"), *rows])
+    directory, said = run(tmp_path / "out", **given, split_column="fold")
+    assert list(load_manifest(directory).splits) == ["fold0", "fold1", "fold2"]
+    (line,) = [line for line in said if "identical" in line]
+    assert "1 of them across splits, as --split_column has it; first: 'a000' and 'a001'" in line
+
+
+@pytest.mark.parametrize("other", [{"folds": 2}, {"eval_fraction": 0.5}, {"group_column": "g"}])
+def test_prepare_with_a_split_column_and_other_splits_is_refused(given, tmp_path, other):
+    del given["test_csv"]
+    with pytest.raises(OrchardError, match=f"excludes --{next(iter(other))}"):
+        run(tmp_path / "out", **given, split_column="part", **other)

@@ -53,6 +53,8 @@ class FolderSource(LabelSource):
             ("image_column", labels.image_column),
             ("label_columns", ",".join(labels.label_columns)),
             ("group_column", labels.group_column),
+            ("split_column", labels.split_column),
+            ("label_delimiter", labels.label_delimiter),
         ):
             if value:
                 raise OrchardError(

@@ -111,10 +111,127 @@ def test_detect_shape_of_classes_joined_by_other_marks_refuses_them(tmp_path, ma
         ("b", "mass"),
         ("c", "no finding"),
     ]
-    with pytest.raises(OrchardError, match="looks like several classes.*put spaces there"):
+    asks = f"may be several classes.*--label_delimiter='[{mark.strip()}]' or --label_shape=name"
+    with pytest.raises(OrchardError, match=asks):
         read(tmp_path, rows)
     assert len(read(tmp_path, rows, label_shape="name").class_names) == 3
-    assert len(read(tmp_path, rows[:-1]).class_names) == 2
+    # One label that never stands alone answers nothing.
+    with pytest.raises(OrchardError, match=asks):
+        read(tmp_path, rows[:-1])
+    table = read(tmp_path, rows, label_delimiter=mark.strip())
+    assert (table.class_names, table.task) == (("mass", "no finding"), "multi_label")
+    np.testing.assert_array_equal(table.targets, [[1, 1], [1, 0], [0, 1]])
+
+
+def test_detect_shape_of_parts_that_recur_in_joined_cells_alone_asks(tmp_path):
+    rows = [("image", "tags"), ("a", "cat|dog"), ("b", "dog|bird"), ("c", "fish")]
+    with pytest.raises(OrchardError, match="--label_delimiter='[|]' or --label_shape=name"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize("names", [("n/a", "cat"), ("animals/cat", "animals/dog"), ("R&D", "x|y")])
+def test_detect_shape_of_marks_within_names_is_name(tmp_path, names):
+    table = read(tmp_path, [("image", "label"), *zip("ab", names, strict=True)])
+    assert (table.shape, set(table.class_names)) == ("name", set(names))
+
+
+@pytest.mark.parametrize("mark", [", ", "; ", "|"])
+def test_from_names_of_shape_names_with_other_marks_asks_for_the_delimiter(tmp_path, mark):
+    rows = [("image", "labels"), ("a", f"animals{mark}cat"), ("b", "plants")]
+    with pytest.raises(OrchardError, match=f"--label_delimiter='[{mark.strip()}]'"):
+        read(tmp_path, rows, label_shape="names")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("['cat', 'dog']", "['dog']", "['cat']"),
+        ('["cat", "dog"]', '["dog"]', '["cat"]'),
+        ("['cat' 'dog']", "['dog']", "['cat']"),  # As NumPy prints it.
+        ("[cat, dog]", "[dog]", "[cat]"),
+        ("('cat', 'dog')", "('dog',)", "('cat',)"),
+        ("{'cat', 'dog'}", "{'dog'}", "{'cat'}"),
+    ],
+)
+def test_from_names_of_lists_reads_their_items(tmp_path, cells):
+    table = read(tmp_path, [("image", "labels"), *zip("abc", cells, strict=True)])
+    assert (table.shape, table.task, table.class_names) == ("names", "multi_label", ("cat", "dog"))
+    np.testing.assert_array_equal(table.targets, [[1, 1], [0, 1], [1, 0]])
+    assert not table.problems
+
+
+def test_from_names_of_lists_of_one_item_is_one_label(tmp_path):
+    rows = [("image", "labels"), ("a", "['it\\'s, one']"), ("b", '["dog"]')]
+    table = read(tmp_path, rows)
+    assert (table.shape, table.class_names) == ("name", ("dog", "it's, one"))
+
+
+def test_from_names_of_an_empty_list_has_no_class(tmp_path):
+    table = read(tmp_path, [("image", "labels"), ("a", "[]"), ("b", "['x', 'y']"), ("c", "")])
+    np.testing.assert_array_equal(table.targets, [[0, 0], [1, 1], [0, 0]])
+    assert [(one.row, one.kind) for one in table.problems] == [(4, "no label")]
+
+
+def test_from_names_of_several_in_a_list_where_one_is_meant_calls_the_row_bad(tmp_path):
+    rows = [("image", "labels"), ("a", "['x', 'y']"), ("b", "['x']")]
+    (problem,) = read(tmp_path, rows, label_shape="name").problems
+    assert (problem.row, problem.kind) == (2, "several labels")
+
+
+def test_from_names_of_lists_of_zeros_and_ones_refuses_them(tmp_path):
+    rows = [("image", "labels"), ("a", "[1, 0, 0]"), ("b", "[0, 1, 0]")]
+    with pytest.raises(OrchardError, match="one value a class.*column of its own"):
+        read(tmp_path, rows)
+
+
+def test_from_columns_of_true_and_false_is_one_hot(tmp_path):
+    rows = [("image_id", "x", "y"), ("a", "True", "False"), ("b", "FALSE", "true")]
+    table = read(tmp_path, rows)
+    np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1]])
+    assert (table.task, table.problems) == ("single_label", ())
+
+
+def one_hot_with(name, values):
+    rows = [(f"a{n}", n % 2, 1 - n % 2, value) for n, value in enumerate(values)]
+    return [("image_id", "x", "y", name), *rows]
+
+
+@pytest.mark.parametrize("name", ["fold", "is_train", "is_valid", "kfold", "Split", "fold_id"])
+def test_from_columns_beside_one_named_like_a_split_asks(tmp_path, name):
+    rows = one_hot_with(name, [0, 1, 1] * 8)
+    with pytest.raises(OrchardError, match=f"'{name}'.*--split_column={name}.*=x,y .*=x,y,{name}"):
+        read(tmp_path, rows)
+    assert read(tmp_path, rows, label_columns=("x", "y")).task == "single_label"
+    assert read(tmp_path, rows, label_columns=("x", "y", name)).task == "multi_label"
+
+
+def test_from_columns_where_one_alone_makes_many_labels_asks(tmp_path):
+    rows = one_hot_with("flash", [0, 1, 1] * 8)
+    with pytest.raises(OrchardError, match="'flash' alone makes.*--label_columns=x,y.*=x,y,flash"):
+        read(tmp_path, rows)
+    assert read(tmp_path, rows, task="multi_label").task == "multi_label"
+
+
+def test_from_columns_where_one_has_its_rows_together_asks(tmp_path):
+    bits = [(f"a{n}", n % 2, n // 2 % 2, n // 3 % 2, int(n >= 12)) for n in range(24)]
+    with pytest.raises(OrchardError, match="'late' has all rows of one value together"):
+        read(tmp_path, [("image_id", "x", "y", "z", "late"), *bits])
+    assert read(tmp_path, [("image_id", "x", "y", "z"), *(row[:4] for row in bits)]).class_names
+
+
+def test_from_columns_with_the_number_of_a_class_asks(tmp_path):
+    rows = [("image_id", "label", "flash"), *((f"a{n}", n % 5, n % 2) for n in range(20))]
+    with pytest.raises(OrchardError, match="--label_columns=label if it is the class's number"):
+        read(tmp_path, rows)
+
+
+def test_from_columns_of_soft_values_of_one_decimal_asks_for_the_task(tmp_path):
+    rows = [("image_id", "x", "y", "z"), *((f"a{n}", 0.3, 0.3, 0.3) for n in range(9))]
+    with pytest.raises(OrchardError, match="one decimal.*--task=single_label or --task=multi"):
+        read(tmp_path, rows)
+    table = read(tmp_path, rows, task="single_label")
+    assert (table.task, table.problems) == ("single_label", ())
+    assert read(tmp_path, rows, task="multi_label").task == "multi_label"
 
 
 def test_detect_shape_of_an_ambiguous_space_asks(tmp_path):
