@@ -25,7 +25,7 @@ def _combiners() -> Iterable[str]:
 
 
 def _views() -> Iterable[str]:
-    return inference.NUM_VIEWS
+    return (inference.AUTO_VIEWS, *inference.NUM_VIEWS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,15 @@ class EnsembleConfig(HardwareOptions):
         False, "Fit temperatures before and after averaging.", group="combination", common=True
     )
     tta: str = option(
-        "none", "Test-time augmentation.", group="combination", choices=_views, common=True
+        "none",
+        "Test-time views of an image whose logits are averaged; auto: the most that all members' "
+        "training drew, where they help on held-out images beyond chance.",
+        group="combination",
+        choices=_views,
+        common=True,
+    )
+    tta_unseen_views: bool = option(
+        False, "Allow test-time views that training never drew.", group="combination"
     )
     sample_submission: str = option(
         "", "CSV whose columns, ids and order to follow.", group="output", common=True
@@ -143,7 +151,8 @@ class EnsembleConfig(HardwareOptions):
     @property
     def needs_held_out(self) -> bool:
         """Whether anything is fitted on held-out logits."""
-        return self.weights == "greedy" or self.calibrate or self.thresholds == "f1"
+        fits = self.weights == "greedy" or self.calibrate or self.thresholds == "f1"
+        return fits or self.tta == inference.AUTO_VIEWS
 
     @property
     def logits_dir(self) -> str:

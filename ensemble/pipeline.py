@@ -41,18 +41,18 @@ def run(config: EnsembleConfig) -> Result:
     accelerator = connect(config)
     check_accelerator(config, accelerator)
 
-    def predict(members: Sequence[Member], records: RecordTable) -> np.ndarray:
+    def predict(members: Sequence[Member], records: RecordTable, tta: str) -> np.ndarray:
         return predict_members(
             members,
             records,
             config.logits_dir,
             batch_size=config.batch_size,
-            tta=config.tta,
+            tta=tta,
             strategy=accelerator.strategy,
         )
 
     inputs = read_inputs(config, predict)
-    logits = predict(inputs.members, inputs.records)
+    logits = predict(inputs.members, inputs.records, inputs.views.tta)
     fit = fit_combination(
         logits,
         inputs.networks,
@@ -102,7 +102,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
             result.fit.combination,
             records.class_names,
             result.thresholds,
-            config.tta,
+            inputs.views.tta,
         )
         save_ensemble(model, folder.saved_model_dir)
     else:

@@ -54,6 +54,17 @@ class Result:
                 f"Weights or temperatures were fitted on {self.fitted_on} images of the predicted "
                 "split: the ensemble's scores there flatter it."
             )
+        views = self.inputs.views
+        if views.unseen:
+            caveats.append(
+                f"Some test-time views ({views.tta}) were never drawn in training: they may do "
+                "more harm than good."
+            )
+        if self.inputs.held_out is not None and not views.held_out:
+            caveats.append(
+                "Scores on held-out images are those of images as they are, without the test-time "
+                "views; --tta=auto or --calibrate predicts their views too."
+            )
         if self.inputs.held_out is None:
             caveats.append(f"No scores on held-out images: {self.inputs.no_held_out}.")
         if self.fit.combination.combiner.caveat:

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
         check_every_member,
         held_out_split_names,
         out_of_fold,
+        own_split,
         refuse_leakage,
     )
+    from ensemble.fitting.views import ViewsVerdict, judge_views
     from ensemble.fitting.weights import greedy_selection, guard
 
 __all__ = [
@@ -35,13 +37,16 @@ __all__ = [
     "HeldOutPredictions",
     "LearnedWeights",
     "OUT_OF_FOLD",
+    "ViewsVerdict",
     "assemble_held_out",
     "check_every_member",
     "fit_combination",
     "greedy_selection",
     "guard",
     "held_out_split_names",
+    "judge_views",
     "out_of_fold",
+    "own_split",
     "parse_weights",
     "weight_numbers",
     "refuse_leakage",

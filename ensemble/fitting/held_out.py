@@ -71,19 +71,28 @@ def out_of_fold(members: Sequence[Member], networks: tuple[FoldGroup, ...]) -> H
     """
     tables = []
     for member in members:
-        if not member.eval_split:
-            raise OrchardError(
-                f"member {member.path} was trained without an evaluation split, so it has no "
-                "held-out logits; name a split that no member trained on with --weights_split"
-            )
-        refuse_leakage([member], member.eval_split)
-        path = RunDir(member.path).eval_logits_file(member.eval_split)
+        path = RunDir(member.path).eval_logits_file(own_split(member))
         if not storage.exists(path):
             raise OrchardError(
                 f"member {member.path}: {path} is missing; train or evaluate it again"
             )
         tables.append(_checked(load_logits(path), member, path))
     return assemble_held_out(tables, members, networks)
+
+
+def own_split(member: Member) -> str:
+    """The split that a member was evaluated on.
+
+    Raises:
+        OrchardError: there is none, or it trained on it.
+    """
+    if not member.eval_split:
+        raise OrchardError(
+            f"member {member.path} was trained without an evaluation split, so it has no "
+            "held-out logits; name a split that no member trained on with --weights_split"
+        )
+    refuse_leakage([member], member.eval_split)
+    return member.eval_split
 
 
 def refuse_leakage(members: Sequence[Member], split: str) -> None:

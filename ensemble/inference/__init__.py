@@ -15,19 +15,32 @@ if TYPE_CHECKING:
     from ensemble.inference.one_pass import predict_members, run_members
     from ensemble.inference.predictor import SavedPredictor
     from ensemble.inference.resumable import ResumableRows
-    from ensemble.inference.tta import NUM_VIEWS, mean_logits
+    from ensemble.inference.tta import (
+        AUTO_VIEWS,
+        NO_VIEWS,
+        NUM_VIEWS,
+        mean_logits,
+        never_drawn,
+        refuse_never_drawn,
+        widest,
+    )
 
 __all__ = [
+    "AUTO_VIEWS",
     "LoadedMember",
+    "NO_VIEWS",
     "NUM_VIEWS",
     "Photo",
     "ResumableRows",
     "SavedPredictor",
     "list_photos",
     "mean_logits",
+    "never_drawn",
     "predict_members",
     "read_batches",
+    "refuse_never_drawn",
     "run_members",
+    "widest",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -45,7 +45,7 @@ def predict_members(
         records: the split, in order; row i of the result belongs to `records.ids[i]`.
         cache_dir: directory of the logits cache.
         batch_size: images a step, over all replicas.
-        tta: "none", "flips" or "d4".
+        tta: a key of `NUM_VIEWS`.
         strategy: where the members run; the default strategy when None.
 
     Raises:
@@ -115,7 +115,7 @@ def run_members(
         members: what to run.
         records: what to run them on.
         batch_size: images a step, over all replicas.
-        tta: "none", "flips" or "d4".
+        tta: a key of `NUM_VIEWS`.
         strategy: where the members run.
     """
     with strategy.scope():

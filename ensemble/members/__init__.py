@@ -16,12 +16,16 @@ if TYPE_CHECKING:
         check_dataset,
         load_members,
     )
+    from ensemble.members.views import AS_IT_IS, View, drawn_views
 
 __all__ = [
-    "Member",
+    "AS_IT_IS",
     "FoldGroup",
+    "Member",
+    "View",
     "check_contents",
     "check_dataset",
+    "drawn_views",
     "load_members",
 ]
 

@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ensemble.members.views import AS_IT_IS, View, drawn_views
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import InputSpec, RunDir, RunRecord, Task, fingerprint_saved_model, fold_number
@@ -21,6 +22,7 @@ class Member:
     path: its run directory. name: short and unique within the ensemble, for tables.
     train_split, eval_split: names of dataset splits joined by '+'.
     fingerprint: hash of the contents of its saved_model. dataset_fingerprint: of what it saw.
+    dataset_path: where that was. views: those of an image that its training drew.
     """
 
     path: str
@@ -33,6 +35,8 @@ class Member:
     eval_split: str | None
     fingerprint: str
     dataset_fingerprint: str
+    dataset_path: str = ""
+    views: frozenset[View] = frozenset({AS_IT_IS})
 
     @property
     def saved_model_dir(self) -> str:
@@ -151,6 +155,8 @@ def _read(run: str, name: str) -> Member:
         eval_split=record.eval_split,
         fingerprint=record.member_fingerprint,
         dataset_fingerprint=record.dataset.fingerprint,
+        dataset_path=record.dataset.path,
+        views=drawn_views(record.config.get("augment", {})),
     )
 
 

@@ -22,7 +22,7 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
         dataset=EnsembleDataset(config.dataset, inputs.records.fingerprint),
         split=config.split,
         combine=config.combine,
-        tta=config.tta,
+        tta=inputs.views.tta,
         weights=config.weights,
         weights_split=config.weights_split if inputs.held_out is not None else None,
         metric=inputs.metric,

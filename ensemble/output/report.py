@@ -40,7 +40,7 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
         records=result.inputs.records,
         boards=[_table(b) for b in (result.split_board, result.held_out_board) if b is not None],
         board=board,
-        num_views=NUM_VIEWS[config.tta],
+        num_views=NUM_VIEWS[result.inputs.views.tta],
         left_out=result.left_out,
         weights=_weights(result),
         calibration=_calibration(config, board, result) if board else None,

@@ -130,6 +130,7 @@ def make_member(
     class_names: tuple[str, ...] = CLASS_NAMES,
     resize: str = "squash",
     eval_logits: bool = True,
+    augment: dict | None = None,
     **overrides,
 ) -> Path:
     """A run directory as the trainer leaves it, with a color-matching network as its model."""
@@ -183,6 +184,7 @@ def make_member(
         train_split=train_split,
         eval_split=eval_split,
         dataset=DatasetOfRun("leaves", "1.0.0", identity, str(dataset)),
+        config={"augment": augment or {"flips": "horizontal", "quarter_turns": False}},
         member_fingerprint=fingerprint_saved_model(str(path / "saved_model")),
     )
     if eval_logits and eval_split:

@@ -327,15 +327,16 @@ def test_run_with_thresholds_that_do_not_fit_the_classes_is_refused(tmp_path):
     make_dataset(tmp_path / "leaves", {"fold0": 4, "fold1": 4, "test": 2}, "multi_label")
     make_member(tmp_path / "m", tmp_path / "leaves", task="multi_label")
     for text, words in (("0.5,0.5", "or 3: one a class"), ("1.5", "between 0 and 1")):
-        config = EnsembleConfig(
-            members=(str(tmp_path / "m"),),
-            dataset=str(tmp_path / "leaves"),
-            split="test",
-            output_dir=str(tmp_path / "out"),
-            thresholds=text,
-        )
         with pytest.raises(OrchardError, match=words):
-            pipeline.run(config)
+            pipeline.run(
+                EnsembleConfig(
+                    members=(str(tmp_path / "m"),),
+                    dataset=str(tmp_path / "leaves"),
+                    split="test",
+                    output_dir=str(tmp_path / "out"),
+                    thresholds=text,
+                )
+            )
 
 
 def test_run_with_an_image_of_no_class_shows_it_as_such(tmp_path):
@@ -375,3 +376,50 @@ def test_run_with_soft_targets_scores_their_likeliest_class(tmp_path, world):
     scores = [r.split_board.ensemble.scores for r in (hard, mixed)]
     assert scores[0]["accuracy"] == scores[1]["accuracy"]
     assert scores[0]["log_loss"] != scores[1]["log_loss"]
+
+
+def test_run_with_views_that_training_never_drew_is_refused(world, tmp_path):
+    config = _config(world, tmp_path / "out", members="ac", tta="d4")
+    with pytest.raises(OrchardError, match="--tta=mirror, or --tta=auto, or --tta_unseen_views"):
+        pipeline.run(config)
+    assert not (tmp_path / "out").exists()
+    result = pipeline.run(dataclasses.replace(config, tta_unseen_views=True))
+    assert result.caveats[0].startswith("Some test-time views (d4) were never drawn in training")
+    assert result.caveats[1].startswith("Scores on held-out images are those of images as they are")
+
+
+def test_run_with_views_fits_temperatures_on_the_views_of_held_out_images(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, members="a", tta="mirror", calibrate=True))
+    whole = pipeline.run(_config(world, tmp_path, members="a", tta="mirror", split="fold0"))
+    at = np.argsort(whole.inputs.records.ids)
+    np.testing.assert_allclose(result.inputs.held_out.logits[0], whole.logits[0][at], atol=1e-6)
+    alone = pipeline.run(_config(world, tmp_path, members="a", calibrate=True))
+    assert np.abs(result.inputs.held_out.logits[0] - alone.inputs.held_out.logits[0]).max() > 1e-3
+    assert result.caveats == []
+
+
+def test_run_with_views_of_another_dataset_finds_held_out_images_where_members_were_trained(
+    world, tmp_path
+):
+    make_dataset(tmp_path / "new" / "1.0.0", {"test": 9}, seed=5)
+    config = _config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), tta="mirror")
+    config = dataclasses.replace(config, calibrate=True, allow_other_dataset=True)
+    assert len(pipeline.run(config).inputs.held_out.ids) == 40
+
+
+def test_run_with_auto_views_takes_what_held_out_images_confirm(world, tmp_path):
+    config = _config(world, tmp_path, members="abc", tta="auto", metric="log_loss")
+    result = pipeline.run(config)
+    views, note = result.inputs.views, result.inputs.views.note
+    assert views.tta in ("none", "mirror")
+    assert ("do not help" in note) == (views.tta == "none") and "held-out images)" in note
+    assert note in remarks(config, result)
+    assert json.loads((tmp_path / "weights.json").read_text())["tta"] == views.tta
+
+
+def test_run_with_auto_views_of_networks_without_flips_takes_none(world, tmp_path):
+    make_member(tmp_path / "m", world[1], seed=4, augment={"flips": "none"})
+    config = _config(world, tmp_path / "out", tta="auto")
+    result = pipeline.run(dataclasses.replace(config, members=(str(tmp_path / "m"),)))
+    assert result.inputs.views.tta == "none"
+    assert "drew no views in common" in result.inputs.views.note

@@ -120,6 +120,8 @@ def test_predict_members_with_tta_gives_the_mean_over_the_views(world, tmp_path)
     )
     views = {
         "none": [images],
+        "mirror": [images, images[:, :, ::-1]],
+        "turns": [np.rot90(images, k, (1, 2)) for k in range(4)],
         "flips": [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]],
         "d4": [np.rot90(m, k, (1, 2)) for m in (images, images[:, :, ::-1]) for k in range(4)],
     }

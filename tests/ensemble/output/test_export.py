@@ -43,6 +43,7 @@ def world(tmp_path_factory):
                 seed=at,
                 task=task,
                 noise=at + 0.5,
+                augment={"flips": "both"},
             )
     return root
 
