@@ -7,7 +7,7 @@ from typing import ClassVar
 from ensemble import combine, inference
 from ensemble.combine import Combiner
 from ensemble.fitting import weight_numbers
-from ensemble.submission import submission_values_option
+from ensemble.submission import SubmissionValues, submission_values_option
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import option, required
@@ -98,7 +98,7 @@ class EnsembleConfig(HardwareOptions):
     sample_submission: str = option(
         "", "CSV whose columns, ids and order to follow.", group="output", common=True
     )
-    submission_values: str = submission_values_option()
+    submission_values: SubmissionValues = submission_values_option()
     labels_csv: str = option(
         "", "CSV of labels of the split's images, to score with.", group="evaluation"
     )

@@ -8,6 +8,7 @@ ensemble as one SavedModel) and logits/ (the cache that makes a second run cheap
 """
 
 import posixpath
+import shlex
 from typing import TYPE_CHECKING
 
 from absl import logging
@@ -46,14 +47,26 @@ def main() -> None:
     names = [posixpath.basename(path) for path in paths]
     for name, path in zip(names, paths, strict=True):
         print(f"{name:<{max(map(len, names))}}  {path}")
+    if settings.export:
+        print(
+            "predict other images: python -m ensemble.predict "
+            f"--model={shlex.quote(folder.saved_model_dir)} --images_dir=FOLDER "
+            "--output=predictions.csv"
+        )
 
 
 def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
     """What a user would otherwise not notice, one sentence a line; result: `pipeline.run`'s."""
     lines = []
     learned = result.fit.learned
-    if learned is not None and learned.verdict is not None and not learned.trusted:
-        verdict = learned.verdict
+    verdict = None if learned is None else learned.verdict
+    if learned is not None and verdict is not None and learned.trusted:
+        lines.append(
+            f"Greedy weights ({', '.join(_shares(result))}) beat uniform ones: "
+            f"{result.inputs.metric} gains {verdict.gain:+.4f}, "
+            f"{verdict.low:+.4f} to {verdict.high:+.4f}."
+        )
+    elif learned is not None and verdict is not None:
         lines.append(
             "Greedy weights do not beat uniform ones beyond chance "
             f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."
@@ -72,6 +85,11 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
     if result.left_out:
         lines.append(f"{result.left_out} predictions are not in the sample submission.")
     return lines
+
+
+def _shares(result: "Result") -> list[str]:
+    networks = zip(result.inputs.networks, result.fit.network_weights, strict=True)
+    return [f"{network.name} {weight:.3f}" for network, weight in networks if weight]
 
 
 if __name__ == "__main__":

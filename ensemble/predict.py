@@ -19,7 +19,12 @@ from tqdm import tqdm
 
 from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
 from ensemble.output import write_predictions
-from ensemble.submission import match_ids, read_submission, submission_values_option
+from ensemble.submission import (
+    SubmissionValues,
+    match_ids,
+    read_submission,
+    submission_values_option,
+)
 from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
@@ -40,7 +45,7 @@ class PredictOptions(Options):
     )
     output: str = field(metadata=required("CSV to write."))
     sample_submission: str = option("", "CSV whose columns, ids and order to follow.")
-    submission_values: str = submission_values_option()
+    submission_values: SubmissionValues = submission_values_option()
     batch_size: int = option(32, "Images a step.", at_least=1)
     on_bad: str = option(
         "fail", "What to do about files that are no images.", choices=("fail", "skip")

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.images import without_ending
 from data_prep.labels import read_csv
 from orchard.errors import OrchardError
 from orchard.flags import option
 from orchard.formats import Task, TextEnum
-
-# `labels` columns of competitions name images with the extension, label CSVs often without.
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class SubmissionValues(TextEnum):
@@ -41,20 +39,22 @@ class Submission:
     note: str = ""
 
 
-def submission_values_option() -> str:
+def submission_values_option() -> SubmissionValues:
     """The flag `--submission_values`, which all commands with a sample submission have."""
     return option(
-        "auto",
+        SubmissionValues.AUTO,
         "What a sample submission's only column holds: probabilities (of the second of two "
         "classes, or of the one that the column is named after), labels, or auto: probabilities "
         "where there are two classes and the sample has numbers.",
         group="output",
-        choices=tuple(SubmissionValues),
     )
 
 
 def read_submission(
-    path: str, class_names: Sequence[str], task: Task, values: str = SubmissionValues.AUTO
+    path: str,
+    class_names: Sequence[str],
+    task: Task,
+    values: SubmissionValues = SubmissionValues.AUTO,
 ) -> Submission:
     """Read and check a sample submission.
 
@@ -93,7 +93,7 @@ def _only_column(
     cells: Sequence[str],
     class_names: Sequence[str],
     task: Task,
-    values: str,
+    values: SubmissionValues,
 ) -> tuple[tuple[str, ...], str]:
     """The class whose probability the one column holds (none: it holds labels), and a note."""
     # Two classes that exclude each other are one probability.
@@ -139,7 +139,7 @@ def _are_names(cells: Sequence[str], class_names: Sequence[str]) -> bool:
 
 
 def _submitted_classes(
-    path: str, columns: tuple[str, ...], class_names: Sequence[str], values: str
+    path: str, columns: tuple[str, ...], class_names: Sequence[str], values: SubmissionValues
 ) -> tuple[str, ...]:
     lacking = [name for name in class_names if name not in columns]
     unknown = [name for name in columns if name not in class_names]
@@ -172,13 +172,14 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str] | np.ndarray, owner: str
         OrchardError: a wanted id is none of them, could be several, or is one that was named
             before; the line names it and its owner.
     """
+    # Columns of labels in competitions name images with the ending, label CSVs often without.
     rows = {str(image_id): row for row, image_id in enumerate(ids)}
     bare: dict[str, list[int]] = {}
     for image_id, row in rows.items():
-        bare.setdefault(_bare(image_id), []).append(row)
+        bare.setdefault(without_ending(image_id), []).append(row)
     named_as: dict[int, str] = {}
     for image_id in wanted:
-        found = [rows[image_id]] if image_id in rows else bare.get(_bare(image_id), [])
+        found = [rows[image_id]] if image_id in rows else bare.get(without_ending(image_id), [])
         if len(found) != 1:
             raise OrchardError(
                 f"{owner} names {image_id!r}, which is {'several' if found else 'not'} among the "
@@ -191,10 +192,3 @@ def match_ids(wanted: Sequence[str], ids: Sequence[str] | np.ndarray, owner: str
             )
         named_as[found[0]] = image_id
     return np.array(list(named_as), np.int64)
-
-
-def _bare(image_id: str) -> str:
-    for extension in _EXTENSIONS:
-        if image_id.lower().endswith(extension):
-            return image_id[: -len(extension)]
-    return image_id

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         file_name,
         image_source,
         is_image_name,
+        is_litter,
+        without_ending,
     )
     from data_prep.images.thumbnails import thumbnail
 
@@ -38,8 +40,10 @@ __all__ = [
     "image_source",
     "inspect_image",
     "is_image_name",
+    "is_litter",
     "record_jpeg",
     "thumbnail",
+    "without_ending",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -12,6 +12,8 @@ from orchard.errors import MissingObject, OrchardError
 from orchard.parallel import in_parallel
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+# What other programs leave in folders of photos, beside all that begins with a dot.
+_LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _READ_AHEAD = 32  # images: the memory that they take is a worker's
 
 
@@ -34,6 +36,21 @@ def is_image_name(name: str, extension: str) -> bool:
     """Whether a file is an image by its name: with a usual ending, or with `extension`."""
     endings = (*_EXTENSIONS, extension.lower()) if extension else _EXTENSIONS
     return name.lower().endswith(endings)
+
+
+def without_ending(name: str) -> str:
+    """A name without the usual ending of an image file, if it has one."""
+    ending = next((one for one in _EXTENSIONS if name.lower().endswith(one)), "")
+    return name[: len(name) - len(ending)]
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file or folder is none of the user's: hidden, or left there by other programs.
+
+    Args:
+        path: within a folder of images; a part of it decides for what is below.
+    """
+    return any(part.startswith(".") or part.lower() in _LITTER for part in path.split("/"))
 
 
 def file_name(image_id: str, extension: str) -> str:

@@ -1,18 +1,23 @@
 """A folder of photographs as upright JPEGs, without any dataset."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 import google_crc32c
 
-from data_prep.images import ImageOptions, inspect_image, record_jpeg
+from data_prep.images import (
+    ImageOptions,
+    inspect_image,
+    is_image_name,
+    is_litter,
+    record_jpeg,
+    without_ending,
+)
 from orchard import storage
 from orchard.errors import MissingObject, OrchardError
 from orchard.parallel import DaemonExecutor
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _READ_AHEAD_BATCHES = 2
 _OPTIONS = ImageOptions()
 
@@ -39,7 +44,8 @@ class Photo:
 def list_photos(images_dir: str) -> list[tuple[str, str]]:
     """(id, path) of every image file in a folder and below, sorted by id.
 
-    The id is the path within the folder without its extension, as in a label CSV.
+    The id is the path within the folder without its ending, as in a label CSV. Hidden files and
+    what other programs leave are no photos, as in preparation.
 
     Raises:
         OrchardError: no such folder, no image in it, or two files with one id.
@@ -48,9 +54,9 @@ def list_photos(images_dir: str) -> list[tuple[str, str]]:
         raise OrchardError(f"--images_dir={images_dir}: no such folder")
     found: dict[str, str] = {}
     for relative in storage.list_files(images_dir):
-        image_id, extension = os.path.splitext(relative)
-        if extension.lower() not in _EXTENSIONS:
+        if is_litter(relative) or not is_image_name(relative, ""):
             continue
+        image_id = without_ending(relative)
         if image_id in found:
             raise OrchardError(
                 f"--images_dir={images_dir}: {found[image_id]} and {relative} would both have the "
@@ -59,7 +65,7 @@ def list_photos(images_dir: str) -> list[tuple[str, str]]:
         found[image_id] = relative
     if not found:
         raise OrchardError(
-            f"--images_dir={images_dir} holds no file that ends in {', '.join(_EXTENSIONS)}"
+            f"--images_dir={images_dir} holds no file that ends in .jpg, .jpeg, .png or .webp"
         )
     return [(image_id, storage.join(images_dir, found[image_id])) for image_id in sorted(found)]
 

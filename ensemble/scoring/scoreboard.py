@@ -83,14 +83,21 @@ class Scoreboard:
         return self.entries[-1]
 
     @property
+    def compares(self) -> bool:
+        """Whether there is more than one network, so that the ensemble can be above or below."""
+        return len(self.entries) > 2
+
+    @property
     def verdict(self) -> str:
         """One or two honest sentences: is the ensemble above its best member?"""
+        ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
+        if not self.compares and not np.isnan(ours):
+            return f"One network, so there is nothing to combine: {self.metric} {ours:.4f}."
         if np.isnan(self.gain):
             return (
                 f"There is no verdict: {self.metric} has no value on these {len(self.targets)} "
                 "images, because no class is there in some of them and absent in others."
             )
-        ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
         name = self.best.candidate.name
         scored = f"{self.metric} {ours:.4f} against {theirs:.4f} of its best member ({name})"
         if self.gain <= 0:

@@ -76,6 +76,8 @@ def test_main_on_two_replicas_predicts_every_row_and_ends_with_the_scores(world,
     assert lines[5].startswith("The ensemble ")
     assert str(out / "predictions.csv") in done.stdout
     assert str(out / "report.html") in done.stdout
+    command = f"python -m ensemble.predict --model={out / 'saved_model'} --images_dir="
+    assert command in lines[-1]
     table = pd.read_csv(out / "predictions.csv")
     assert list(table["image_id"]) == [f"test_{i:04d}" for i in range(21)]
     names = list(CLASS_NAMES)

@@ -90,7 +90,9 @@ def test_run_of_one_member_gives_its_own_probabilities(world, tmp_path):
     )
     expected = probabilities(result.logits[0], "single_label")
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-7)
-    assert "equals its best member" in result.split_board.verdict
+    assert result.split_board.verdict.startswith("One network, so there is nothing to combine")
+    page = (tmp_path / "report.html").read_text()
+    assert 'class="verdict warn"' not in page and 'class="verdict"' in page
 
 
 def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, tmp_path):
@@ -286,6 +288,8 @@ def test_run_of_folds_judges_them_apart_and_averages_them_on_the_test_split(tmp_
     assert weights[0] == weights[1] == result.fit.network_weights[0] / 2
     mean = np.tensordot(weights, result.logits, axes=1)
     np.testing.assert_allclose(result.probabilities, probabilities(mean, "single_label"), atol=1e-6)
+    weights = f"good {result.fit.network_weights[0]:.3f}"
+    assert remarks(config, result)[0].startswith(f"Greedy weights ({weights}")
     names = [entry.candidate.name for entry in result.held_out_board.entries]
     assert names == ["good", "bad", "ensemble"]
 

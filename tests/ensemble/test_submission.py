@@ -1,6 +1,6 @@
 import pytest
 
-from ensemble.submission import match_ids, read_submission
+from ensemble.submission import SubmissionValues, match_ids, read_submission
 from orchard.errors import OrchardError
 
 NAMES = ("healthy", "rust", "scab")
@@ -71,13 +71,15 @@ def test_read_submission_of_two_labels_an_image_holds_names(tmp_path):
 
 def test_read_submission_with_values_given_does_not_guess(tmp_path):
     two = ("0", "1")
-    assert _read(tmp_path, "id,label\na,0\n", two, values="labels").classes == ()
-    assert _read(tmp_path, "id,1\na,0\n", two, values="labels").classes == ()
-    assert _read(tmp_path, "id,label\na,x\n", two, values="probabilities").classes == ("1",)
+    assert _read(tmp_path, "id,label\na,0\n", two, values=SubmissionValues.LABELS).classes == ()
+    assert _read(tmp_path, "id,1\na,0\n", two, values=SubmissionValues.LABELS).classes == ()
+    assert _read(
+        tmp_path, "id,label\na,x\n", two, values=SubmissionValues.PROBABILITIES
+    ).classes == ("1",)
     with pytest.raises(OrchardError, match="'label' for 3 classes; give it one column a class"):
-        _read(tmp_path, "id,label\na,0\n", values="probabilities")
+        _read(tmp_path, "id,label\na,0\n", values=SubmissionValues.PROBABILITIES)
     with pytest.raises(OrchardError, match="one column a class; give it one column of labels"):
-        _read(tmp_path, "id,0,1\na,0,0\n", two, values="labels")
+        _read(tmp_path, "id,0,1\na,0,0\n", two, values=SubmissionValues.LABELS)
 
 
 def test_match_ids_with_or_without_extension_finds_them():

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from data_prep.images import is_image_name
+from data_prep.images import is_image_name, is_litter
 from data_prep.labels.csv_table import CsvTable, parse_csv
 from data_prep.labels.source import LABEL_SOURCES, ImageTable, InputTables, LabelSource
 from data_prep.labels.sources.csv_files import describe_classes
@@ -23,8 +23,6 @@ from orchard import storage
 from orchard.errors import OrchardError
 
 _TRAIN, _TEST = "train", "test"
-# What other programs leave in folders of photos, beside all that begins with a dot.
-_LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class FolderSource(LabelSource):
             raise OrchardError(f"{place}: no such folder of images; correct --images_dir")
         folders, images = [], []
         for name in storage.list_names(place):
-            if name.startswith(".") or name.lower() in _LITTER:
+            if is_litter(name):
                 continue
             if not _can_stand_in_csv(name):
                 raise OrchardError(

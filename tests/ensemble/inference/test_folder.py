@@ -33,6 +33,20 @@ def test_list_photos_sorts_by_path_and_read_batches_keeps_the_order(tmp_path):
     assert [p.image_id for batch in batches for p in batch] == ["a", "b/x", "c/d/y"] * 5
 
 
+def test_list_photos_of_litter_leaves_it_out_as_preparation_does(tmp_path):
+    for name in (
+        "cat/a.jpg",
+        "cat/._a.jpg",
+        ".hidden.jpg",
+        "cat/.ipynb_checkpoints/a-checkpoint.jpg",
+        "__MACOSX/cat/a.jpg",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path, "JPEG")
+    assert [image_id for image_id, _ in list_photos(str(tmp_path))] == ["cat/a"]
+
+
 def test_list_photos_without_photos_or_with_clashing_names_is_refused(tmp_path):
     with pytest.raises(OrchardError, match="no such folder"):
         list_photos(str(tmp_path / "absent"))

@@ -33,10 +33,11 @@ def test_build_scoreboard_never_takes_the_ensemble_as_best_member():
 @pytest.mark.parametrize(
     ("accuracies", "words"),
     [
-        ([0.5, 0.9], "beats its best member"),
-        ([0.79, 0.8], "above its best member, but not beyond chance"),
-        ([0.8, 0.8], "equals its best member"),
-        ([0.8, 0.7], "does not beat its best member"),
+        ([0.1, 0.5, 0.9], "beats its best member"),
+        ([0.1, 0.79, 0.8], "above its best member, but not beyond chance"),
+        ([0.1, 0.8, 0.8], "equals its best member"),
+        ([0.1, 0.8, 0.7], "does not beat its best member"),
+        ([0.8, 0.8], "One network, so there is nothing to combine: accuracy 0.8000."),
     ],
 )
 def test_verdict_says_how_the_ensemble_compares(accuracies, words):
