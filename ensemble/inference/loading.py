@@ -15,6 +15,7 @@ class LoadedMember:
 
     Attributes:
         saved_model: the object that holds its variables.
+        variables: those that its logits depend on.
 
     Raises:
         OrchardError: its files are not those that its run exported, or cannot be loaded.
@@ -32,6 +33,7 @@ class LoadedMember:
                 "but not `images`; export it again with this version of the trainer"
             )
         self._images = signatures["images"]
+        self.variables = self._images.variables
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Images uint8 [batch, height, width, 3] -> logits float32 [batch, classes]."""

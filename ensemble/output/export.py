@@ -61,6 +61,8 @@ class EnsembleModel(tf.Module):
         self._combined = combined
         # What a Module holds is saved, if it holds variables: a constant would be lost.
         self.members = [network.saved_model for network in networks.values()]
+        # Converters freeze those that it holds itself: a member's may lie within its Keras model.
+        self.weights = [v for network in networks.values() for v in network.variables]
         self.class_names = tf.Variable(list(class_names), trainable=False)
         self.task = tf.Variable(str(combination.combiner.task), trainable=False)
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32)

@@ -20,7 +20,11 @@ from trainer.models import batch_norm, json_with_policy
 
 
 class ServingModule(tf.Module):
-    """A network with its resize, class names and image size; what the SavedModel holds."""
+    """A network with its resize, class names and image size; what the SavedModel holds.
+
+    Converters, such as LiteRT's, freeze the tf.Variables that a module holds itself, but not those
+    within a Keras model. So it holds these, and the model, which would save each once more, not.
+    """
 
     def __init__(
         self,
@@ -32,7 +36,8 @@ class ServingModule(tf.Module):
         exact_decode: bool,
     ):
         super().__init__()
-        self.network = network
+        self.weights = [variable.value for variable in network.variables]
+        self._logits = lambda images: network(images, training=False)
         self.class_names = tf.Variable(list(class_names), trainable=False)
         self.image_size_px = tf.Variable([height_px, width_px], trainable=False)
         self._size = (height_px, width_px)
@@ -60,7 +65,7 @@ class ServingModule(tf.Module):
 
     def classify_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images uint8 [batch, height, width, 3] to logits."""
-        return {"logits": self.network(tf.cast(images, tf.float32), training=False)}
+        return {"logits": self._logits(tf.cast(images, tf.float32))}
 
 
 def rebuild_network(run_dir: str) -> keras.Model:

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,11 @@ import pytest
 import tensorflow as tf
 
 from ensemble import pipeline
+from ensemble.combine import COMBINERS, Combination
 from ensemble.config import EnsembleConfig
+from ensemble.members import load_members
+from ensemble.output.export import EnsembleModel, save_ensemble
+from orchard.formats import Task
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
 
 # Runs without the project on its path: TensorFlow and the model's folder are all it gets.
@@ -125,3 +130,18 @@ def test_saved_ensemble_of_images_gives_what_their_files_give(world, tmp_path):
     for row, jpeg in enumerate(jpegs[:3]):
         alone = serve(image_bytes=tf.constant([jpeg]))["probabilities"][0]
         np.testing.assert_allclose(alone, result.probabilities[row], atol=1e-5)
+
+
+def test_saved_ensemble_of_keras_members_holds_their_weights_where_converters_look(tmp_path):
+    # Exported when a run's SavedModel had its weights within the Keras model alone.
+    runs = Path(__file__).parents[2] / "before" / "runs" / "tiny"
+    (member,), _ = load_members([str(runs / "fold0")])
+    combiner = COMBINERS["logits"](Task.SINGLE_LABEL)
+    combination = Combination((combiner,), np.ones(1), np.ones((1, 1)), np.ones(1))
+    names = member.class_names
+    model = EnsembleModel([member], combination, names, np.full(len(names), 0.5), "none")
+    save_ensemble(model, str(tmp_path / "saved_model"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved_model"))
+    held = {id(variable) for variable in (*loaded.weights, loaded.class_names)}
+    used = loaded.signatures["images"].variables
+    assert len(used) > 1 and {id(variable) for variable in used} <= held

@@ -132,3 +132,13 @@ def test_export_only_that_fails_leaves_the_run_unfinished(config, monkeypatch):
 def test_export_only_without_a_run_is_refused(tmp_path):
     with pytest.raises(OrchardError, match="no run directory"):
         finish.export_only(str(tmp_path), "best")
+
+
+def test_saved_model_converted_to_litert_gives_its_logits(config):
+    path = os.path.join(config.run_dir, "saved_model")
+    converter = tf.lite.TFLiteConverter.from_saved_model(path, signature_keys=["images"])
+    converted = tf.lite.Interpreter(model_content=converter.convert())
+    images = _images(1)
+    logits = converted.get_signature_runner("images")(images=images)["logits"]
+    expected = _load(config.run_dir).signatures["images"](images=tf.constant(images))["logits"]
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
