@@ -18,6 +18,7 @@ Start with `pipeline.py`: it is the whole way from trained runs to predictions, 
 
 from typing import TYPE_CHECKING
 
+import trainer  # noqa: F401  It chooses Keras's backend, before TensorFlow is imported.
 from orchard.lazy import attach
 
 if TYPE_CHECKING:

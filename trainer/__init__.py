@@ -13,9 +13,14 @@
 As a command it is `python -m trainer.main`. Start reading in `loop.py`.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from orchard.lazy import attach
+
+# TensorFlow imports Keras, and that takes its backend from here or from ~/.keras/keras.json: it
+# must be said before either is imported. See `trainer.keras_module`.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 
 if TYPE_CHECKING:
     from trainer.augment import AugmentOptions

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from orchard.errors import OrchardError
 from orchard.formats import TrainingCheckpoint, TrainingProgress, WeightsCheckpoint
 from trainer.evaluation import is_better
+from trainer.keras_module import keras
 
 
 @dataclass

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.keras_module import keras
 from trainer.runtime import Accelerator
 
 Batch = dict[str, tf.Tensor]

@@ -9,8 +9,9 @@ Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3).
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
-import keras
 import numpy as np
+
+from trainer.keras_module import keras
 
 _SETTLED_TIME_CONSTANTS = 50
 

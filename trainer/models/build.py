@@ -8,9 +8,8 @@ num_classes]. Nothing outside it knows how it scales pixels, and a saved one nee
 
 from dataclasses import dataclass
 
-import keras
-
 from orchard.errors import OrchardError
+from trainer.keras_module import keras
 from trainer.models import pretrained
 from trainer.models.preprocessing import AUTO, INSIDE, PREPROCESSINGS, preprocess
 from trainer.models.registry import (

@@ -13,7 +13,7 @@ from orchard.lazy import lazy_import
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_import("keras")
+    keras = lazy_import("trainer.keras_module")
 
 AUTO = "auto"  # What the architecture was registered with.
 INSIDE = "inside"  # The backbone scales by itself.

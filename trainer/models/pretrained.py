@@ -2,10 +2,9 @@
 
 import re
 
-import keras
-
 from orchard import storage
 from orchard.errors import OrchardError
+from trainer.keras_module import keras
 
 _HEAD_LAYERS = (
     keras.layers.Dense,

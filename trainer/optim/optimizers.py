@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from trainer.keras_module import keras
 from trainer.models import BACKBONE_LAYER, batch_norm
 from trainer.optim.options import OptimizerOptions
 

@@ -9,13 +9,13 @@ import json
 import os
 import tempfile
 
-import keras
 import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, fingerprint_saved_model
 from trainer.data import decode_image
+from trainer.keras_module import keras
 from trainer.models import batch_norm, json_with_policy
 
 

@@ -2,7 +2,6 @@
 
 import platform
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -35,6 +34,7 @@ from trainer.checkpoints import (
 from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable, load_records, set_gcs_read_options
 from trainer.evaluation import intact_rows
+from trainer.keras_module import keras
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
 from trainer.training import check_same_data, run_lock

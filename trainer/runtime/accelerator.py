@@ -5,12 +5,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
 from trainer.data import ReadOptions
+from trainer.keras_module import keras
 from trainer.runtime.options import ComputeOptions, HardwareOptions
 
 _TPU_STEPS_PER_CALL = 16  # A host round trip costs about a step there; a signal waits this long.

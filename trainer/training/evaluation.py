@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from orchard.errors import OrchardError
 from trainer.data import InputOptions, RecordTable, damage_named, eval_batches
 from trainer.evaluation import Evaluator, evaluate, intact_rows
+from trainer.keras_module import keras
 from trainer.runtime import Accelerator
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 from orchard.formats import (
@@ -20,6 +19,7 @@ from trainer.checkpoints import TrainState, evaluation_weights
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.evaluation import default_metric
+from trainer.keras_module import keras
 from trainer.models import batch_norm
 from trainer.optim import Objective
 from trainer.runtime import Accelerator, precision_policy

@@ -6,13 +6,12 @@ has an optimizer of its own, so that the second starts with fresh moments.
 
 import json
 
-import keras
-
 from orchard import storage
 from orchard.flags import select
 from orchard.formats import RunDir
 from trainer.checkpoints import TrainState
 from trainer.config import TrainConfig
+from trainer.keras_module import keras
 from trainer.models import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, batch_norm, build_network
 from trainer.optim import make_optimizer
 from trainer.runtime import Accelerator, precision_policy, set_precision

@@ -9,10 +9,10 @@ Keras 3's own `fit` fails with several steps a call under strategies and with se
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.keras_module import keras
 from trainer.optim import Objective, clip_by_global_norm
 
 Batch = dict[str, tf.Tensor]

@@ -12,7 +12,7 @@ from trainer.models.registry import register_architecture
 if TYPE_CHECKING:
     import keras
 else:
-    keras = lazy_import("keras")
+    keras = lazy_import("trainer.keras_module")
 
 _MIN_SIZE_PX = 32
 
