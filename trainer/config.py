@@ -7,7 +7,7 @@ of it; here are those that concern the training as a whole. Every field is a fla
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from orchard.errors import OrchardError
 from orchard.flags import Kind, Options, option, required
@@ -230,19 +230,24 @@ class TrainConfig(
         return cls(**{**values, "augment": AugmentOptions(**values["augment"])})
 
 
-def changed_flags(old: TrainConfig, new: TrainConfig, *kinds: Kind) -> list[tuple[str, Any, Any]]:
-    """(name, old value, new value) of the flags that differ and are of these kinds.
+class Change(NamedTuple):
+    """A flag whose value is another one now."""
 
-    See `Kind` for what they are.
-    """
+    name: str
+    old: Any
+    new: Any
+
+
+def changed_flags(old: TrainConfig, new: TrainConfig, *kinds: Kind) -> list[Change]:
+    """The flags of these kinds whose values differ."""
     before, after = old.flags(), new.flags()
     return [
-        (flag.name, before[flag.name], after[flag.name])
+        Change(flag.name, before[flag.name], after[flag.name])
         for flag in TrainConfig.flag_fields()
         if flag.kind in kinds and before[flag.name] != after[flag.name]
     ]
 
 
-def name_changes(changes: list[tuple[str, Any, Any]]) -> str:
+def name_changes(changes: list[Change]) -> str:
     """The changes in words."""
     return "; ".join(f"--{name} was {old!r}, now {new!r}" for name, old, new in changes)

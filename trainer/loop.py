@@ -34,6 +34,7 @@ from trainer.runtime import (
     connect_to_train,
     stop_requests,
 )
+from trainer.saved_config import SavedConfig
 from trainer.training import (
     BlowUp,
     Evaluation,
@@ -46,7 +47,6 @@ from trainer.training import (
     recover_run,
     resume_run,
     run_lock,
-    write_config,
 )
 
 
@@ -74,7 +74,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             run = prepare(config, accelerator)
             resume_run(run)
             if accelerator.is_chief:
-                write_config(run)
+                SavedConfig(config, run.resolved()).save()
             with _reporter(run) as report:
                 if not _train(run, stop, report, check_lock):
                     return EXIT_RUN_AGAIN

@@ -63,7 +63,7 @@ class Resolved:
         total_steps: of the whole training.
         image_size: HEIGHTxWIDTH in px.
         precision: of the computation.
-        best_metric: what the best weights are best at.
+        best_metric: the metric that selects the best weights.
         order: in which records are read.
     """
 

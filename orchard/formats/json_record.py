@@ -2,10 +2,10 @@
 
 @dataclass(frozen=True)
 class Receipt(JsonRecord):
-REMEDY = "run the command again"
+    REMEDY = "run the command again"
 
-file: str
-lengths: tuple[int, ...]
+    file: str
+    lengths: tuple[int, ...]
 
 Receipt("a.tfrecord", (3, 5)).save(path)
 Receipt.load(path).lengths

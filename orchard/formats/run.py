@@ -144,7 +144,7 @@ class RunRecord(JsonRecord):
         eval_split: what it was evaluated on; None: nothing.
         fold: the held-out fold; empty without folds.
         best_step: the step whose weights are exported.
-        best_metric: what they are best at.
+        best_metric: the metric that selected it.
         scores: on `eval_split`.
         skipped_records: damaged records that the scores leave out.
         dataset: what it was trained on.

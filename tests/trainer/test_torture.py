@@ -39,7 +39,7 @@ def test_train_killed_at_any_moment_ends_bit_equal(
 
     _, seconds = _run(config("once"))
     expected = runs.outcome(config("once").run_dir)
-    total_steps = expected["progress"]["step"]
+    total_steps = expected["progress"].step
     moments = random.Random(0)
     kills, finished, name = Counter(), 0, "killed0"
     while not (enough := _enough(kills)) or not finished:

@@ -81,7 +81,7 @@ def test_train_two_workers_after_one_is_lost_end_as_one_alone(setting):
     _finish(_start(two))
 
     np.testing.assert_allclose(_losses(two.run_dir), _losses(one.run_dir), rtol=5e-4)
-    scores = [runs.outcome(c.run_dir)["progress"]["evaluations"] for c in (one, two)]
+    scores = [runs.outcome(c.run_dir)["progress"].evaluations for c in (one, two)]
     assert [s["step"] for s in scores[0]] == [s["step"] for s in scores[1]]
     np.testing.assert_allclose(scores[1][-1]["log_loss"], scores[0][-1]["log_loss"], rtol=5e-3)
 

@@ -14,7 +14,6 @@ from orchard.formats import (
     DatasetOfRun,
     ExportDir,
     Logits,
-    Resolved,
     RunDir,
     RunRecord,
     TrainedDataset,
@@ -23,7 +22,6 @@ from orchard.formats import (
     json_safe,
     load_checkpoint_file,
     load_logits,
-    parse,
     save_logits,
 )
 from trainer.checkpoints import (
@@ -37,6 +35,7 @@ from trainer.evaluation import intact_rows
 from trainer.keras_module import keras
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
+from trainer.saved_config import SavedConfig
 from trainer.training import check_same_data, run_lock
 
 
@@ -65,13 +64,14 @@ def finish_run(run_dir: str) -> RunRecord:
 
     Reads files only, so that it can be done again, on another machine.
     """
-    config, resolved = load_config(run_dir)
+    saved = SavedConfig.load(run_dir)
+    config, resolved = saved.config, saved.resolved
     last = load_latest_checkpoint(run_dir)
     if last is None or last.meta.progress.best_step < 0:
         raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
     best = load_best_checkpoint(run_dir, last.meta.progress.best_step)
     dataset = last.meta.dataset
-    records, scored = save_eval_logits(run_dir, config, resolved, best, dataset)
+    records, scored = save_eval_logits(run_dir, saved, best, dataset)
     # Until it is written anew nothing here counts as a finished run.
     folder = RunDir(run_dir)
     storage.remove_tree(folder.record_file)
@@ -128,28 +128,14 @@ def _export(run_dir: str, which: str) -> ExportDir:
     last = load_latest_checkpoint(run_dir)
     if last is None:
         raise OrchardError(f"{run_dir} holds no checkpoint yet; train first")
-    config, resolved = load_config(run_dir)
+    saved = SavedConfig.load(run_dir)
     weights = last if which == "last" else load_checkpoint_file(which)
     if isinstance(weights, TrainingCheckpoint):
-        set_gcs_read_options(config.dataset)
-        weights = evaluated(run_dir, config, resolved, weights)
+        set_gcs_read_options(saved.config.dataset)
+        weights = evaluated(run_dir, saved, weights)
     output = RunDir(run_dir).export_of(weights.step)
-    export_weights(run_dir, config, last.meta.dataset, weights, output)
+    export_weights(run_dir, saved.config, last.meta.dataset, weights, output)
     return output
-
-
-def load_config(run_dir: str) -> tuple[TrainConfig, Resolved]:
-    """The flags of a run, and what they came to."""
-    path = RunDir(run_dir).config_file
-    saved = storage.read_json(path)
-    try:
-        resolved = parse(Resolved, saved.pop("resolved"), "resolved")
-    except (ValueError, KeyError, AttributeError) as error:
-        raise OrchardError(
-            f"{path} was damaged or edited: {error}; run the training's command again, which "
-            "writes it anew"
-        ) from error
-    return TrainConfig.from_json(saved), resolved
 
 
 def export_weights(
@@ -174,20 +160,16 @@ def export_weights(
 
 
 def save_eval_logits(
-    run_dir: str,
-    config: TrainConfig,
-    resolved: Resolved,
-    best: WeightsCheckpoint,
-    dataset: TrainedDataset,
+    run_dir: str, saved: SavedConfig, best: WeightsCheckpoint, dataset: TrainedDataset
 ) -> tuple[RecordTable | None, Logits | None]:
     """Write, and return, the logits behind the best scores, keyed by id; None without any.
 
     Damaged records that were skipped have none.
     """
-    split = resolved.eval_split
+    split = saved.resolved.eval_split
     if split == NO_SPLIT:
         return None, None
-    records = load_records(config.dataset, split)
+    records = load_records(saved.config.dataset, split)
     # The logits are kept by position.
     check_same_data(run_dir, dataset.fingerprint, records)
     path = RunDir(run_dir).eval_logits_file(split)

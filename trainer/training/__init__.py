@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from trainer.training.locking import run_lock
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
-    from trainer.training.resume import (
-        check_same_data,
-        recover_run,
-        resume_run,
-        write_config,
-    )
+    from trainer.training.resume import check_same_data, recover_run, resume_run
     from trainer.training.run import Run
     from trainer.training.stages import with_optimizers
     from trainer.training.step import StepOptions, TrainStep, Update
@@ -49,7 +44,6 @@ __all__ = [
     "run_lock",
     "resume_run",
     "with_optimizers",
-    "write_config",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -8,14 +8,13 @@ Order of preference:
 
 from absl import logging
 
-from orchard import storage
 from orchard.errors import OrchardError
-from orchard.flags import Kind
-from orchard.formats import RunDir, TrainingCheckpoint
+from orchard.formats import TrainingCheckpoint
 from trainer.checkpoints import load_latest_checkpoint, save_checkpoint
-from trainer.config import TrainConfig, changed_flags, name_changes
+from trainer.config import TrainConfig, name_changes
 from trainer.data import RecordTable
 from trainer.runtime import same_on_all_workers
+from trainer.saved_config import SavedConfig
 from trainer.training.progress import Reporter
 from trainer.training.run import Run
 from trainer.training.stages import save_network_graph
@@ -40,14 +39,6 @@ def resume_run(run: Run) -> None:
         save_checkpoint(run_dir, run.checkpoint(), run.config.keep_checkpoints)
 
 
-def write_config(run: Run) -> None:
-    """Write config.json: the flags, and what they came to."""
-    storage.write_json(
-        RunDir(run.config.run_dir).config_file,
-        {**run.config.to_json(), "resolved": vars(run.resolved())},
-    )
-
-
 def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Reporter) -> None:
     """Go back to the last checkpoint after a blow-up; OrchardError when that was tried enough."""
     config = run.config
@@ -68,14 +59,8 @@ def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Rep
 
 
 def _check_same_training(run: Run, saved: TrainingCheckpoint) -> None:
-    old = TrainConfig.from_json(saved.meta.config)
-    changes = changed_flags(old, run.config, Kind.RESULT)
-    now = vars(run.resolved())
-    changes += [
-        (name, value, now[name])
-        for name, value in vars(saved.meta.resolved).items()
-        if value != now[name]
-    ]
+    old = SavedConfig(TrainConfig.from_json(saved.meta.config), saved.meta.resolved)
+    changes = old.changes_to(SavedConfig(run.config, run.resolved()))
     if changes:
         raise OrchardError(
             f"{run.config.run_dir} holds a training with other flags: "

@@ -81,7 +81,7 @@ class Run:
 
     @property
     def best_metric(self) -> str:
-        """What the best checkpoint is best at."""
+        """The metric that selects the best checkpoint."""
         return self.config.best_metric or default_metric(self.train_records.task)
 
     @property

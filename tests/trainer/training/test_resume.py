@@ -12,6 +12,7 @@ import pytest
 from orchard import storage
 from orchard.errors import OrchardError
 from tests.trainer import runs
+from trainer import loop
 from trainer.checkpoints import files
 from trainer.loop import train_and_evaluate
 from trainer.results import finish
@@ -76,12 +77,8 @@ def test_resume_run_interrupted_evaluation_is_made_first(
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
 
-    def told(stop):
-        stop._note("SIGTERM")
-        return True
-
     with monkeypatch.context() as patched:
-        patched.setattr(interruption.StopRequests, "urgent", told)
+        patched.setattr(interruption.StopRequests, "urgent", lambda stop: stop.note("x") or True)
         assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     assert files.load_latest_checkpoint(config.run_dir).meta.progress.evaluations == []
     assert files.steps(config.run_dir)[-1] == 9
@@ -116,7 +113,7 @@ def test_resume_run_without_its_newest_checkpoint_ends_as_undisturbed(
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", best_metric="log_loss")
     with monkeypatch.context() as patched:
-        patched.setattr(finish, "finish", lambda run_dir: None)
+        patched.setattr(loop, "finish_run", lambda run_dir: None)
         assert train_and_evaluate(config) == 0
     assert files.load_latest_checkpoint(config.run_dir).meta.progress.best_step == 18
     os.truncate(os.path.join(config.run_dir, "checkpoints", "step-000000018.npz"), 100)
