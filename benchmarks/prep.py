@@ -9,7 +9,7 @@ median of the rounds and, in brackets, the lowest and the highest. Start-up (the
 imports, for ours also those that TFDS makes when it is asked whether a name is taken) counts in the
 columns of the whole process only.
 
-  small    60,000 grey images of 28x28: the repository's 2,500, each shifted 24 ways
+  small    60,000 gray images of 28x28: the repository's 2,500, each shifted 24 ways
   photos   300 photos of 2048x1365, passed through byte for byte
   resized  the same, shrunk to a short side of 512 pixels
 

@@ -3,7 +3,7 @@
     python -m benchmarks.train --architecture=mobilenet --image_size=64 --batch_size=32
 
 All train the same network with SGD on one batch held in memory; rounds alternate, and a ratio
-is the median over rounds of two neighbours. With --dataset, the share of time that our loop
+is the median over rounds of two neighbors. With --dataset, the share of time that our loop
 then waits for data from the real pipeline. On a GPU: --precision=mixed_bfloat16 [--jit_compile].
 """
 

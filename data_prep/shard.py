@@ -176,11 +176,11 @@ def _rest_of_example(image_id: str, target: np.ndarray, task: Task) -> bytes:
 def _labels(target: bytes, task: Task) -> bytes:
     """The features `label` or `labels`, and `target`: most records share theirs with others."""
     values = np.frombuffer(target, np.float32)
-    unlabelled = values[0] < 0
+    unlabeled = values[0] < 0
     if task == Task.SINGLE_LABEL:
-        labels = tfrecord.int64_entry("label", [-1 if unlabelled else int(values.argmax())])
+        labels = tfrecord.int64_entry("label", [-1 if unlabeled else int(values.argmax())])
     else:
-        present = [] if unlabelled else np.flatnonzero(values >= 0.5).tolist()
+        present = [] if unlabeled else np.flatnonzero(values >= 0.5).tolist()
         labels = tfrecord.int64_entry("labels", present)
     return labels + tfrecord.float_entry("target", values)
 

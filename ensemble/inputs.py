@@ -63,7 +63,7 @@ class Inputs:
         members: the runs.
         networks: which members make up which network.
         records: the split to predict.
-        targets: float32 [records, classes] of the split, -1 everywhere in unlabelled rows.
+        targets: float32 [records, classes] of the split, -1 everywhere in unlabeled rows.
         submission: what predictions.csv has to look like, where that is asked for.
         weights: float64 [networks], or None where they are to be learned.
         metric: what judges.
@@ -225,8 +225,8 @@ def _held_out(
     refuse_leakage(members, config.weights_split)
     if not (records.targets >= 0).all(axis=1).any():
         raise OrchardError(
-            f"--weights_split={config.weights_split} has no labelled image to fit on; use a "
-            f"labelled split or {OUT_OF_FOLD}"
+            f"--weights_split={config.weights_split} has no labeled image to fit on; use a "
+            f"labeled split or {OUT_OF_FOLD}"
         )
     logits = predict(members, records, tta)
     tables = [Logits(records.ids, one, records.targets, records.class_names) for one in logits]

@@ -152,7 +152,7 @@ def _split_board(
             candidates.append(Candidate(name, CandidateKind.NETWORK, float(weight), mean))
     candidates.append(Candidate("ensemble", CandidateKind.ENSEMBLE, None, probabilities[labelled]))
     return build_scoreboard(
-        f"split {config.split}, {int(labelled.sum())} labelled images",
+        f"split {config.split}, {int(labelled.sum())} labeled images",
         candidates,
         inputs.targets[labelled],
         inputs.records.task,

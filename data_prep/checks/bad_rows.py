@@ -35,7 +35,7 @@ def refuse_bad_rows(
         log: takes each line that is for the user.
 
     Raises:
-        OrchardError: they stop the run, or no labelled row is left.
+        OrchardError: they stop the run, or no labeled row is left.
     """
     problems = [problem for one in images.all for problem in one.problems]
     if not problems:
@@ -46,7 +46,7 @@ def refuse_bad_rows(
         storage.write_bytes(quarantine_path, quarantine(images))
         advice = "correct them, or pass --on_bad=skip to leave them out"
         if config.on_bad == "skip":
-            advice = f"no labelled row is left; correct {images.labelled.table.file}"
+            advice = f"no labeled row is left; correct {images.labelled.table.file}"
         raise OrchardError(f"{summary(problems)}; all are in {quarantine_path}; {advice}")
     kept = sum(int(one.usable.sum()) for one in images.all)
     bad = sum(len(one.usable) for one in images.all) - kept

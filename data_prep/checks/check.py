@@ -200,7 +200,7 @@ def _same_file(table: LabelTable, files: Sequence[str]) -> list[Problem]:
 def _in_both(table: LabelTable, test: LabelTable) -> list[Problem]:
     rows = dict(zip(table.ids, table.csv_rows.tolist(), strict=True))
     return [
-        _problem(test, row, "duplicate id", f"the labelled CSV has it too, in row {rows[image_id]}")
+        _problem(test, row, "duplicate id", f"the labeled CSV has it too, in row {rows[image_id]}")
         for row, image_id in enumerate(test.ids)
         if image_id in rows
     ]

@@ -48,7 +48,7 @@ class InputTables:
 
     @property
     def all(self) -> tuple[ImageTable, ...]:
-        """The labelled table, then the test table where there is one."""
+        """The labeled table, then the test table where there is one."""
         return (self.labelled, self.test) if self.test else (self.labelled,)
 
 

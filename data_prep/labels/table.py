@@ -153,7 +153,7 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
 def ids_of_csv(
     table: CsvTable, image_column: str | None, class_names: Sequence[str], task: Task
 ) -> LabelTable:
-    """The ids in a CSV, unlabelled.
+    """The ids in a CSV, unlabeled.
 
     Further columns (a sample submission has made-up probabilities) are ignored and listed.
     """

@@ -38,9 +38,9 @@ class Assignment:
 
     Attributes:
         splits: by name, in the dataset's order.
-        identical: sets of rows of the labelled table with one content.
+        identical: sets of rows of the labeled table with one content.
         near: sets of its rows that look alike.
-        identical_across: (row of the labelled table, row of the test table) with one content.
+        identical_across: (row of the labeled table, row of the test table) with one content.
     """
 
     splits: dict[str, SplitRows]
@@ -171,7 +171,7 @@ def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterat
         count = len(assignment.identical_across)
         one, other = assignment.identical_across[0]
         yield (
-            f"{count} test image{'' if count == 1 else 's'} with the content of a labelled one; "
+            f"{count} test image{'' if count == 1 else 's'} with the content of a labeled one; "
             f"first: {images.test.table.ids[other]!r} and {ids[one]!r}"
         )
 

@@ -12,7 +12,7 @@ def choose_samples(targets: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
     """The first records of each class, as positions in each shard.
 
     Args:
-        targets: float32 [records, num_classes] of each shard, in order; -1: unlabelled.
+        targets: float32 [records, num_classes] of each shard, in order; -1: unlabeled.
     """
     num_classes = targets[0].shape[1]
     shown = min(num_classes, _MAX_PICTURES)

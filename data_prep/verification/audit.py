@@ -246,13 +246,13 @@ def label_problem(
     """What is wrong with a record's labels, or None."""
     if target.shape != wanted.shape or (target != wanted).any():
         return f"target {target.tolist()}, the index says {wanted.tolist()}"
-    unlabelled = bool((target == -1).all())
-    if not unlabelled and not ((target >= 0) & (target <= 1)).all():
+    unlabeled = bool((target == -1).all())
+    if not unlabeled and not ((target >= 0) & (target <= 1)).all():
         return f"target {target.tolist()} is neither -1 everywhere nor from 0 to 1"
     if task == Task.SINGLE_LABEL:
-        right = [-1 if unlabelled else int(target.argmax())]
+        right = [-1 if unlabeled else int(target.argmax())]
     else:
-        right = [] if unlabelled else np.flatnonzero(target >= 0.5).tolist()
+        right = [] if unlabeled else np.flatnonzero(target >= 0.5).tolist()
     return None if list(labels) == right else f"labels {list(labels)} where the target says {right}"
 
 

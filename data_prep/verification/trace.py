@@ -90,7 +90,7 @@ def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
 
 def _labels(target: np.ndarray, class_names: tuple[str, ...]) -> str:
     if target[0] < 0:
-        return "none (unlabelled)"
+        return "none (unlabeled)"
     present = [
         name if value == 1 else f"{name} {value:g}"
         for name, value in zip(class_names, target, strict=True)

@@ -26,7 +26,7 @@ class HeldOut:
 
     Attributes:
         ids: unicode [rows].
-        targets: float32 [rows, classes], labelled.
+        targets: float32 [rows, classes], labeled.
         rows: one int64 array a member: the rows that it predicts.
         logits: one float32 [len(rows of that member), classes] a member.
         networks: which members make up which network.
@@ -110,7 +110,7 @@ def refuse_leakage(members: Sequence[Member], split: str) -> None:
 def assemble_held_out(
     tables: Sequence[Logits], members: Sequence[Member], networks: tuple[FoldGroup, ...]
 ) -> HeldOut:
-    """Bring the members' tables onto the labelled rows that every network covers, sorted by id."""
+    """Bring the members' tables onto the labeled rows that every network covers, sorted by id."""
     labelled = [_labelled(table) for table in tables]
     covered = [
         {str(i) for member in network.members for i in labelled[member].ids} for network in networks
@@ -118,7 +118,7 @@ def assemble_held_out(
     ids = np.array(sorted(set.intersection(*covered)))
     if not len(ids):
         raise OrchardError(
-            "the members have no held-out labelled image in common ("
+            "the members have no held-out labeled image in common ("
             + ", ".join(f"{m.name}: {m.eval_split}" for m in members[:6])
             + "); train every network on all folds (--fold=all) or on the same fold"
         )

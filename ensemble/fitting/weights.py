@@ -76,7 +76,7 @@ def greedy_selection(
 
     Args:
         representations: float [networks, rows, classes], in the space where the method averages.
-        regret: average of representations [rows, classes] -> what to minimise.
+        regret: average of representations [rows, classes] -> what to minimize.
         second_regret: breaks ties, likewise.
         rounds: how many picks to try; the best prefix of them is kept.
     """

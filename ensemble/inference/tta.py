@@ -6,7 +6,7 @@
     flips   it, mirrored left-right, upside down, and both               4 forward passes
     d4      the eight symmetries of the square (flips and quarter turns) 8 forward passes
 
-The mean is over logits, so it is one set of logits a member, whatever happens to them afterwards.
+The mean is over logits, so it is one set of logits a member, whatever happens to them afterward.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Members and ensemble side by side on the same labelled rows: scores, intervals, a verdict."""
+"""Members and ensemble side by side on the same labeled rows: scores, intervals, a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,12 +122,12 @@ def build_scoreboard(
     ensemble_ranks_only: bool = False,
     seed: int = 0,
 ) -> Scoreboard:
-    """Score candidates on labelled rows.
+    """Score candidates on labeled rows.
 
     Args:
         where: the rows in words, such as "split test, 500 images".
         candidates: members and networks, then the ensemble.
-        targets: float [rows, classes], all labelled.
+        targets: float [rows, classes], all labeled.
         task: what the labels mean.
         metric: what the verdict is about.
         ensemble_ranks_only: the ensemble's rows are mean ranks, not probabilities.

@@ -17,7 +17,7 @@ def score(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Tas
     Args:
         metric: its name.
         probabilities: float [rows, classes], 0..1.
-        targets: float [rows, classes], labelled rows only.
+        targets: float [rows, classes], labeled rows only.
         task: what the labels mean.
     """
     return METRICS[metric]().score(*_as_logits(metric, probabilities, targets, task))
@@ -47,7 +47,7 @@ def score_draws(
     Args:
         metric: its name.
         probabilities: float [rows, classes], 0..1.
-        targets: float [rows, classes], labelled rows only.
+        targets: float [rows, classes], labeled rows only.
         task: what the labels mean.
         counts: float64 [draws, rows]: how often each row was drawn.
     """

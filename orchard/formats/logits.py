@@ -17,7 +17,7 @@ class Logits:
     Attributes:
         ids: unicode [n], unique.
         logits: float32 [n, num_classes].
-        targets: float32 [n, num_classes], 0..1; -1 everywhere in an unlabelled row.
+        targets: float32 [n, num_classes], 0..1; -1 everywhere in an unlabeled row.
         class_names: what the columns stand for.
     """
 

@@ -46,7 +46,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """One split: its shards in order, and the sum of its targets per class (0: unlabelled)."""
+    """One split: its shards in order, and the sum of its targets per class (0: unlabeled)."""
 
     shards: tuple[ShardInfo, ...]
     labelled: bool
@@ -133,7 +133,7 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     the record's frame in the shard file), `length` (int32, bytes of the serialized
     tf.train.Example; the frame is 16 bytes longer), `csv_row` (int64, the header is row 1),
     `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
-    everywhere: unlabelled), `source_file` (string, within the images folder) and `source_sha256`
+    everywhere: unlabeled), `source_file` (string, within the images folder) and `source_sha256`
     (hex, of that file's content).
 
     Raises:

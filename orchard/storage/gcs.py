@@ -251,7 +251,7 @@ def _already_there(expected: ObjectInfo, error: Exception) -> ObjectInfo:
     found = stat(expected.path)
     if found is not None and _content(found) == _content(expected):
         return found
-    raise GenerationConflict(f"{expected.path} was written by another writer meanwhile") from error
+    raise GenerationConflict(f"{expected.path} was replaced by another writer") from error
 
 
 def _checked(blob: Any, expected: ObjectInfo) -> ObjectInfo:

@@ -9,7 +9,7 @@ from tests.data_prep.builders import make_input, run
 
 @pytest.fixture
 def given(tmp_path):
-    """Settings of a small input: twelve labelled images and three of the split `test`."""
+    """Settings of a small input: twelve labeled images and three of the split `test`."""
     return make_input(tmp_path / "in")
 
 

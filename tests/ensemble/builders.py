@@ -48,7 +48,7 @@ def make_dataset(
     path: Path,
     splits: dict[str, int],
     task: str = "single_label",
-    unlabelled: tuple[str, ...] = ("test",),
+    unlabeled: tuple[str, ...] = ("test",),
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """Write a dataset directory; returns the true targets of each split."""
@@ -58,13 +58,13 @@ def make_dataset(
     for split, count in splits.items():
         targets = make_targets(count, task, generator)
         truth[split] = targets
-        stored = np.full_like(targets, -1) if split in unlabelled else targets
+        stored = np.full_like(targets, -1) if split in unlabeled else targets
         shards = []
         for shard, part in enumerate(np.array_split(np.arange(count), 2)):
             name = f"leaves-{split}.tfrecord-{shard:05d}-of-00002"
             shards.append(_write_shard(path, name, split, shard, part, targets, stored, rows))
         counts = tuple(np.maximum(stored, 0).sum(axis=0).tolist())
-        infos[split] = SplitInfo(tuple(shards), split not in unlabelled, counts)
+        infos[split] = SplitInfo(tuple(shards), split not in unlabeled, counts)
     identity = hashlib.sha256(f"{splits}{task}{seed}".encode()).hexdigest()
     value = Manifest(
         "leaves",

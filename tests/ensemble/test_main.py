@@ -71,7 +71,7 @@ def test_main_on_two_replicas_predicts_every_row_and_ends_with_the_scores(world,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "Scores on split test, 21 labelled images:"
+    assert lines[0] == "Scores on split test, 21 labeled images:"
     assert [line.split()[0] for line in lines[2:5]] == ["a", "b", "ensemble"]
     assert lines[5].startswith("The ensemble ")
     assert str(out / "predictions.csv") in done.stdout

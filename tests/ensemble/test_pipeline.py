@@ -16,7 +16,7 @@ from trainer.evaluation import probabilities
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A dataset with unlabelled test images, two networks of one fold, and the true labels."""
+    """A dataset with unlabeled test images, two networks of one fold, and the true labels."""
     root = tmp_path_factory.mktemp("pipeline")
     dataset = root / "leaves" / "1.0.0"
     truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
@@ -65,12 +65,12 @@ def test_run_writes_to_weights_json_what_was_done(world, tmp_path):
     assert record["selection"] is None
 
 
-def test_run_with_labels_csv_scores_an_unlabelled_split(world, tmp_path):
+def test_run_with_labels_csv_scores_an_unlabeled_split(world, tmp_path):
     result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
     board = result.split_board
     assert [entry.candidate.name for entry in board.entries] == ["a", "b", "c", "ensemble"]
     assert 0.5 < board.ensemble.scores["accuracy"] <= 1.0
-    assert "37 labelled images" in board.where
+    assert "37 labeled images" in board.where
     report = (tmp_path / "report.html").read_text()
     assert "Worst mistakes" in report
     assert "Where members disagree" in report
@@ -166,7 +166,7 @@ def test_run_with_a_named_weights_split_fits_on_it(world, tmp_path):
 
 
 def test_run_with_weights_split_without_labels_is_refused_before_predicting(world, tmp_path):
-    with pytest.raises(OrchardError, match="--weights_split=test has no labelled image"):
+    with pytest.raises(OrchardError, match="--weights_split=test has no labeled image"):
         pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="test"))
     assert not (tmp_path / "logits").exists()
 
@@ -297,7 +297,7 @@ def test_run_of_folds_judges_them_apart_and_averages_them_on_the_test_split(tmp_
 def test_run_of_many_labels_fits_thresholds_and_fills_a_submission(tmp_path):
     dataset = tmp_path / "leaves" / "1.0.0"
     truth = make_dataset(
-        dataset, {"fold0": 60, "fold1": 8, "test": 20}, "multi_label", unlabelled=()
+        dataset, {"fold0": 60, "fold1": 8, "test": 20}, "multi_label", unlabeled=()
     )
     for seed in range(2):
         make_member(tmp_path / f"m{seed}", dataset, seed=seed, task="multi_label")

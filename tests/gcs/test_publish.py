@@ -328,7 +328,7 @@ def test_prepare_object_of_another_writer_is_not_replaced(gcs, config, monkeypat
         return publisher
 
     monkeypatch.setattr(GcsStaging, "claim", claim_before_another)
-    with pytest.raises(OrchardError, match=f"{name} was written by another writer meanwhile"):
+    with pytest.raises(OrchardError, match=f"{name} was replaced by another writer"):
         prepare(config(data_dir(gcs)))
     assert client.read_bytes(gcs.path(PREFIX + name)) == b"mine"
     assert not is_published(gcs)

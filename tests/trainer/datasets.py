@@ -36,7 +36,7 @@ def write_dataset(
     num_classes: int = 2,
     shard_records: int = 7,
 ) -> str:
-    """Writes images (record i has id "r<i>") as a dataset; label -1 means unlabelled."""
+    """Writes images (record i has id "r<i>") as a dataset; label -1 means unlabeled."""
     directory = str(directory)
     os.makedirs(directory, exist_ok=True)
     rows, infos = [], {}
@@ -105,7 +105,7 @@ def _row(image_id, split, shard, offset, payload, image, target) -> dict:
 
 
 def numbered_dataset(directory, count: int, num_classes: int = 10, **options) -> str:
-    """Record i is a flat grey 8x8 image of brightness i % 251, labels sorted as data often are."""
+    """Record i is a flat gray 8x8 image of brightness i % 251, labels sorted as data often are."""
     images = [jpeg(np.full((8, 8, 3), i % 251, np.uint8)) for i in range(count)]
     labels = [i * num_classes // count for i in range(count)]
     return write_dataset(directory, images, labels, num_classes=num_classes, **options)

@@ -78,7 +78,7 @@ def evaluation_weights(
     optimizer: keras.optimizers.Optimizer,
     reestimate: Callable[[], None] | None = None,
 ) -> Iterator[None]:
-    """In this context the network holds the weights to evaluate; afterwards the ones to train.
+    """In this context the network holds the weights to evaluate; afterward the ones to train.
 
     They are the moving average where the optimizer keeps one, with BatchNorm statistics
     re-estimated where `reestimate` is given. Training never notices: the dropout

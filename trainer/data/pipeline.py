@@ -53,7 +53,7 @@ def train_batches(
     Hosts' parts, in the order of hosts, are the same global batch for any number of hosts.
 
     Args:
-        records: what to train on, labelled.
+        records: what to train on, labeled.
         options: reading and decoding.
         batch_size: the global batch.
         seed: of order and augmentation.
@@ -69,7 +69,7 @@ def train_batches(
         "augment": float32 [b, k]}, b = batch_size / num_hosts.
 
     Raises:
-        OrchardError: unlabelled records, or a batch that the hosts can't share.
+        OrchardError: unlabeled records, or a batch that the hosts can't share.
     """
     check_labelled(records)
     records = _near(records, options)

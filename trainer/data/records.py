@@ -24,7 +24,7 @@ class RecordTable:
         file_index: int32 [n], position in `files`; ascending.
         offsets: int64 [n], where the record's frame (its 8-byte length) begins in the file.
         lengths: int32 [n], bytes of the serialized tf.train.Example (the frame is 16 bytes longer).
-        targets: float32 [n, num_classes]; one-hot, multi-hot or soft; -1 everywhere: unlabelled.
+        targets: float32 [n, num_classes]; one-hot, multi-hot or soft; -1 everywhere: unlabeled.
         class_names: the classes, in the targets' order.
         task: what the labels mean.
         fingerprint: what the dataset is, hex.
@@ -87,9 +87,9 @@ def check_not_empty(dataset_dir: str, splits: str, num_records: int) -> None:
 
 def check_labelled(records: RecordTable) -> None:
     """Raises OrchardError for a table with records that can't be learned from or scored."""
-    unlabelled = np.flatnonzero((records.targets < 0).any(axis=1))
-    if len(unlabelled):
+    unlabeled = np.flatnonzero((records.targets < 0).any(axis=1))
+    if len(unlabeled):
         raise OrchardError(
-            f"{len(unlabelled)} of {len(records)} records of {'+'.join(records.splits)} have no "
-            f"label, first {str(records.ids[unlabelled[0]])!r}; choose labelled splits"
+            f"{len(unlabeled)} of {len(records)} records of {'+'.join(records.splits)} have no "
+            f"label, first {str(records.ids[unlabeled[0]])!r}; choose labeled splits"
         )

@@ -50,7 +50,7 @@ def split_names(dataset_dir: str) -> tuple[str, ...]:
 def load(dataset_dir: str, splits: str) -> RecordTable:
     """Reads the table of some splits of a dataset with one image and one label feature.
 
-    Ids are SPLIT/NUMBER, the number counting the split's records. Labels of -1 mean unlabelled.
+    Ids are SPLIT/NUMBER, the number counting the split's records. Labels of -1 mean unlabeled.
 
     Raises:
         OrchardError: not such a dataset, files that are no TFRecords, no such split.

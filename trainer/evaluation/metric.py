@@ -43,7 +43,7 @@ class Metric:
 
         Args:
             logits: float [n, num_classes].
-            targets: float [n, num_classes], one-hot, multi-hot or soft (0..1), all labelled.
+            targets: float [n, num_classes], one-hot, multi-hot or soft (0..1), all labeled.
             task: what the labels mean.
         """
         rows = self.per_row(logits, targets, task)

@@ -1,7 +1,7 @@
 """What logits and targets mean: probabilities, hard classes, and the loss of each row.
 
 Shapes: logits float [n, num_classes]; targets float [n, num_classes], one-hot, multi-hot or soft
-(0..1), without unlabelled rows. Task.SINGLE_LABEL means a softmax, Task.MULTI_LABEL sigmoids.
+(0..1), without unlabeled rows. Task.SINGLE_LABEL means a softmax, Task.MULTI_LABEL sigmoids.
 """
 
 import numpy as np

@@ -22,7 +22,7 @@ class Objective:
     Attributes:
         task: one label an image: softmax; many: the mean over classes of a sigmoid each.
         loss: the formula.
-        label_smoothing: share of a target spread evenly (one label), or pulled towards 0.5.
+        label_smoothing: share of a target spread evenly (one label), or pulled toward 0.5.
         class_weights: float32 [num_classes] or None. One label: an example weighs what its
             classes do. Many labels: a positive cell weighs so much, a negative one 1.
     """

@@ -83,5 +83,5 @@ def test_refuse_bad_rows_of_one_kind_lists_ten_and_counts_all(given, tmp_path):
 
 def test_refuse_bad_rows_without_a_good_one_stops_even_with_skip(given, tmp_path):
     given["csv"] = write_csv(given["csv"], [("image_id", "label"), ("m", "bag")])
-    with pytest.raises(OrchardError, match="no labelled row is left"):
+    with pytest.raises(OrchardError, match="no labeled row is left"):
         run(tmp_path / "out", on_bad="skip", **given)

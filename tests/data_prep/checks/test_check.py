@@ -26,5 +26,5 @@ def test_finish_with_ids_of_one_file_or_in_both_csvs_calls_them_duplicates(given
         run(tmp_path / "out", **given)
     _, said = run(tmp_path / "out", on_bad="skip", **given)
     assert any(
-        "test.csv, row 3, 'a003': the labelled CSV has it too, in row 5" in line for line in said
+        "test.csv, row 3, 'a003': the labeled CSV has it too, in row 5" in line for line in said
     )

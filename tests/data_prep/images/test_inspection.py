@@ -20,7 +20,7 @@ PNG_END = b"IEND\xaeB`\x82"
         rotated_jpeg(1),
         jpeg(1) + b"what some cameras append",
     ],
-    ids=["colour", "gray", "progressive", "comment", "upright", "appended"],
+    ids=["color", "gray", "progressive", "comment", "upright", "appended"],
 )
 def test_inspect_image_of_upright_8_bit_jpegs_lets_them_pass(data):
     facts = inspection.inspect_image(data, AS_IS)

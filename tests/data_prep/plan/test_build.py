@@ -35,7 +35,7 @@ def test_assign_splits_of_identical_images_keeps_them_in_one_fold_and_names_them
     splits = load_records(directory).set_index("id")["split"]
     assert splits["a000"] == splits["a004"] == splits["a008"]
     assert any(line.startswith("3 identical images in 1 group,") for line in said)
-    assert any("1 test image with the content of a labelled one" in line for line in said)
+    assert any("1 test image with the content of a labeled one" in line for line in said)
     card = Path(directory, "report.html").read_text()
     assert "a000, a004, a008" in card and "t001" in card and "differ" in card
 

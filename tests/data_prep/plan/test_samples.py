@@ -12,7 +12,7 @@ def test_choose_samples_of_several_shards_takes_the_first_of_each_class():
     assert choose_samples(shards) == [(0, 1, 2, 3, 4, 5), (0, 2, 3), (0,)]
 
 
-def test_choose_samples_of_unlabelled_or_undecided_records_takes_none():
+def test_choose_samples_of_unlabeled_or_undecided_records_takes_none():
     assert choose_samples([np.array([[-1, -1], [0.4, 0.3], [0.2, 0.8]], np.float32)]) == [(2,)]
 
 

@@ -18,10 +18,10 @@ def test_written_after_an_interrupted_run_keeps_whole_shards_alone(given, tmp_pa
     assert not os.path.exists(staging.final_dir)
     shards = {file: file.stat().st_ino for file in Path(staging.files_dir).glob("*.tfrecord-*")}
     assert len(shards) == 4
-    cut, flipped, stranger = sorted(shards)[:3]
+    cut, flipped, foreign = sorted(shards)[:3]
     cut.write_bytes(cut.read_bytes()[:-5])
     flipped.write_bytes(flipped.read_bytes()[:50] + b"x" + flipped.read_bytes()[51:])
-    receipt = Path(staging.receipts_dir, stranger.name + ".json")
+    receipt = Path(staging.receipts_dir, foreign.name + ".json")
     receipt.write_text(receipt.read_text().replace('"fingerprint": "', '"fingerprint": "0'))
     (Path(staging.files_dir) / "clothes-train.tfrecord-00000-of-00009").write_bytes(b"old plan")
     directory, said = run(tmp_path / "out", folds=3, **given)

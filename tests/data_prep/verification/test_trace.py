@@ -18,7 +18,7 @@ def test_trace_of_an_id_finds_shard_row_and_file(dataset):
     row = records.index[records["id"] == "a007"][0]
     assert lines["record"] == f"{row} of 12"
     assert lines["byte offset"] == str(records["offset"][row])
-    assert dict(trace_image(str(dataset), "t001").lines)["labels"] == "none (unlabelled)"
+    assert dict(trace_image(str(dataset), "t001").lines)["labels"] == "none (unlabeled)"
 
 
 def test_trace_of_a_damaged_record_names_its_place_in_the_shard(dataset):

@@ -28,9 +28,9 @@ def _member(path, train="fold1", evaluated="fold0"):
     )
 
 
-def _table(member, ids, unlabelled=()):
+def _table(member, ids, unlabeled=()):
     targets = np.array([[1.0, 0.0] if i % 2 else [0.0, 1.0] for i in ids], np.float32)
-    targets[[i in unlabelled for i in ids]] = -1
+    targets[[i in unlabeled for i in ids]] = -1
     logits = np.array([_LOGITS[member, i] for i in ids], np.float32)
     return Logits(np.array([f"id{i}" for i in ids]), logits, targets, NAMES)
 
@@ -62,7 +62,7 @@ def test_representations_of_shared_rows_are_averaged_where_the_combiner_averages
 def test_assemble_held_out_keeps_rows_that_every_network_covers():
     members = [_member("a"), _member("b")]
     networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
-    tables = [_table(0, [0, 1, 2, 3], unlabelled=(3,)), _table(1, [3, 2, 1, 5])]
+    tables = [_table(0, [0, 1, 2, 3], unlabeled=(3,)), _table(1, [3, 2, 1, 5])]
     held_out = assemble_held_out(tables, members, networks)
     assert held_out.ids.tolist() == ["id1", "id2"]
     assert [rows.tolist() for rows in held_out.rows] == [[0, 1], [1, 0]]
@@ -71,7 +71,7 @@ def test_assemble_held_out_keeps_rows_that_every_network_covers():
 def test_assemble_held_out_without_a_common_row_is_refused():
     members = [_member("a"), _member("b", evaluated="fold1", train="fold0")]
     networks = (FoldGroup("a", (0,)), FoldGroup("b", (1,)))
-    with pytest.raises(OrchardError, match="no held-out labelled image in common .*b: fold1"):
+    with pytest.raises(OrchardError, match="no held-out labeled image in common .*b: fold1"):
         assemble_held_out([_table(0, [0]), _table(1, [1])], members, networks)
 
 

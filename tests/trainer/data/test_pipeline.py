@@ -140,7 +140,7 @@ def test_train_batches_of_more_hosts_than_shards_share_the_records(tmp_path):
     assert sorted(gids) == sorted([*range(20), *range(20)])
 
 
-def test_train_batches_of_unlabelled_records_are_refused_naming_one(tmp_path):
+def test_train_batches_of_unlabeled_records_are_refused_naming_one(tmp_path):
     images = [jpeg(smooth_image(i, 8, 8)) for i in range(4)]
     records = load_records(write_dataset(tmp_path, images, [0, 1, -1, 0]), "train")
     with pytest.raises(OrchardError, match="1 of 4 records of train have no label, first 'r2'"):
@@ -237,9 +237,9 @@ def test_train_batches_in_separate_processes_make_the_global_batch(records):
     whole = train(records, steps=range(3, 7))
     for step, batch in enumerate(whole):
         halves = [np.array(output[step].split(), int).reshape(2, 4) for output in outputs]
-        index, grey = np.concatenate(halves, axis=1)
+        index, gray = np.concatenate(halves, axis=1)
         assert index.tolist() == batch["index"].tolist()
-        assert grey.tolist() == batch["image"][:, 0, 0, 0].tolist()
+        assert gray.tolist() == batch["image"][:, 0, 0, 0].tolist()
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_load_records_any_order_of_splits_gives_the_datasets_order(directory):
     assert table.task == "single_label" and table.fingerprint == "f00d"
 
 
-def test_load_records_unlabelled_split_has_targets_of_minus_1(directory):
+def test_load_records_unlabeled_split_has_targets_of_minus_1(directory):
     table = load_records(directory, "test")
     assert table.ids.tolist() == [f"r{i}" for i in range(15, 20)]
     assert (table.targets == -1).all()
