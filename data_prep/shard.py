@@ -228,7 +228,7 @@ def _row(shard: PlannedShard, position: int) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _spool(path: str) -> int:
-    """Its descriptor, which lives as long as the worker."""
+    """A file descriptor of the spool, open as long as the worker lives."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -45,7 +45,7 @@ def main() -> int:
     if options.id:
         _trace(options.dataset, options.id, options.output)
         return 0
-    # TFDS tells of every file that it reads.
+    # TFDS logs every file that it reads.
     logging.set_verbosity(logging.WARNING)
     _print_table(audit_dataset(options.dataset, options.workers, options.decode_check))
     depth = "every pixel decoded" if options.decode_check else "every image's header read"

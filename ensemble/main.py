@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
-    """What a user would otherwise not notice, one sentence a line; result: `pipeline.run`'s."""
+    """What the user might miss in the result of `pipeline.run`, one sentence a line."""
     lines = []
     learned = result.fit.learned
     verdict = None if learned is None else learned.verdict

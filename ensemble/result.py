@@ -1,4 +1,4 @@
-"""What came out: probabilities, thresholds, scores with intervals, and what to beware of."""
+"""The result: probabilities, thresholds, scores with intervals, and caveats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def caveats(self) -> list[str]:
-        """What a reader would take for more than it is, or miss: one sentence each."""
+        """What a reader might overestimate or miss, one sentence each."""
         caveats = []
         seen = seen_in_training(self.inputs.members, self.inputs.records)
         if self.split_board is not None and seen:

@@ -185,7 +185,7 @@ class TrainConfig(
             self.profile_range()
 
     def _check_batch(self) -> None:
-        """Refuse batches that divide for no number of replicas."""
+        """Refuse batch sizes that no number of replicas can share."""
         name = "batch_size" if self.batch_size else "batch_size_per_replica"
         batch, parts = getattr(self, name), self.accumulation_steps
         if not batch:
@@ -231,7 +231,7 @@ class TrainConfig(
 
 
 class Change(NamedTuple):
-    """A flag whose value is another one now."""
+    """A flag whose value has changed."""
 
     name: str
     old: Any

@@ -1,4 +1,4 @@
-"""--fold=all: one run a fold, one after the other, and what they say together.
+"""--fold=all: one run for each fold, one after the other, and the scores of all together.
 
 `run_dir/fold0/`, `fold1/`, ... are run directories; `run_dir/folds.json` and the printed table have
 the scores on each held-out fold, their mean and spread, and those of all out-of-fold logits pooled:

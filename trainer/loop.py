@@ -119,7 +119,7 @@ def _train(run: Run, stop: StopRequests, report: Reporter, check_lock: Callable[
 
 def _next_stop(run: Run) -> int:
     """The step at which to evaluate or save next."""
-    if run.evaluation_due:  # It was cut short.
+    if run.evaluation_due:  # The last evaluation was interrupted.
         return run.state.progress.step
     return run.plan.next_stop(run.state.progress.step, run.config.checkpoint_every_steps)
 

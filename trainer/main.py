@@ -35,7 +35,8 @@ OPTIONS = (TrainConfig, RecipeOptions, ExportOptions)
 def main() -> int:
     """Train what the flags say; exit status 75: the same command should be run again."""
     if not FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Ours are printed; TensorFlow's are chatter.
+        # Our messages are printed; TensorFlow's log would distract from them.
+        logging.set_verbosity(logging.WARNING)
     # TensorFlow takes seconds to start: after the flags, so that their errors come at once.
     started = time.monotonic()
     export = flags.build(ExportOptions)

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _config() -> TrainConfig:
-    """The trainer's config; what decides nothing of the step need not be given."""
+    """The trainer's config; flags that do not affect the step may be left out."""
     if not FLAGS.architecture and not FLAGS.recipe:
         raise OrchardError("--architecture is required: which network, such as efficientnet_b7")
     for name in ("dataset", "run_dir"):

@@ -1,4 +1,4 @@
-"""Labels: which images there are, and what is said about each.
+"""Labels: which images there are, and the classes of each.
 
 A label source (`sources/`, one file each: a CSV, or one folder a class) reads ids and targets into
 a `LabelTable`. What is wrong with single rows is collected as `Problem`s, so that all of it can be

@@ -13,7 +13,7 @@ from orchard.registry import Registry
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Where the images are, and how to find out what is said about them.
+    """Where the images are, and how to read their labels.
 
     `csv`, `test_csv` and `test_images_dir` are empty where there is none; `extension` is what an id
     without an ending needs to be a file name.

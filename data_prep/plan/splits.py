@@ -95,7 +95,7 @@ def _deal_many_labels(rows: Rows, folds: int, seed: int) -> np.ndarray:
     labels = np.zeros((len(unique), rows.targets.shape[1]), np.int64)
     np.maximum.at(labels, inverse, rows.targets >= 0.5)
     if labels.shape[1] == 1:
-        # It takes a single column for no labels at all; what lacks the label is as good a second.
+        # It does not accept a single column; its complement serves as a second one.
         labels = np.concatenate([labels, 1 - labels], 1)
     splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     return _collect(splitter.split(np.zeros(len(unique)), labels), len(unique))[inverse]

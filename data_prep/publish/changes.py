@@ -1,4 +1,4 @@
-"""What a run was given, and how it differs from what an earlier run of the dataset was given."""
+"""The settings and inputs of a run, and how they differ from those of an earlier run."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _Rows = dict[str, tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class Given:
-    """What a run was given.
+    """What decides the result of a run.
 
     Attributes:
         settings: those that decide the data.
@@ -38,7 +38,7 @@ class Given:
 
     @classmethod
     def of_run(cls, config: PrepConfig, images: CheckedImages) -> "Given":
-        """What the present run was given."""
+        """What decides the result of the present run."""
         return cls(
             settings=config.settings(),
             versions=deciding_versions(),
@@ -48,7 +48,7 @@ class Given:
 
     @classmethod
     def of_dataset(cls, manifest: Manifest) -> "Given":
-        """What the run was given that made a finished dataset."""
+        """What decided the content of a finished dataset."""
         versions = manifest.library_versions
         return cls(
             settings=manifest.settings,
@@ -62,13 +62,13 @@ class Given:
 
 
 def save_given(given: Given, directory: str) -> None:
-    """Keep beside an unfinished dataset what its run was given."""
+    """Keep `given` beside an unfinished dataset."""
     data = storage.json_bytes(dataclasses.asdict(given))
     storage.write_bytes(storage.join(directory, _FILE), data, durable=False)
 
 
 def load_given(directory: str) -> Given | None:
-    """What an earlier, unfinished run was given; None when nothing says so."""
+    """The `Given` of an earlier, unfinished run; None if it is missing or damaged."""
     path = storage.join(directory, _FILE)
     if not storage.exists(path):
         return None
@@ -106,7 +106,7 @@ def check_finished(dataset_dir: str, config: PrepConfig, images: CheckedImages, 
     """Return when the published dataset is what this run would make, and is undamaged.
 
     Raises:
-        OrchardError: it was made of something else, in what that differs, and what to do.
+        OrchardError: it was made from something else; names the differences and what to do.
     """
     published = load_manifest(dataset_dir)
     if published.fingerprint != dataset_fingerprint(config, images, plan):

@@ -20,7 +20,7 @@ from orchard.formats import FEATURES_FILE
 from orchard.parallel import REQUEST_THREADS, Background, in_parallel
 from orchard.storage import gcs
 
-# What files that are no shards have in the place of a shard's fingerprint.
+# The fingerprint of files that are not shards.
 _NO_SHARD = "metadata"
 # A receipt of few records is kept in its shard's metadata, of which an object may have 8 KiB.
 _RECEIPT_KEY = "orchard-receipt"

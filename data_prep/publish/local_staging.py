@@ -79,7 +79,7 @@ class LocalPublisher(Publisher):
         return storage.exists(storage.join(self._staging.final_dir, FEATURES_FILE))
 
     def remove_finished(self) -> None:
-        """Nothing: the rename of `commit` puts the new one in its place."""
+        """Do nothing: the rename in `commit` replaces the old dataset."""
 
     def written(self, plan: Plan) -> dict[str, Receipt]:
         """By file, the receipts of the shards that are whole, by their own bytes."""
@@ -92,10 +92,10 @@ class LocalPublisher(Publisher):
         return result
 
     def max_ahead(self, workers: int) -> None:
-        """All of them: they stay where they are."""
+        """No limit: shards stay where they are written."""
 
     def publish(self, receipts: Iterator[Receipt], workers: int) -> Iterator[Receipt]:
-        """They are where they belong; flushing them to the disk begins."""
+        """Start to flush the shards to the disk; they are in their place already."""
         for receipt in receipts:
             self._flush(receipt.file, receipt.num_bytes)
             yield receipt

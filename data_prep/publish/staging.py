@@ -28,7 +28,7 @@ class Publisher(abc.ABC):
 
     @abc.abstractmethod
     def remove_finished(self) -> None:
-        """Unpublish it, where a new one can only take its place file by file."""
+        """Unpublish the dataset, if its replacement is not atomic."""
 
     @abc.abstractmethod
     def written(self, plan: Plan) -> dict[str, Receipt]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trace:
-    """Where an image is and came from, as (what, value), and its JPEG."""
+    """The place and origin of an image, as (what, value) pairs, and its JPEG."""
 
     lines: tuple[tuple[str, str], ...]
     jpeg: bytes

@@ -181,7 +181,7 @@ def image_batches(
 
 
 def _reading(spec: InputSpec) -> InputOptions:
-    """How the trainer reads records; of decoding, one member's wants stand for all."""
+    """The trainer's options to read records, with the size and decoding of one spec."""
     return InputOptions(
         height_px=spec.height_px,
         width_px=spec.width_px,

@@ -110,5 +110,5 @@ class ResumableRows:
         self._saved_at = time.monotonic()
 
     def remove(self) -> None:
-        """Delete the parts: what they were for is whole."""
+        """Delete the parts, once the result is complete."""
         storage.remove_tree(self._directory)

@@ -56,7 +56,7 @@ def never_drawn(members: Sequence[Member], tta: str) -> Member | None:
 
 
 def refuse_never_drawn(members: Sequence[Member], tta: str) -> None:
-    """Refuse views that a member's training never drew: their logits are noise."""
+    """Refuse views that a member's training never drew, since it gives noise for them."""
     member = never_drawn(members, tta)
     if member is not None:
         raise OrchardError(
@@ -71,7 +71,7 @@ def widest(members: Sequence[Member], unseen: bool = False) -> str:
 
     Args:
         members: of the ensemble.
-        unseen: whether training need not have drawn them.
+        unseen: accept views that training never drew.
     """
     fitting = [
         name

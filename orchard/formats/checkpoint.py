@@ -107,7 +107,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingMeta:
-    """What the state of a training says of it.
+    """What belongs to the state of a training besides its arrays.
 
     Attributes:
         config: the flags, as the trainer's TrainConfig writes itself.
@@ -124,7 +124,7 @@ class TrainingMeta:
 
 @dataclass(frozen=True)
 class WeightsMeta:
-    """What evaluated weights say of themselves: their scores by metric; none without evaluation."""
+    """What is known of evaluated weights: their scores by metric; none without evaluation."""
 
     scores: dict[str, float]
 

@@ -1,4 +1,4 @@
-"""What a training leaves: the files of a run directory, and the record that tells of it."""
+"""What a training leaves: the files of a run directory, and the record that describes it."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

@@ -16,7 +16,7 @@ from orchard.parallel import in_parallel
 from orchard.registry import Registry
 from orchard.storage.locks import Lock
 
-# What stands for a scheme in the registry: paths without one, and schemes that nobody registered.
+# Names in the registry for paths without a scheme, and for schemes that nobody registered.
 LOCAL = ""
 ANY_OTHER = "*"
 

@@ -27,12 +27,12 @@ _RELEASE_INTERRUPTED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Lease:
-    """For how long a lock is held by one sign of life.
+    """How often a lock is renewed, and how long a renewal lasts.
 
     Attributes:
-        length_seconds: after this without a sign of life, others may take the lock over.
-        margin_seconds: the holder itself gives up this long before.
-        beat_seconds: between signs of life.
+        length_seconds: others may take the lock over this long after its last renewal.
+        margin_seconds: the holder gives up this long before that.
+        beat_seconds: between renewals.
     """
 
     length_seconds: float = 30.0

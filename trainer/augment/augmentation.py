@@ -21,7 +21,7 @@ else:
 
 AUGMENTATIONS: Registry[type[Augmentation]] = Registry("augmentation", "trainer.augment.ops")
 
-# What a batch has drawn for it: float32 [batch] by the name of the parameter.
+# The drawn parameters of a batch: float32 [batch] by name.
 Drawn = dict[str, "tf.Tensor"]
 
 
@@ -79,7 +79,7 @@ class Augmentation(Options, group="augmentation"):
         first_uniform: where these are in the row that the oldest augmentations share; None, as for
             all new ones: they are a stream of their own, so that one more changes no other's draws.
         needs_square: whether it takes square images only.
-        off: the options that turn it off, where their defaults do not.
+        off: option values that turn it off, if the defaults do not.
         sheet: its rows of the contact sheet: caption to options that show it well.
     """
 
@@ -102,8 +102,7 @@ class Augmentation(Options, group="augmentation"):
     def draw(self, uniforms: tf.Tensor) -> Drawn:
         """The parameters of n images, on the host, in TensorFlow ops.
 
-        Where it is off it is called all the same, and neutral values take the place of what it
-        gives.
+        It is called even when the augmentation is off; neutral values then replace the result.
 
         Args:
             uniforms: float32 [n, num_uniforms], 0 <= u < 1.

@@ -120,7 +120,7 @@ def _chosen_mixing(numbers: _Numbers, options: AugmentOptions) -> dict[Augmentat
 
 
 def _where(on: bool | tf.Tensor, augmentation: Augmentation, drawn: Drawn) -> Drawn:
-    """What was drawn, but where the augmentation is off, what changes nothing."""
+    """The drawn values if the augmentation is on, else neutral ones."""
     return {
         p.name: drawn[p.name] if p.neutral is None else tf.where(on, drawn[p.name], p.neutral)
         for p in augmentation.parameters

@@ -37,7 +37,7 @@ class AugmentOptions(RegistryOptions[Augmentation]):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the parameters in a row; it has those of what is off too: a few bytes."""
+        """Names of the parameters in a row, those of disabled augmentations included."""
         return tuple(p.name for augmentation in self.members for p in augmentation.parameters)
 
     @property

@@ -13,7 +13,7 @@ from trainer.data.records import RecordTable
 
 ADVICE = "prepare the dataset again, or pass --on_bad_record=skip"
 _NAMED_AT_MOST = 5
-# What TensorFlow says of bytes that are no image, or of a record that fails its checksum.
+# Parts of TensorFlow's errors about bytes that are no image and records that fail their checksum.
 _SYMPTOMS = ("jpeg", "image", "png", "corrupted record", "truncated record")
 _log = logging.getLogger(__name__)
 

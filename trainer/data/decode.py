@@ -147,11 +147,11 @@ class _Target:
         return central_window(source, width_px / height_px) if self._resize == "crop" else None
 
     def _inside(self, covered: tf.Tensor) -> tf.Tensor:
-        """The size, within the target's, that the used part gets."""
+        """The size to resize the used part to, within the target."""
         return _fit_inside(covered, self._size) if self._resize == "pad" else self._size
 
     def _fit(self, image: tf.Tensor, source: tf.Tensor | None = None) -> tf.Tensor:
-        """Resizes what was decoded of a source of some size (default: the image's own)."""
+        """Resizes a decoded image; `source` is its size before scaling (default: its own)."""
         if self._resize == "pad":
             covered = tf.shape(image)[:2] if source is None else source
             image = _place(resize_image(image, self._inside(covered), self._exact), self._size)

@@ -51,7 +51,7 @@ def decode_images(encoded: tf.Tensor, height_px: int, width_px: int) -> tf.Tenso
 
 
 def _kind(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """What all of some JPEGs need."""
+    """The cheapest decode that suits all of these JPEGs."""
     sources = _each(encoded, tf.io.extract_jpeg_shape)[:, :2]
     halved = tf.reduce_all((sources + 1) // 2 >= size, axis=1)
     plain = tf.reduce_all(sources <= decode.MAX_BILINEAR_FACTOR * size) & ~tf.reduce_any(halved)

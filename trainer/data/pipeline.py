@@ -192,7 +192,7 @@ def _near(records: RecordTable, options: InputOptions) -> RecordTable:
 
 @functools.lru_cache(maxsize=2)
 def _source(files: tuple[str, ...], fingerprint: str, cache: str) -> readers.Source:
-    """What records are read from, one for all evaluations of a process.
+    """The source of the records, shared by all evaluations of a process.
 
     TensorFlow keeps whatever a `numpy_function` refers to until the process ends.
     """

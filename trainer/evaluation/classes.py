@@ -83,13 +83,13 @@ def per_class_table(
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Of bool [n, num_classes], the part of each column's whole; NaN where there is no whole."""
+    """The count of `part` over that of `whole`, by column of bool [n, num_classes]; NaN over 0."""
     parts, wholes = np.sum(part, axis=0), np.sum(whole, axis=0)
     return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 
 
 def nanmean(values: np.ndarray) -> float:
-    """The mean of what is no NaN; NaN where all is."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     values = values[~np.isnan(values)]
     return float(np.mean(values)) if len(values) else float("nan")
 

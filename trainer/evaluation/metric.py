@@ -25,8 +25,8 @@ class Metric:
         order: metrics are listed from the smallest to the largest.
         higher_is_better: whether greater scores are better.
         tasks: those that it is for.
-        ranks: whether it looks at the order within one class's column at a time, so that it holds
-            for mean ranks too, which are no probabilities: their rows do not sum to 1.
+        ranks: whether it depends only on the order within each class's column. Then it can judge
+            mean ranks too, which are not probabilities: their rows do not sum to 1.
         main: whether it is among the few in progress lines and terminal tables, and has an interval
             in scoreboards; it then has `per_row` or `resampled`, since rows are drawn hundreds of
             times.
@@ -96,7 +96,7 @@ def metric_names(
 
 
 def default_metric(task: Task, *, ranks: bool = False) -> str:
-    """What decides where the user names none: accuracy, or roc_auc.
+    """The metric that decides unless the user names one: accuracy or roc_auc.
 
     Args:
         task: what the labels mean.

@@ -23,7 +23,8 @@ class ServingModule(tf.Module):
     """A network with its resize, class names and image size; what the SavedModel holds.
 
     Converters, such as LiteRT's, freeze the tf.Variables that a module holds itself, but not those
-    within a Keras model. So it holds these, and the model, which would save each once more, not.
+    within a Keras model. So this module holds the variables itself, and not the model, which would
+    save them a second time.
     """
 
     def __init__(

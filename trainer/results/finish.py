@@ -46,7 +46,7 @@ def is_finished(config: TrainConfig) -> bool:
         return False
     record = RunRecord.load(path)
     done = TrainConfig.from_json(record.config)
-    # What flags such as --batch_size resolve to is not worked out here: they must be given alike.
+    # What flags such as --batch_size resolve to is not computed here: the flags must be equal.
     changes = changed_flags(done, config, Kind.RESULT, Kind.RESOLVED)
     if changes:
         raise OrchardError(
@@ -170,7 +170,7 @@ def save_eval_logits(
     if split == NO_SPLIT:
         return None, None
     records = load_records(saved.config.dataset, split)
-    # The logits are kept by position.
+    # Logits are stored by position, so the records must be the same.
     check_same_data(run_dir, dataset.fingerprint, records)
     path = RunDir(run_dir).eval_logits_file(split)
     logits = best.arrays[EVAL_LOGITS]

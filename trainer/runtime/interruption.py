@@ -66,7 +66,7 @@ class StopRequests:
 
     def requested(self) -> bool:
         """Whether to save and stop now; the same answer on every worker."""
-        # Once more what took longest so far, and once the save.
+        # Leave time for the longest operation so far and for a save, which may take as long.
         late = time.monotonic() + 2 * self._longest_seconds > self._deadline
         if late and not self._notice:
             self.reason = "--max_minutes"
@@ -83,7 +83,7 @@ def same_on_all_workers(value: int, accelerator: Accelerator) -> bool:
         return True
     total = _sum_over_replicas(value, accelerator)
     squares = _sum_over_replicas(value * value, accelerator)
-    # Equal values are those of no variance.
+    # The values are equal if their variance is 0.
     return squares * accelerator.num_replicas == total * total
 
 

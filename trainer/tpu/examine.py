@@ -95,7 +95,7 @@ def _attempt(rung: int, compiled: Compiled, available_bytes: int) -> search.Atte
 
 
 def _bar(text: str) -> tqdm:
-    # No total: a compilation tells nothing of how far it is; the clock shows that it lives.
+    # No total: a compilation reports no progress. The bar's clock shows that it is running.
     layout = "{desc} {elapsed}"
     hidden = not os.isatty(2)
     return tqdm(desc=text, bar_format=layout, leave=False, disable=hidden)

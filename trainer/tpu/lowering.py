@@ -50,7 +50,7 @@ class Lowered:
 
 
 def kernels() -> str:
-    """Whose kernels TensorFlow lowers with here: the TPU's, or the CPU's as in most wheels of it.
+    """The platform whose kernels TensorFlow lowers with: TPU, or CPU in most of its wheels.
 
     Only the wheel tensorflow-tpu has the former, and it lacks the latter. With them a step's
     variables become arguments and results: nothing is updated in place, and the peak is overstated.

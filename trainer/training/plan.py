@@ -65,7 +65,7 @@ def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
         return Splits("+".join(name for name in folds if name != held_out), held_out)
     if config.eval_split and SplitKind.TRAIN not in names:
         raise OrchardError("--eval_split needs --train_split here; or use --fold")
-    # Another program's splits may hold held-out records under any name: nobody guesses which.
+    # Another program may give its held-out splits any name, so they are not guessed.
     if SplitKind.TRAIN in names and (config.eval_split or set(names) <= set(SplitKind)):
         default = SplitKind.EVAL if SplitKind.EVAL in names else NO_SPLIT
         return Splits(SplitKind.TRAIN, config.eval_split or default)

@@ -17,7 +17,7 @@ class MetricsLog:
     """Lines of JSON, a run's history: {"kind": "train" | "eval" | "event", "step": ..., ...}.
 
     Lines of steps that a resumed run takes again are removed first, so that a step has one line.
-    What is no number is null.
+    NaN and infinities are null.
     A remote file cannot grow: it is written anew by `flush`.
     """
 
@@ -27,7 +27,7 @@ class MetricsLog:
         self.back_to(resumed_step)
 
     def back_to(self, step: int) -> None:
-        """Take back the lines of steps that come again."""
+        """Remove the lines of steps after `step`, which will be logged again."""
         self._lines = [line for line in self._lines if line["step"] <= step]
         self.flush()
 
@@ -67,7 +67,7 @@ class StepClock:
         self.compile_seconds = 0.0
 
     def add(self, steps: int, seconds: float, wait_seconds: float, compiled: bool) -> None:
-        """Count a call; one that traced or compiled tells nothing of the rate."""
+        """Count a call; one that traced or compiled is left out of the rate."""
         if compiled:
             self.compile_seconds += seconds
             return
@@ -76,7 +76,7 @@ class StepClock:
         self.wait_seconds += wait_seconds
 
     def take(self, batch_size: int, waits: bool) -> dict[str, Any]:
-        """What was since the last call: images_per_second, data_wait_share, compile_seconds."""
+        """The rates since the last `take`: images_per_second, data_wait_share, compile_seconds."""
         compiled = (
             {"compile_seconds": round(self.compile_seconds, 2)} if self.compile_seconds else {}
         )
@@ -99,7 +99,7 @@ class TensorBoardLog:
         self._writer = tf.summary.create_file_writer(folder)
 
     def back_to(self, step: int) -> None:
-        """Nothing: events of steps that come again stand beside the first ones."""
+        """Do nothing: TensorBoard shows the events of repeated steps beside the first ones."""
 
     def add(self, kind: str, step: int, **values: Any) -> None:
         """Write the numbers among the values."""
@@ -137,7 +137,7 @@ class Reporter:
         self.bar.update(steps)
 
     def back_to(self, step: int) -> None:
-        """Set bar and logs back, after a blow-up."""
+        """Set bar and logs back to `step` after a blow-up."""
         self.bar.n = step
         self.bar.refresh()
         for log in self._logs:

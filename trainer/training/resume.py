@@ -40,7 +40,7 @@ def resume_run(run: Run) -> None:
 
 
 def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Reporter) -> None:
-    """Go back to the last checkpoint after a blow-up; OrchardError when that was tried enough."""
+    """Go back to the last checkpoint after a blow-up; OrchardError beyond --max_recoveries."""
     config = run.config
     if recoveries > config.max_recoveries:
         ids = run.feed.batch_ids(bad_step)

@@ -143,7 +143,7 @@ class Run:
 
     @functools.cached_property
     def evaluation(self) -> Evaluation | None:
-        """What scores the network; None without evaluation records."""
+        """The evaluation of the network; None without evaluation records."""
         if self.eval_records is None:
             return None
         return Evaluation(

@@ -19,7 +19,7 @@ from trainer.training import plan as plans
 
 
 def set_stage(network: keras.Model, head_only: bool, frozen_batch_norm: bool) -> None:
-    """Say which layers learn from now on; what has been traced already keeps its own."""
+    """Set which layers learn from now on; graphs that are traced already do not change."""
     network.get_layer(BACKBONE_LAYER).trainable = not head_only
     if frozen_batch_norm:
         batch_norm.freeze(network)

@@ -18,7 +18,7 @@ else:
 @LOSSES.register("focal")
 @dataclass(frozen=True, kw_only=True)
 class Focal(Loss):
-    """Cross-entropy of which sure and right predictions have less than their share."""
+    """Cross-entropy in which confident, correct predictions count less."""
 
     focal_gamma: float = option(2.0, "(focal) How much easy examples are turned down.", at_least=0)
 
@@ -34,5 +34,5 @@ class Focal(Loss):
         return cells * self._turned_down(targets * (1 - p) + (1 - targets) * p)
 
     def _turned_down(self, wrongness: tf.Tensor) -> tf.Tensor:
-        # At 0 the slope of a power below 1 is infinite, and times 0 no number.
+        # A power below 1 has an infinite slope at 0, which times 0 would be NaN.
         return tf.pow(tf.maximum(wrongness, 1e-7), self.focal_gamma)
