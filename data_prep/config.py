@@ -106,6 +106,12 @@ class PrepConfig(Options):
     extension: str = option(
         ".jpg", "What an id without an ending needs to be a file name.", group="input"
     )
+    follow_symlinks: bool = option(
+        False,
+        "Follow links that lead out of the images folder, such as into a store.",
+        group="input",
+        kind=Kind.BOOKKEEPING,
+    )
     test_csv: str | None = option(
         None,
         "CSV of the ids of the split `test`, which has no labels.",

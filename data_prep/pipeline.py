@@ -56,6 +56,8 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
     ):
         spool_path = staging.spool_path if engine.shares_files else None
         check = ImageCheck(tables, config, engine, spool_path)
+        for note in check.notes:
+            log(note)
         # While the workers read the images: TFDS takes a while to import, a bucket to answer.
         _refuse_registered_name(config.name, own_names)
         publisher = claim(config.overwrite)
@@ -78,7 +80,9 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
             log(f"since the interrupted run: {phrase}")
         save_given(given, staging.root)
         checked = time.time()
-        shards = _write_shards(_tasks(plan, tables, staging), publisher, plan, engine, log)
+        shards = _write_shards(
+            _tasks(plan, tables, staging, config.follow_symlinks), publisher, plan, engine, log
+        )
         dataset = WrittenDataset(config, images, assignment, plan, shards)
         manifest = make_manifest(dataset)
         files = dataset_files(dataset, manifest, Times(started, checked, time.time()))
@@ -105,7 +109,9 @@ def _refuse_registered_name(name: str, own_names: Container[str]) -> None:
     refuse_registered_name(name, own_names)
 
 
-def _tasks(plan: Plan, tables: InputTables, staging: Staging) -> dict[str, ShardTask]:
+def _tasks(
+    plan: Plan, tables: InputTables, staging: Staging, follow_symlinks: bool
+) -> dict[str, ShardTask]:
     """How to write each shard, by its file."""
 
     def task(shard: PlannedShard) -> ShardTask:
@@ -118,6 +124,7 @@ def _tasks(plan: Plan, tables: InputTables, staging: Staging) -> dict[str, Shard
             spool_path=staging.spool_path,
             files_dir=staging.files_dir,
             receipts_dir=staging.receipts_dir,
+            follow_symlinks=follow_symlinks,
         )
 
     return {shard.file: task(shard) for shard in plan.shards}

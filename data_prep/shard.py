@@ -64,6 +64,7 @@ class ShardTask:
         images_dir: where the files lie.
         spool_path: where the check kept the bytes of small files; empty: nowhere.
         files_dir, receipts_dir: where to write the shard and its receipt.
+        follow_symlinks: whether links may lead out of `images_dir`.
     """
 
     shard: PlannedShard
@@ -73,6 +74,7 @@ class ShardTask:
     spool_path: str
     files_dir: str
     receipts_dir: str
+    follow_symlinks: bool = False
 
 
 def receipt_path(receipts_dir: str, file: str) -> str:
@@ -198,7 +200,7 @@ def _convert(data: bytes, task: ShardTask, position: int) -> bytes:
 def _contents(task: ShardTask) -> Iterator[bytes]:
     """Each row's file, verified to be what the check saw."""
     shard = task.shard
-    source = image_source(task.images_dir)
+    source = image_source(task.images_dir, task.follow_symlinks)
     starts, sizes, crcs = (
         array.tolist() for array in (shard.spool_offset, shard.num_bytes, shard.crc32c)
     )

@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.checks.worker import FACTS_DTYPE, CheckTask, Spool, check_files
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine
-from data_prep.images import ImageSource, file_name
+from data_prep.images import ImageSource, advise, describe_odd, find_files
 from data_prep.labels import ImageTable, InputTables, LabelTable, Problem, hashed_order
 from orchard import progress
 
@@ -88,6 +88,9 @@ class ImageCheck:
         engine: reads the images.
         spool_path: a file, seen by the workers, to keep the bytes of small images in; None: do not.
 
+    Attributes:
+        notes: lines for the user.
+
     Raises:
         OrchardError: a folder of images does not exist.
     """
@@ -96,13 +99,19 @@ class ImageCheck:
         self, tables: InputTables, config: PrepConfig, engine: Engine, spool_path: str | None
     ) -> None:
         self._tables = tables.all
-        self._files = [
-            tuple(file_name(image_id, config.extension) for image_id in one.table.ids)
-            for one in self._tables
+        for one in self._tables:
+            ImageSource(one.images_dir)  # Its folder is there.
+        self._found = [
+            find_files(one.images_dir, one.table.ids, config.extension) for one in self._tables
         ]
+        self._files = [found.files for found in self._found]
+        self.notes = tuple(
+            line
+            for one, found in zip(self._tables, self._found, strict=True)
+            if (line := describe_odd(found, one.table.file))
+        )
         parts: list[_Part] = []
         for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
-            ImageSource(one.images_dir)  # Its folder is there.
             parts += _parts(index, one, files, config, engine.workers)
         spool_path = _make_spool(spool_path)
         self._parts = _with_spools(parts, spool_path) if spool_path else parts
@@ -125,6 +134,7 @@ class ImageCheck:
                 bar.add(len(result.facts), int(result.facts["num_bytes"].sum()))
         checked = []
         for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
+            found[index] = self._with_advice(index, found[index])
             found[index] += _same_file(one.table, files)
             if index:
                 found[index] += _in_both(self._tables[0].table, one.table)
@@ -133,6 +143,21 @@ class ImageCheck:
                 CheckedTable(one.table, one.images_dir, files, facts[index], tuple(problems))
             )
         return CheckedImages(*checked)
+
+    def _with_advice(self, index: int, problems: list[Problem]) -> list[Problem]:
+        """The same problems; those of files that lie in a sub-folder say so."""
+        if not self._found[index].missing:
+            return problems
+        one = self._tables[index]
+        flag = "test_images_dir" if index else "images_dir"
+        advice = advise(one.images_dir, self._files[index], self._found[index], flag)
+        by_row = {int(one.table.csv_rows[row]): text for row, text in advice.items()}
+        return [
+            problem._replace(detail=f"{problem.detail}; {by_row[problem.row]}")
+            if problem.kind == "missing image" and problem.row in by_row
+            else problem
+            for problem in problems
+        ]
 
 
 def _problem(table: LabelTable, row: int, kind: str, detail: str) -> Problem:
@@ -157,6 +182,7 @@ def _parts(
                 options=config.image_options,
                 decode_check=config.decode_check,
                 near_duplicates=config.near_duplicates,
+                follow_symlinks=config.follow_symlinks,
                 sample=frozenset(row - start for row in sample if start <= row < start + size),
             ),
         )

@@ -68,6 +68,7 @@ class CheckTask:
     options: ImageOptions
     decode_check: bool = False
     near_duplicates: bool = False
+    follow_symlinks: bool = False
     sample: frozenset[int] = frozenset()
     spool: Spool | None = None
 
@@ -95,7 +96,7 @@ def hex_digests(digests: np.ndarray) -> np.ndarray:
 
 def check_files(task: CheckTask) -> CheckResult:
     """Read, hash and inspect each file of a task."""
-    source = image_source(task.images_dir)
+    source = image_source(task.images_dir, task.follow_symlinks)
     facts = np.zeros(len(task.files), FACTS_DTYPE)
     facts["spool_offset"] = -1
     problems = []

@@ -1,7 +1,7 @@
 """All that is done to one image, before anything is known of a dataset.
 
-`source` finds and reads it, `inspection` tells from its header whether a record may hold it,
-`convert` makes the record's JPEG of it, `perceptual` hashes it, `thumbnails` shrinks it.
+`lookup` finds its file, `source` reads it, `inspection` tells from its header whether a record may
+hold it, `convert` makes the record's JPEG of it, `perceptual` hashes it, `thumbnails` shrinks it.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from data_prep.images.convert import decode_problem, record_jpeg
     from data_prep.images.inspection import PASS, REENCODE, ImageFacts, ImageOptions, inspect_image
+    from data_prep.images.lookup import FoundFiles, advise, describe_odd, find_files
     from data_prep.images.perceptual import HASH_BITS, NEAR_BITS, difference_hash
     from data_prep.images.source import (
         ImageFile,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from data_prep.images.thumbnails import thumbnail
 
 __all__ = [
+    "FoundFiles",
     "HASH_BITS",
     "ImageFacts",
     "ImageFile",
@@ -34,9 +36,12 @@ __all__ = [
     "PASS",
     "REENCODE",
     "SourceProblem",
+    "advise",
     "decode_problem",
+    "describe_odd",
     "difference_hash",
     "file_name",
+    "find_files",
     "image_source",
     "inspect_image",
     "is_image_name",

@@ -11,7 +11,7 @@ from orchard import storage
 from orchard.errors import MissingObject, OrchardError
 from orchard.parallel import in_parallel
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 # What other programs leave in folders of photos, beside all that begins with a dot.
 _LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _READ_AHEAD = 32  # images: the memory that they take is a worker's
@@ -34,13 +34,13 @@ class SourceProblem(Exception):
 
 def is_image_name(name: str, extension: str) -> bool:
     """Whether a file is an image by its name: with a usual ending, or with `extension`."""
-    endings = (*_EXTENSIONS, extension.lower()) if extension else _EXTENSIONS
+    endings = (*EXTENSIONS, extension.lower()) if extension else EXTENSIONS
     return name.lower().endswith(endings)
 
 
 def without_ending(name: str) -> str:
     """A name without the usual ending of an image file, if it has one."""
-    ending = next((one for one in _EXTENSIONS if name.lower().endswith(one)), "")
+    ending = next((one for one in EXTENSIONS if name.lower().endswith(one)), "")
     return name[: len(name) - len(ending)]
 
 
@@ -59,13 +59,15 @@ def file_name(image_id: str, extension: str) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def image_source(root: str) -> "ImageSource":
+def image_source(root: str, follow_symlinks: bool = False) -> "ImageSource":
     """The source of a folder, one a process: it remembers which folders it found safe."""
-    return ImageSource(root)
+    return ImageSource(root, follow_symlinks)
 
 
 class ImageSource:
     """The files below one folder, local or remote; a file that leads out of it is refused.
+
+    With `follow_symlinks` links may lead anywhere; ids may not.
 
     Attributes:
         remote: whether each reading is a request.
@@ -74,8 +76,9 @@ class ImageSource:
         OrchardError: on construction, when the folder does not exist.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, follow_symlinks: bool = False) -> None:
         self.root = root
+        self._follow_symlinks = follow_symlinks
         self.remote = storage.is_remote(root)
         if not self.remote:
             if not os.path.isdir(root):
@@ -150,8 +153,13 @@ class ImageSource:
 
     def _inside(self, path: str, file: str) -> str:
         real = os.path.realpath(path)
+        if self._follow_symlinks:
+            return real
         if os.path.commonpath((real, self._real_root)) != self._real_root:
-            detail = f"{file!r} is a link that leads out of the images folder"
+            detail = (
+                f"{file!r} is a link that leads out of the images folder (to follow it, pass "
+                "--follow_symlinks)"
+            )
             raise SourceProblem("outside the images folder", detail)
         return real
 
@@ -165,7 +173,7 @@ class ImageSource:
     def _hint(self, file: str) -> str:
         """What a missing file may be called instead."""
         stem, ending = posixpath.splitext(file)
-        for other in (*_EXTENSIONS, *(ending.upper() for ending in _EXTENSIONS)):
+        for other in (*EXTENSIONS, *(ending.upper() for ending in EXTENSIONS)):
             if other != ending and os.path.exists(os.path.join(self._real_root, stem + other)):
                 found = stem + other
                 return f", but there is {found!r}: mend the id, or pass --extension={other}"

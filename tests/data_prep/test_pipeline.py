@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_prep.pipeline import prepare
 from orchard.errors import OrchardError
@@ -157,3 +158,53 @@ def test_prepare_with_a_split_column_and_other_splits_is_refused(given, tmp_path
     del given["test_csv"]
     with pytest.raises(OrchardError, match=f"excludes --{next(iter(other))}"):
         run(tmp_path / "out", **given, split_column="part", **other)
+
+
+def test_prepare_of_files_with_several_endings_takes_them_and_counts(given, tmp_path):
+    images = Path(given["images_dir"])
+    for name in ("a001", "a003"):
+        Image.open(images / f"{name}.jpg").save(images / f"{name}.png")
+        (images / f"{name}.jpg").unlink()
+    (images / "a005.jpg").rename(images / "a005.JPG")
+    directory, said = run(tmp_path / "out", **given)
+    assert (
+        "train.csv: 3 ids taken for files of other names, the first 'a001' for 'a001.png'" in said
+    )
+    files = load_records(directory).set_index("id")["source_file"]
+    assert (files["a000"], files["a001"], files["a005"]) == ("a000.jpg", "a001.png", "a005.JPG")
+
+
+def test_prepare_of_links_out_of_the_folder_needs_the_flag(given, tmp_path):
+    images, store = Path(given["images_dir"]), tmp_path / "store"
+    store.mkdir()
+    for file in list(images.iterdir()):
+        file.rename(store / file.name)
+        file.symlink_to(store / file.name)
+    with pytest.raises(OrchardError, match="leads out.*--follow_symlinks"):
+        run(tmp_path / "out", **given)
+    directory, _ = run(tmp_path / "out", **given, follow_symlinks=True)
+    assert len(load_records(directory)) == 15
+
+
+def test_prepare_of_files_in_a_sub_folder_says_where_they_are(given, tmp_path):
+    parent = str(Path(given["images_dir"]).parent)
+    with pytest.raises(OrchardError, match=f"found in images/a000.jpg: pass --images_dir={parent}"):
+        run(tmp_path / "out", **{**given, "images_dir": parent, "test_csv": None})
+
+
+def test_prepare_of_a_csv_with_an_index_ignores_it(given, tmp_path):
+    rows = list(csv.reader(open(given["csv"])))
+    indexed = [["", *rows[0]], *([n, *row] for n, row in enumerate(rows[1:]))]
+    given["csv"] = write_csv(tmp_path / "indexed.csv", indexed)
+    directory, said = run(tmp_path / "out", **given)
+    assert "indexed.csv: ignored columns (unnamed)" in said
+    assert load_manifest(directory).class_names == CLASSES
+
+
+@pytest.mark.parametrize("name", ["id", "index"])
+def test_prepare_of_row_numbers_as_ids_names_the_column_of_files(given, tmp_path, name):
+    rows = list(csv.reader(open(given["csv"])))[1:]
+    numbered = [(n, label, image_id) for n, (image_id, label) in enumerate(rows)]
+    given["csv"] = write_csv(tmp_path / "n.csv", [(name, "label", "photo"), *numbered])
+    with pytest.raises(OrchardError, match="'photo' has the names of images.*=photo"):
+        run(tmp_path / "out", **given)

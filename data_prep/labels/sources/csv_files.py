@@ -1,13 +1,14 @@
 """`--layout=csv`: a CSV of ids and labels, and perhaps one of the ids of the split `test`."""
 
-from data_prep.images import file_name
-from data_prep.labels.csv_table import IMAGE_COLUMNS
+from data_prep.images import file_name, find_files
+from data_prep.labels.csv_table import IMAGE_COLUMNS, CsvTable, find_image_column, read_csv
 from data_prep.labels.source import LABEL_SOURCES, ImageTable, InputTables, LabelSource
-from data_prep.labels.table import LabelTable, read_ids, read_labels
+from data_prep.labels.table import LabelTable, labels_of_csv, read_ids
 from orchard import storage
 from orchard.errors import OrchardError
 
 _MAX_NAMES_SHOWN = 20
+_IDS_TRIED = 20
 
 
 @LABEL_SOURCES.register("csv")
@@ -28,7 +29,9 @@ class CsvSource(LabelSource):
             OrchardError: a CSV cannot be read, or has no header.
         """
         options = self.options
-        table = read_labels(options.csv, options.labels)
+        csv = read_csv(options.csv)
+        self._refuse_ids_without_files(csv)
+        table = labels_of_csv(csv, options.labels)
         labelled = ImageTable(table, options.images_dir)
         notes = [
             f"{table.file}: {len(table.ids)} rows, ids in column {table.image_column!r}, labels of "
@@ -46,10 +49,32 @@ class CsvSource(LabelSource):
         for one in tables.all:
             self._refuse_no_header(one)
             if one.table.ignored_columns:
-                notes.append(
-                    f"{one.table.file}: ignored columns {', '.join(one.table.ignored_columns)}"
-                )
+                ignored = ", ".join(name or "(unnamed)" for name in one.table.ignored_columns)
+                notes.append(f"{one.table.file}: ignored columns {ignored}")
         return InputTables(labelled, test, tuple(notes))
+
+    def _refuse_ids_without_files(self, csv: CsvTable) -> None:
+        """Where no id has a file, but the values of another column have: name that column."""
+        options = self.options
+        if options.labels.image_column is not None or storage.is_remote(options.images_dir):
+            return
+        wanted = find_image_column(csv, None)
+
+        def has_files(column: str) -> bool:
+            sample = [cell for cell in csv.column(column)[:_IDS_TRIED] if cell]
+            found = find_files(options.images_dir, sample, options.extension)
+            return 2 * len(found.missing) < len(sample)
+
+        sample = csv.column(wanted)
+        if has_files(wanted) or not any(sample):
+            return
+        others = [name for name in csv.header if name != wanted and has_files(name)]
+        if others:
+            raise OrchardError(
+                f"{csv.file}: there is no image {sample[0]!r} (column {wanted!r}), but column "
+                f"{others[0]!r} has the names of images, such as {csv.column(others[0])[0]!r}; "
+                f"pass --image_column={others[0]}"
+            )
 
     def _refuse_no_header(self, one: ImageTable) -> None:
         """Without a header, the first image would be taken for the columns' names, and be lost."""

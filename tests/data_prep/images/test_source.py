@@ -54,8 +54,17 @@ def test_read_of_links_follows_them_inside_the_folder_only(folder):
     source = ImageSource(str(folder))
     assert source.read("inside.jpg")[0] == b"a"
     for file in ("outside.jpg", "up/secret.jpg"):
-        with pytest.raises(SourceProblem, match="link that leads out"):
+        with pytest.raises(SourceProblem, match="link that leads out.*pass --follow_symlinks"):
             source.read(file)
+
+
+def test_read_with_follow_symlinks_follows_links_and_no_dots(folder):
+    os.symlink("../secret.jpg", folder / "outside.jpg")
+    os.symlink("..", folder / "up")
+    source = ImageSource(str(folder), follow_symlinks=True)
+    assert source.read("outside.jpg")[0] == source.read("up/secret.jpg")[0]
+    with pytest.raises(SourceProblem, match="leads out of the images folder"):
+        source.read("../secret.jpg")
 
 
 def test_read_in_a_folder_that_is_a_link_works(folder, tmp_path):
