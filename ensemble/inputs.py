@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.labels import LabelOptions, read_labels
 from ensemble.config import EnsembleConfig, parse_thresholds
 from ensemble.fitting import (
     OUT_OF_FOLD,
@@ -26,6 +25,7 @@ from ensemble.inference import (
     refuse_never_drawn,
     widest,
 )
+from ensemble.labels import targets_of_csv
 from ensemble.members import FoldGroup, Member, check_dataset, load_members
 from ensemble.submission import Submission, match_ids, read_submission
 from orchard import storage
@@ -114,7 +114,9 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
             config.sample_submission, records.class_names, records.task, config.submission_values
         )
         match_ids(submission.ids, records.ids, f"--sample_submission={submission.file}")
-    targets = _targets(config.labels_csv, records)
+    targets = records.targets
+    if config.labels_csv:
+        targets = targets_of_csv(config.labels_csv, records.ids, records.class_names, records.task)
     views, held_out, no_held_out = _held_out_with_views(
         config, members, networks, records, weights, predict
     )
@@ -277,20 +279,3 @@ def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:
             f"--thresholds={text}: give one number for all, or {num_classes}: one a class"
         )
     return np.broadcast_to(values, num_classes).copy()
-
-
-def _targets(labels_csv: str, records: RecordTable) -> np.ndarray:
-    """The dataset's own targets, or those of `--labels_csv` where it is given."""
-    if not labels_csv:
-        return records.targets
-    options = LabelOptions(class_names=tuple(records.class_names), task=records.task)
-    table = read_labels(labels_csv, options)
-    if table.problems:
-        problem = table.problems[0]
-        raise OrchardError(
-            f"--labels_csv={labels_csv}, row {problem.row} ({problem.id}): {problem.kind}: "
-            f"{problem.detail}"
-        )
-    targets = np.full_like(records.targets, -1.0)
-    targets[match_ids(table.ids, records.ids, f"--labels_csv={labels_csv}")] = table.targets
-    return targets

@@ -17,6 +17,7 @@ from ensemble.output import (
     EnsembleModel,
     ensemble_record,
     save_ensemble,
+    write_held_out,
     write_predictions,
     write_report,
     write_soft_labels,
@@ -82,7 +83,8 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     # Shards are shuffled; people look for the order of their CSV.
     order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
     folder = EnsembleDir(config.output_dir)
-    for stale in (folder.report_file, folder.soft_labels_file, folder.out_of_fold_file):
+    stale_files = [folder.report_file, folder.soft_labels_file, folder.out_of_fold_file]
+    for stale in [*stale_files, folder.held_out_predictions_file]:
         storage.remove_tree(stale)
     write_predictions(
         folder.predictions_file,
@@ -93,6 +95,17 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         thresholds=result.thresholds,
         submission=inputs.submission,
     )
+    out_of_fold = result.fit.out_of_fold
+    if out_of_fold is not None:
+        write_held_out(
+            folder.held_out_predictions_file,
+            out_of_fold.held_out.ids,
+            out_of_fold.probabilities,
+            out_of_fold.held_out.targets,
+            records.class_names,
+            records.task,
+            thresholds=result.thresholds,
+        )
     ensemble_record(config, result).save(folder.record_file)
     for path, (ids, probabilities) in soft_labels(config, result).items():
         write_soft_labels(path, ids, probabilities, records.class_names)

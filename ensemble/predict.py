@@ -1,6 +1,7 @@
-r"""Predict a folder of photographs with an exported ensemble or a single trained network.
+r"""Predict photographs with an exported ensemble or a single trained network.
 
     python -m ensemble.predict --model=out/saved_model --images_dir=photos --output=predictions.csv
+    python -m ensemble.predict --model=out/saved_model --images=leaf.jpg --output=leaf.csv --top_k=3
 
 Needs no dataset. Killed, it goes on where it stopped when it is run again.
 """
@@ -17,8 +18,10 @@ from absl import logging
 from absl.flags import FLAGS
 from tqdm import tqdm
 
-from ensemble.inference import Photo, ResumableRows, list_photos, read_batches
-from ensemble.output import write_predictions
+from data_prep.labels import read_ids
+from ensemble.inference import Photo, ResumableRows, list_photos, name_photos, read_batches
+from ensemble.labels import targets_of_csv, targets_of_folders
+from ensemble.output import top_classes, write_predictions, write_top_classes
 from ensemble.submission import (
     SubmissionValues,
     match_ids,
@@ -32,6 +35,10 @@ from orchard.flags import Options, option, required
 if TYPE_CHECKING:
     from ensemble.inference import SavedPredictor
 
+# Predictions of so many images are shown on the screen, and of each so many classes.
+_MAX_SHOWN = 10
+_SHOWN_CLASSES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(Options):
@@ -40,34 +47,64 @@ class PredictOptions(Options):
     model: str = field(
         metadata=required("saved_model of ensemble.main or trainer.main, or its folder.")
     )
-    images_dir: str = field(
-        metadata=required("Folder of JPEG, PNG or WebP files; ids are paths in it.")
+    images_dir: str = option(
+        "", "Folder of JPEG, PNG or WebP files; ids are paths in it.", common=True
+    )
+    images: tuple[str, ...] = option(
+        (), "Single files instead of --images_dir; ids are their names.", common=True
+    )
+    ids_csv: str = option(
+        "", "CSV of the ids in --images_dir to predict, with or without their files' endings."
     )
     output: str = field(metadata=required("CSV to write."))
     sample_submission: str = option("", "CSV whose columns, ids and order to follow.")
     submission_values: SubmissionValues = submission_values_option()
+    labels_csv: str = option(
+        "",
+        "CSV of labels to score with; without it, folders that are named after classes are labels.",
+    )
+    top_k: int = option(0, "Write the likeliest so many classes alone; 0: all.", at_least=0)
     batch_size: int = option(32, "Images a step.", at_least=1)
     on_bad: str = option(
         "fail", "What to do about files that are no images.", choices=("fail", "skip")
     )
+
+    def check(self) -> None:
+        """Refuse flags that contradict each other, or lack one another."""
+        super().check()
+        if not (self.images_dir or self.images):
+            raise OrchardError("--images_dir is required (or --images: single files)")
+        if self.images and (self.images_dir or self.ids_csv):
+            other = "images_dir" if self.images_dir else "ids_csv"
+            raise OrchardError(f"--images and --{other} do not go together; drop one of them")
+        if self.top_k and self.sample_submission:
+            raise OrchardError(
+                "--top_k and --sample_submission do not go together, which has columns of its own; "
+                "drop one of them"
+            )
 
 
 OPTIONS = (PredictOptions,)
 
 
 def main() -> None:
-    """Write the predictions of a folder and say where they are."""
+    """Write the predictions of photographs, and say where they are and how good."""
     options = flags.build(PredictOptions)
     storage.check_writable(options.output)
     if os.path.isdir(options.output):
         raise OrchardError(f"--output={options.output} is a folder; name the CSV file to write")
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
-    photos = list_photos(options.images_dir)
+    if options.images:
+        photos = name_photos(options.images)
+    else:
+        photos = list_photos(options.images_dir)
     # TensorFlow takes seconds to import: not before the flags are known to be good.
     from ensemble.inference import SavedPredictor
 
     model = SavedPredictor(options.model)
+    if options.ids_csv:
+        photos = _of_csv(options.ids_csv, photos, model)
     submission = None
     if options.sample_submission:
         submission = read_submission(
@@ -75,31 +112,85 @@ def main() -> None:
         )
         owner = f"--sample_submission={submission.file}"
         match_ids(submission.ids, [image_id for image_id, _ in photos], owner)
-    key = f"{model.key} {os.path.abspath(options.images_dir)}"
+    # Before the images are predicted, so that a bad CSV is refused at once.
+    targets = _targets(options, photos, model)
+    place = os.path.abspath(options.images_dir) if options.images_dir else "files"
+    key = f"{model.key} {place}"
     partial = ResumableRows(f"{options.output}.partial", key)
     partial.forget_changed(dict(photos))
     bad = _predict(model, photos, partial, options)
     ids = [image_id for image_id, _ in photos if image_id in partial.rows]
     if not ids:
         raise OrchardError(
-            f"--images_dir={options.images_dir}: none of {len(photos)} files is usable, such as "
-            f"{bad[0].path}: {bad[0].problem}"
+            f"none of {len(photos)} files is usable, such as {bad[0].path}: {bad[0].problem}"
         )
-    write_predictions(
-        options.output,
-        ids,
-        np.stack([partial.rows[image_id] for image_id in ids]),
-        model.class_names,
-        model.task,
-        thresholds=model.thresholds,
-        submission=submission,
-    )
+    probabilities = np.stack([partial.rows[image_id] for image_id in ids])
+    if options.top_k:
+        write_top_classes(options.output, ids, probabilities, model.class_names, options.top_k)
+    else:
+        write_predictions(
+            options.output,
+            ids,
+            probabilities,
+            model.class_names,
+            model.task,
+            thresholds=model.thresholds,
+            submission=submission,
+        )
     partial.remove()
     for photo in bad:
         print(f"skipped {photo.path}: {photo.problem}")
+    if len(ids) <= _MAX_SHOWN:
+        for line in _top_lines(ids, probabilities, model, options.top_k or _SHOWN_CLASSES):
+            print(line)
+    if targets is not None:
+        used = np.array([image_id in partial.rows for image_id, _ in photos])
+        _print_scores(probabilities, targets[used], model)
     if submission is not None and submission.note:
         print(submission.note)
     print(f"{len(ids)} predictions in {options.output}")
+
+
+def _of_csv(
+    path: str, photos: list[tuple[str, str]], model: SavedPredictor
+) -> list[tuple[str, str]]:
+    """The photos that a CSV names, with its ids and in its order."""
+    table = read_ids(path, None, model.class_names, model.task)
+    if table.problems:
+        problem = table.problems[0]
+        raise OrchardError(f"--ids_csv={path}, row {problem.row}: {problem.detail}")
+    rows = match_ids(table.ids, [image_id for image_id, _ in photos], f"--ids_csv={path}")
+    return [(image_id, photos[row][1]) for image_id, row in zip(table.ids, rows, strict=True)]
+
+
+def _targets(
+    options: PredictOptions, photos: list[tuple[str, str]], model: SavedPredictor
+) -> np.ndarray | None:
+    """Labels float32 [photos, classes], -1 everywhere where there are none; None: none at all."""
+    ids, paths = zip(*photos, strict=True)
+    if options.labels_csv:
+        return targets_of_csv(options.labels_csv, ids, model.class_names, model.task, others=True)
+    return targets_of_folders(paths, model.class_names, model.task)
+
+
+def _print_scores(probabilities: np.ndarray, targets: np.ndarray, model: SavedPredictor) -> None:
+    from ensemble.scoring import scores_text
+
+    labelled = (targets >= 0).all(axis=1)
+    if labelled.any():
+        where = f"{int(labelled.sum())} labelled images"
+        print(scores_text(where, probabilities[labelled], targets[labelled], model.task))
+
+
+def _top_lines(
+    ids: list[str], probabilities: np.ndarray, model: SavedPredictor, top_k: int
+) -> list[str]:
+    """For each image its likeliest classes: "leaf_1: rust 0.93, scab 0.05"."""
+    lines: list[list[str]] = [[] for _ in ids]
+    for names, values in top_classes(probabilities, model.class_names, top_k):
+        for line, name, value in zip(lines, names, values, strict=True):
+            line.append(f"{name} {value:.2f}")
+    return [f"{image_id}: {', '.join(line)}" for image_id, line in zip(ids, lines, strict=True)]
 
 
 def _predict(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.inference.folder import Photo, list_photos, read_batches
+    from ensemble.inference.folder import Photo, list_photos, name_photos, read_batches
     from ensemble.inference.loading import LoadedMember
     from ensemble.inference.one_pass import predict_members, run_members
     from ensemble.inference.predictor import SavedPredictor
@@ -35,6 +35,7 @@ __all__ = [
     "SavedPredictor",
     "list_photos",
     "mean_logits",
+    "name_photos",
     "never_drawn",
     "predict_members",
     "read_batches",

@@ -70,6 +70,24 @@ def list_photos(images_dir: str) -> list[tuple[str, str]]:
     return [(image_id, storage.join(images_dir, found[image_id])) for image_id in sorted(found)]
 
 
+def name_photos(paths: Sequence[str]) -> list[tuple[str, str]]:
+    """(id, path) of single files, in their order; an id is a file's name without its ending.
+
+    Raises:
+        OrchardError: two of them would have one id.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        image_id = without_ending(path.rpartition("/")[2])
+        if image_id in found:
+            raise OrchardError(
+                f"--images: {found[image_id]} and {path} would both have the id {image_id!r}; "
+                "predict them one after the other"
+            )
+        found[image_id] = path
+    return list(found.items())
+
+
 def read_batches(
     photos: Sequence[tuple[str, str]], batch_size: int, threads: int = 4
 ) -> Iterator[list[Photo]]:

@@ -7,19 +7,25 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.output.export import EnsembleModel, save_ensemble
     from ensemble.output.predictions import (
+        top_classes,
+        write_held_out,
         write_predictions,
         write_soft_labels,
+        write_top_classes,
     )
     from ensemble.output.record import ensemble_record
     from ensemble.output.report import write_report
 
 __all__ = [
     "EnsembleModel",
-    "save_ensemble",
     "ensemble_record",
+    "save_ensemble",
+    "top_classes",
+    "write_held_out",
     "write_predictions",
     "write_report",
     "write_soft_labels",
+    "write_top_classes",
 ]
 
 __getattr__, __dir__ = attach(__name__)

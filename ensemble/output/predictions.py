@@ -54,6 +54,62 @@ def write_predictions(
     _write_csv(path, header, ids, *columns)
 
 
+def write_top_classes(
+    path: str,
+    ids: Sequence[str] | np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    top_k: int,
+) -> None:
+    """Write the likeliest classes of each image alone: image_id, class_1, probability_1, ..."""
+    header = ["image_id"]
+    columns: list[Iterable[object]] = []
+    for rank, (names, values) in enumerate(top_classes(probabilities, class_names, top_k), 1):
+        header += [f"class_{rank}", f"probability_{rank}"]
+        columns += [names, values]
+    _write_csv(path, header, ids, *columns)
+
+
+def top_classes(
+    probabilities: np.ndarray, class_names: Sequence[str], top_k: int
+) -> list[tuple[list[str], np.ndarray]]:
+    """Of each rank, from the likeliest on, the class and its probability (float32) by row."""
+    probabilities = np.asarray(probabilities, np.float32)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    values = np.take_along_axis(probabilities, order, axis=1)
+    return [
+        ([class_names[at] for at in column], value)
+        for column, value in zip(order.T.tolist(), values.T, strict=True)
+    ]
+
+
+def write_held_out(
+    path: str,
+    ids: Sequence[str] | np.ndarray,
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    class_names: Sequence[str],
+    task: Task,
+    *,
+    thresholds: np.ndarray,
+) -> None:
+    """Write predictions beside the labels that they missed or met: image_id, label, class, ...
+
+    Args:
+        path: destination.
+        ids: of the rows.
+        probabilities: float [rows, classes].
+        targets: float [rows, classes].
+        class_names: of the columns.
+        task: what the labels mean.
+        thresholds: as in `write_predictions`.
+    """
+    true = class_labels(hard_targets(targets, task), class_names)
+    named = class_labels(named_classes(probabilities, task, thresholds), class_names)
+    columns = np.asarray(probabilities, np.float32).T
+    _write_csv(path, ("image_id", "label", "class", *class_names), ids, true, named, *columns)
+
+
 def named_classes(probabilities: np.ndarray, task: Task, thresholds: np.ndarray) -> np.ndarray:
     """The class of each row, or its classes from their thresholds on: bool [rows, classes].
 

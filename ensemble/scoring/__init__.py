@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Scoreboard,
         build_scoreboard,
         scoreboard_text,
+        scores_text,
     )
     from ensemble.scoring.scores import regret, score
 
@@ -28,6 +29,7 @@ __all__ = [
     "regret",
     "score",
     "scoreboard_text",
+    "scores_text",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -170,3 +170,26 @@ def scoreboard_text(board: Scoreboard) -> str:
         cells = [f"{'-' if np.isnan(value) else format(value, '.4f'):>10}" for value in values]
         lines.append("  ".join([f"{entry.candidate.name:<{width}}", *cells]))
     return "\n".join([*lines, board.verdict])
+
+
+def scores_text(where: str, probabilities: np.ndarray, targets: np.ndarray, task: Task) -> str:
+    """Scores of one model for the terminal: one line a metric, intervals of the main ones.
+
+    Args:
+        where: the rows in words.
+        probabilities: float [rows, classes]; of one label an image, rows that do not sum to 1 are
+            mean ranks.
+        targets: float [rows, classes], all labelled.
+        task: what the labels mean.
+    """
+    ranks_only = task == Task.SINGLE_LABEL and not np.allclose(probabilities.sum(1), 1, atol=1e-3)
+    lines = [f"Scores on {where}:"]
+    for name, value in scores.scores(probabilities, targets, task, ranks_only).items():
+        if np.isnan(value):
+            continue
+        spread = ""
+        if name in metric_names(main=True):
+            low, high = bootstrap.interval(name, probabilities, targets, task)
+            spread = f"  ({low:.4f} to {high:.4f})"
+        lines.append(f"  {name:<17}  {value:.4f}{spread}")
+    return "\n".join(lines)

@@ -47,6 +47,11 @@ class EnsembleDir:
         return self._join("soft_labels_out_of_fold.csv")
 
     @property
+    def held_out_predictions_file(self) -> str:
+        """Probabilities and labels of the held-out images, to look at."""
+        return self._join("predictions_out_of_fold.csv")
+
+    @property
     def saved_model_dir(self) -> str:
         """The whole ensemble as one SavedModel."""
         return self._join("saved_model")

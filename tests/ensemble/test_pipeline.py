@@ -112,6 +112,11 @@ def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, 
     assert record["selection"]["order"]
     assert all(m["temperature"] != [1.0] for m in record["members"])
     assert result.fit.learned is not None
+    table = pd.read_csv(tmp_path / "predictions_out_of_fold.csv")
+    assert list(table.columns) == ["image_id", "label", "class", *CLASS_NAMES]
+    assert list(table["image_id"]) == list(result.inputs.held_out.ids)
+    right = result.held_out_board.ensemble.scores["accuracy"]
+    assert (table["label"] == table["class"]).mean() == pytest.approx(right)
     soft = pd.read_csv(tmp_path / "soft_labels_out_of_fold.csv")
     assert list(soft.columns) == ["image_id", *CLASS_NAMES]
     assert len(soft) == 40

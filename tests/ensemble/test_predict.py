@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
+from ensemble.predict import PredictOptions
+from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
 
 _ROOT = Path(__file__).parents[2]
@@ -121,3 +124,84 @@ def test_predict_again_after_a_file_was_replaced_predicts_it_anew(world, tmp_pat
     assert predict("p.csv").returncode == 0
     assert predict("fresh.csv").returncode == 0
     assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
+
+
+def test_predict_of_single_files_shows_them_and_writes_their_likeliest_classes(world, tmp_path):
+    root, result = world
+    one, other = [root / "photos" / f"{image_id}.jpg" for image_id in result.inputs.records.ids[:2]]
+    done = _command(
+        f"--model={root / 'out'}",
+        f"--images={one},{other}",
+        f"--output={tmp_path / 'p.csv'}",
+        "--top_k=2",
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "p.csv")
+    columns = ["image_id", "class_1", "probability_1", "class_2", "probability_2"]
+    assert list(table.columns) == columns
+    assert list(table["image_id"]) == [one.stem, other.stem]
+    order = np.argsort(-result.probabilities[0])[:2]
+    assert list(table.loc[0, ["class_1", "class_2"]]) == [CLASS_NAMES[at] for at in order]
+    expected = result.probabilities[0][order].astype(float)
+    found = table.loc[0, ["probability_1", "probability_2"]].astype(float)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert f"{one.stem}: {CLASS_NAMES[order[0]]} {expected[0]:.2f}, " in done.stdout
+
+
+def test_predict_of_a_list_of_ids_keeps_their_spelling_and_order_and_scores_them(world, tmp_path):
+    root, result = world
+    ids = sorted(result.inputs.records.ids)
+    listed = [f"{ids[3]}.jpg", ids[1]]
+    (tmp_path / "ids.csv").write_text("image_id\n" + "\n".join(listed) + "\n")
+    labels = "".join(f"{image_id}.jpg,rust\n" for image_id in ids[:3])
+    (tmp_path / "labels.csv").write_text("image_id,label\n" + labels)
+    done = _command(
+        f"--model={root / 'a'}",
+        f"--images_dir={root / 'photos'}",
+        f"--ids_csv={tmp_path / 'ids.csv'}",
+        f"--labels_csv={tmp_path / 'labels.csv'}",
+        f"--output={tmp_path / 'p.csv'}",
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert list(table["image_id"]) == listed
+    hit = float(table.loc[1, "class"] == "rust")
+    lines = done.stdout.splitlines()
+    at = lines.index("Scores on 1 labelled images:")
+    assert lines[at + 1].split()[:2] == ["accuracy", f"{hit:.4f}"]
+
+
+def test_predict_of_class_folders_scores_them(world, tmp_path):
+    root, _ = world
+    sources = sorted((root / "photos").iterdir())[:6]
+    for number, content in enumerate(sources):
+        folder = tmp_path / "photos" / CLASS_NAMES[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(content, folder)
+    done = _command(
+        f"--model={root / 'out'}",
+        f"--images_dir={tmp_path / 'photos'}",
+        f"--output={tmp_path / 'p.csv'}",
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "p.csv")
+    right = (table["image_id"].str.split("/").str[0] == table["class"]).mean()
+    assert "Scores on 6 labelled images:" in done.stdout
+    assert f"accuracy           {right:.4f}  (" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({}, "--images_dir is required (or --images: single files)"),
+        ({"images": ("a.jpg",), "images_dir": "d"}, "--images and --images_dir do not go together"),
+        ({"images": ("a.jpg",), "ids_csv": "c"}, "--images and --ids_csv do not go together"),
+        (
+            {"images_dir": "d", "top_k": 2, "sample_submission": "s.csv"},
+            "--top_k and --sample_submission do not go together",
+        ),
+    ],
+)
+def test_predict_options_that_contradict_each_other_are_refused(flags, words):
+    with pytest.raises(OrchardError, match=re.escape(words)):
+        PredictOptions(model="m", output="o", **flags)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.inference.folder import list_photos, read_batches
+from ensemble.inference.folder import list_photos, name_photos, read_batches
 from orchard.errors import OrchardError
 
 
@@ -56,6 +56,12 @@ def test_list_photos_without_photos_or_with_clashing_names_is_refused(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     with pytest.raises(OrchardError, match="a.jpg and a.png would both have the id 'a'"):
         list_photos(str(tmp_path))
+
+
+def test_name_photos_takes_names_without_endings_and_refuses_clashes():
+    assert name_photos(["x/b.JPG", "a.png"]) == [("b", "x/b.JPG"), ("a", "a.png")]
+    with pytest.raises(OrchardError, match="x/a.jpg and y/a.jpg would both have the id 'a'"):
+        name_photos(["x/a.jpg", "y/a.jpg"])
 
 
 def test_read_batches_of_a_file_that_cannot_be_read_gives_its_problem(tmp_path):
