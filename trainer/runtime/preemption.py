@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
-# By key below instance/: the value that announces its end. A live migration does not end it.
+# By key below instance/: the value that announces the VM's end. A live migration does not end it.
 _NOTICES = {"preempted": "TRUE", "maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}
 _HEADER, _FLAVOR = "Metadata-Flavor", "Google"
 _ANSWER_SECONDS = 5
