@@ -1,12 +1,9 @@
-import dataclasses
 import os
 
-import numpy as np
 import pytest
 
 from orchard.errors import OrchardError
 from tests.trainer.datasets import jpeg, numbered_dataset, smooth_image, write_dataset
-from trainer.data import readers
 from trainer.data.load import load_records
 
 
@@ -65,25 +62,3 @@ def test_load_records_dataset_prepared_again_is_read_again(tmp_path):
     text = open(manifest).read().replace("f00d", "beef")
     open(manifest, "w").write(text)
     assert len(load_records(again, "train")) == 6
-
-
-def test_read_records_returns_payloads_and_marks_damage(directory):
-    table = load_records(directory, "fold0+fold1")
-    gids = np.array([14, 0, 8])
-    examples = readers.read_records(readers.FileSource(table.files), table, gids)
-    assert [b"r14" in examples[0], b"r0" in examples[1], b"r8" in examples[2]] == [True] * 3
-    contents = [open(path, "rb").read() for path in table.files]
-    assert readers.read_records(readers.MemorySource(contents), table, gids) == examples
-    damaged = [contents[0], contents[1], bytearray(contents[2])]
-    damaged[2][table.offsets[14] + 40] ^= 1
-    source = readers.MemorySource([bytes(content) for content in damaged])
-    assert readers.read_records(source, table, gids) == [readers.DAMAGED, *examples[1:]]
-    cut = readers.MemorySource([contents[0], contents[1], contents[2][:-3]])
-    assert readers.read_records(cut, table, gids)[0] == readers.DAMAGED
-
-
-def test_file_source_missing_shard_is_refused_naming_it(directory):
-    table = load_records(directory, "fold0")
-    gone = dataclasses.replace(table, files=("/nowhere/shard", *table.files[1:]))
-    with pytest.raises(OrchardError, match="/nowhere/shard can't be read"):
-        readers.FileSource(gone.files)

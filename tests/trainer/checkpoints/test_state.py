@@ -1,0 +1,46 @@
+import pytest
+
+from trainer.checkpoints.state import Progress
+
+
+def _progress(metric, *scores):
+    progress = Progress()
+    for number, score in enumerate(scores, start=1):
+        progress.step = 10 * number
+        progress.note(metric, {metric: score})
+    return progress
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "best_step", "evals_since_best"),
+    [
+        ("accuracy", (0.5, 0.7, 0.6), 20, 1),
+        ("accuracy", (0.5, 0.5), 10, 1),
+        ("log_loss", (0.5, 0.7, 0.4), 30, 0),
+        ("accuracy", (float("nan"), 0.1), 20, 0),
+        ("accuracy", (float("nan"), float("nan")), 10, 1),
+    ],
+)
+def test_note_scores_keeps_the_best_step(metric, scores, best_step, evals_since_best):
+    progress = _progress(metric, *scores)
+    assert (progress.best_step, progress.evals_since_best) == (best_step, evals_since_best)
+    assert [evaluation["step"] for evaluation in progress.evaluations] == [
+        10 * number for number in range(1, len(scores) + 1)
+    ]
+
+
+def test_note_without_scores_is_always_the_best():
+    progress = Progress()
+    for progress.step in (5, 9):
+        assert progress.note("accuracy", {})
+    assert progress.best_step == 9
+
+
+def test_best_step_at_earlier_step_leaves_out_later_evaluations():
+    progress = _progress("accuracy", 0.5, 0.4, 0.9)
+    assert [progress.best_step_at(step, "accuracy") for step in (9, 10, 29, 30)] == [
+        -1,
+        10,
+        10,
+        30,
+    ]
