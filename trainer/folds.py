@@ -25,6 +25,7 @@ from orchard.formats import (
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import evaluate
+from trainer.training import check_layout
 
 
 def train_all(config: TrainConfig, started: float, train: Callable | None = None) -> int:
@@ -40,6 +41,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
 
         train = train_and_evaluate
     folds = _folds(config)
+    check_layout(config.run_dir, all_folds=True)
     for fold in folds:
         print(f"fold {fold} of {', '.join(folds)}")
         status = train(fold_config(config, fold), started)

@@ -42,6 +42,7 @@ from trainer.training import (
     Run,
     Scores,
     Trainer,
+    check_layout,
     out_of_memory,
     prepare,
     recover_run,
@@ -60,6 +61,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     Returns:
         The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when asked to stop before.
     """
+    check_layout(config.run_dir, all_folds=False)
     if is_finished(config):
         print(f"finished already, nothing to do: {config.run_dir}")
         return 0
@@ -73,6 +75,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         ):
             run = prepare(config, accelerator)
             resume_run(run)
+            stop.saved_step = run.state.progress.step
             if accelerator.is_chief:
                 SavedConfig(config, run.resolved()).save()
             with _reporter(run) as report:
@@ -110,6 +113,7 @@ def _train(run: Run, stop: StopRequests, report: Reporter, check_lock: Callable[
             continue
         began = time.monotonic()
         _save(run, report)
+        stop.saved_step = run.state.progress.step
         stop.took(time.monotonic() - began)
         if (stopped or stop.requested()) and not run.state.progress.finished:
             _report_stop(run, stop, report)

@@ -13,6 +13,7 @@ from tests.records import run_record
 from tests.trainer import runs
 from trainer import folds, summary
 from trainer.data.load import load_records
+from trainer.loop import train_and_evaluate
 
 _CLASSES = ("a", "b", "c")
 
@@ -45,6 +46,17 @@ def _stand_in(trained, stop_at=None):
         return 0
 
     return train
+
+
+def test_train_all_where_one_training_is_and_the_reverse_are_refused(config, tmp_path):
+    alone = tmp_path / "alone"
+    storage.write_json(str(alone / "network.json"), {})
+    changed = dataclasses.replace(config, run_dir=str(alone))
+    with pytest.raises(OrchardError, match="holds a single training; choose another --run_dir"):
+        folds.train_all(changed, time.monotonic(), _stand_in([]))
+    assert folds.train_all(config, time.monotonic(), _stand_in([], stop_at="1")) == 75
+    with pytest.raises(OrchardError, match="holds the trainings of --fold=all"):
+        train_and_evaluate(dataclasses.replace(config, fold="0"))
 
 
 def test_train_all_trains_every_fold_and_scores_them_together(config, capsys):

@@ -67,8 +67,9 @@ def connect(options: HardwareOptions) -> Accelerator:
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
-    if "TF_CONFIG" in os.environ:
-        return _connect_workers(options)
+    place = _place_in_cluster()
+    if place is not None:
+        return _connect_workers(options, *place)
     if gpus and wanted != "cpu":
         return _connect_gpus(options, gpus)
     if gpus:
@@ -143,25 +144,41 @@ def check_pod(accelerator: Accelerator, paths: Mapping[str, str], reading: ReadO
         )
 
 
-def _connect_workers(options: HardwareOptions) -> Accelerator:
+def _place_in_cluster() -> tuple[int, int] | None:
+    """(workers, which of them this is) as TF_CONFIG says; None where it is alone.
+
+    With a `chief`, as Vertex AI sets it, that is the first of the workers. Without a cluster, and
+    with one of one machine, TensorFlow needs no cluster either.
+    """
     try:
-        tf_config = json.loads(os.environ["TF_CONFIG"])
-        workers, task = tf_config["cluster"]["worker"], tf_config["task"]
-        host = int(task["index"])
-        if task["type"] != "worker" or not 0 <= host < len(workers):
-            raise ValueError("task must be one of cluster.worker")
-    except (ValueError, KeyError, TypeError) as error:
+        tf_config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        cluster = tf_config.get("cluster") or {}
+        if not cluster:
+            return None
+        chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
+        count = len(chiefs) + len(workers)
+        task = tf_config["task"]
+        host = int(task["index"]) + (len(chiefs) if task["type"] == "worker" else 0)
+        if task["type"] not in ("chief", "worker") or cluster.keys() - {"chief", "worker"}:
+            raise ValueError("there are tasks other than chief and worker")
+        if len(chiefs) > 1 or not 0 <= host < count:
+            raise ValueError("task must be one of the cluster's, with one chief at most")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OrchardError(
-            f'TF_CONFIG must read {{"cluster": {{"worker": ["host:port", ...]}}, "task": {{"type": '
-            f'"worker", "index": 0}}}}; it does not ({error})'
+            'TF_CONFIG must read {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+            f'"worker", "index": 0}}}}, with or without a "chief"; it does not ({error})'
         ) from None
+    return (count, host) if count > 1 else None
+
+
+def _connect_workers(options: HardwareOptions, num_hosts: int, host: int) -> Accelerator:
     if options.replicas:
         raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
     if options.accelerator == "cpu":
         tf.config.set_visible_devices([], "GPU")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     kind = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
-    return Accelerator(kind, strategy, len(workers), host)
+    return Accelerator(kind, strategy, num_hosts, host)
 
 
 def _connect_gpus(options: HardwareOptions, gpus: list) -> Accelerator:

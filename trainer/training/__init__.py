@@ -13,7 +13,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
     from trainer.training.evaluation import Evaluation, Scores
-    from trainer.training.locking import run_lock
+    from trainer.training.locking import check_layout, run_lock
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
     from trainer.training.resume import check_same_data, recover_run, resume_run
@@ -34,6 +34,7 @@ __all__ = [
     "Trainer",
     "Update",
     "assemble",
+    "check_layout",
     "check_same_data",
     "choose_splits",
     "make_plan",

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import RunDir, fold_number
 
 _LOCK_FILE = ".lock"
 
@@ -27,3 +29,28 @@ def run_lock(run_dir: str, chief: bool = True) -> Iterator[Callable[[], None]]:
     path = storage.join(run_dir, _LOCK_FILE)
     with storage.lock(path, run_dir, "choose another --run_dir") as lock:
         yield lock.raise_if_lost
+
+
+def check_layout(run_dir: str, all_folds: bool) -> None:
+    """Refuse --fold=all where one training is, and one training where --fold=all was.
+
+    Both would be accepted, and whoever reads the directory, such as --members, sees only one.
+
+    Args:
+        run_dir: where a training, or one of each fold, is about to begin or to go on.
+        all_folds: whether it is one of each fold.
+    """
+    folder = RunDir(run_dir)
+    if all_folds and storage.exists(folder.network_file):
+        raise OrchardError(
+            f"--fold=all: {run_dir} holds a single training; choose another --run_dir"
+        )
+    if not all_folds and any(fold_number(name) is not None for name in _names(run_dir)):
+        raise OrchardError(
+            f"{run_dir} holds the trainings of --fold=all; choose another --run_dir, or one of "
+            f"its folds: --run_dir={folder.fold(0).path}"
+        )
+
+
+def _names(run_dir: str) -> list[str]:
+    return storage.list_names(run_dir) if storage.exists(run_dir) else []

@@ -42,6 +42,58 @@ def test_connect_workers_without_the_gpus_asked_for_are_refused(monkeypatch):
         accelerator.connect(_config(accelerator="gpu"))
 
 
+_CHIEF, _WORKERS = ["h0:1"], ["h1:1", "h2:1"]
+
+
+def _tf_config(cluster, kind, index):
+    # As Vertex AI sets it.
+    task = {"type": kind, "index": index}
+    return json.dumps({"cluster": cluster, "environment": "cloud", "task": task, "job": "{}"})
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("", None),
+        ("{}", None),
+        (_tf_config({"chief": _CHIEF}, "chief", 0), None),
+        (_tf_config({"worker": _CHIEF}, "worker", 0), None),
+        (_tf_config({"worker": _WORKERS}, "worker", 1), (2, 1)),
+        (_tf_config({"chief": _CHIEF, "worker": _WORKERS}, "chief", 0), (3, 0)),
+        (_tf_config({"chief": _CHIEF, "worker": _WORKERS}, "worker", 1), (3, 2)),
+    ],
+)
+def test_connect_tf_config_of_any_kind_is_the_place_that_it_names(text, place, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    connected = []
+
+    def workers(options, num_hosts, host):
+        connected.append((num_hosts, host))
+
+    monkeypatch.setattr(accelerator, "_connect_workers", workers)
+    found = accelerator.connect(_config(accelerator="cpu"))
+    assert connected == ([] if place is None else [place])
+    assert found is None or (found.num_hosts, found.host) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "{",
+        _tf_config({"chief": _CHIEF, "ps": _WORKERS}, "chief", 0),
+        _tf_config({"chief": _CHIEF, "worker": _WORKERS}, "worker", 2),
+        _tf_config({"chief": _WORKERS}, "chief", 0),
+        json.dumps({"cluster": {"worker": _WORKERS}}),
+    ],
+)
+def test_connect_tf_config_that_names_no_place_is_refused_in_one_line(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(OrchardError, match="TF_CONFIG must read") as raised:
+        accelerator.connect(_config(accelerator="cpu"))
+    assert "\n" not in str(raised.value)
+
+
 def test_connect_auto_with_a_tpu_name_connects_to_it():
     with pytest.raises(OrchardError, match="TPU 'no-such-tpu' cannot be used"):
         accelerator.connect(_config(tpu="no-such-tpu"))

@@ -3,6 +3,7 @@ import os
 import signal
 import time
 
+import pytest
 import tensorflow as tf
 
 from trainer.runtime.accelerator import Accelerator
@@ -47,3 +48,29 @@ def test_stop_requests_max_minutes_counts_from_started():
 
 def test_same_on_all_workers_alone_is_true():
     assert same_on_all_workers(7, _CPU)
+
+
+def test_stop_requests_second_ctrl_c_stops_at_once_and_says_what_is_lost(capfd):
+    before = signal.getsignal(signal.SIGINT)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        stop_requests(_options(), time.monotonic(), _CPU) as requests,
+    ):
+        requests.saved_step = 7
+        os.kill(os.getpid(), signal.SIGINT)
+        assert requests.requested() and requests.urgent() and requests.reason == "SIGINT"
+        os.kill(os.getpid(), signal.SIGINT)
+    first, second = capfd.readouterr().err.split("\n\n")
+    assert "saving and stopping; Ctrl-C again" in first
+    assert "stopped at once, without saving: what came after step 7 is lost" in second
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_stop_requests_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # As nohup does.
+    try:
+        with stop_requests(_options(), time.monotonic(), _CPU) as requests:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not requests.requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)

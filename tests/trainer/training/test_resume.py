@@ -58,16 +58,17 @@ def test_resume_run_after_two_kills_ends_bit_equal(
     assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
 
 
-def test_train_and_evaluate_on_sigterm_saves_and_exits_with_run_again(
-    tmp_path, tiny_dataset, tiny_backbone
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_train_and_evaluate_on_a_signal_saves_and_exits_with_run_again(
+    tmp_path, tiny_dataset, tiny_backbone, number
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
     process = runs.start(config)
     _wait_for_checkpoint(config.run_dir, 9, process)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == interruption.EXIT_RUN_AGAIN, output
-    assert "run the same command again" in output
+    assert f"({number.name}): run the same command again" in output
     assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
     assert files.steps(config.run_dir)[-1] >= 9
 
