@@ -104,7 +104,7 @@ class PrepConfig(Options):
         (), "All classes, in their order; default: those found, sorted.", group="labels"
     )
     extension: str = option(
-        ".jpg", "What an id without an ending needs to be a file name.", group="input"
+        ".jpg", "Ending of the image files, for ids that have none.", group="input"
     )
     follow_symlinks: bool = option(
         False,
@@ -181,14 +181,17 @@ class PrepConfig(Options):
         at_most=_MAX_SIDE_PX,
     )
     jpeg_quality: int = option(
-        95, "Quality of what has to be encoded.", group="images", at_least=1, at_most=100
+        95, "JPEG quality of images that are re-encoded.", group="images", at_least=1, at_most=100
     )
     jpeg_chroma: str = option(
-        "4:2:0", "Chroma of what has to be encoded.", group="images", choices=("4:2:0", "4:4:4")
+        "4:2:0",
+        "Chroma sampling of images that are re-encoded.",
+        group="images",
+        choices=("4:2:0", "4:4:4"),
     )
     max_pixels: int = option(
         100_000_000,
-        "Refuse larger images: a broken header or a bomb.",
+        "Refuse images of more pixels: broken headers and decompression bombs.",
         group="images",
         at_least=1,
         at_most=1 << 32,
@@ -215,7 +218,7 @@ class PrepConfig(Options):
     )
     hosts: int = option(
         1,
-        "Most hosts that will read: the number of shards is a multiple.",
+        "Most hosts that will read it; the number of shards is a multiple of this.",
         group="shards",
         at_least=1,
         at_most=100_000,
@@ -278,7 +281,7 @@ class PrepConfig(Options):
                 f"--label_shape={self.label_shape}: leave one of them out"
             )
         if len(set(self.class_names)) < len(self.class_names):
-            raise OrchardError(f"--class_names={','.join(self.class_names)}: a name is there twice")
+            raise OrchardError(f"--class_names={','.join(self.class_names)}: a name appears twice")
         if self.folds == 1:
             raise OrchardError("--folds=1: give at least 2 folds, or 0 for none")
         if self.folds and self.eval_fraction:

@@ -24,7 +24,7 @@ class VerifyOptions(Options):
     dataset: str = field(
         metadata=required("Dataset, DATA_DIR/NAME/VERSION: a local path or a URL (gs://, s3://).")
     )
-    id: str = option("", "Say where this image is and came from, instead of checking.")
+    id: str = option("", "Trace this image to its shard, CSV row and file, instead of checking.")
     output: str = option("", "With --id: write the image's JPEG to this file.")
     decode_check: bool = option(False, "Decode every image, not only its header.")
     workers: int = option(0, "Processes; 0: one a core.", at_least=0, at_most=10_000)

@@ -63,7 +63,7 @@ class PredictOptions(Options):
         "",
         "CSV of labels to score with; without it, folders that are named after classes are labels.",
     )
-    top_k: int = option(0, "Write the likeliest so many classes alone; 0: all.", at_least=0)
+    top_k: int = option(0, "Write only this many of the likeliest classes; 0: all.", at_least=0)
     batch_size: int = option(32, "Images a step.", at_least=1)
     on_bad: str = option(
         "fail", "What to do about files that are no images.", choices=("fail", "skip")

@@ -48,7 +48,7 @@ class LengthOptions(Options, group="optimization"):
         0, "Instead of --batch_size: images a step and replica.", at_least=0, kind=Kind.RESOLVED
     )
     accumulation_steps: int = option(
-        1, "Parts that a replica's batch is computed in, to fit.", at_least=1
+        1, "Parts that a replica's batch is computed in, to save memory.", at_least=1
     )
     freeze_epochs: float = option(0.0, "Epochs in which only the head learns.", at_least=0)
     seed: int = option(
@@ -86,7 +86,7 @@ class EvaluationOptions(Options, group="evaluation"):
         choices=("auto", "on", "off"),
     )
     precise_batch_norm_images: int = option(
-        2048, "Training images that they are estimated from.", at_least=1
+        2048, "Training images that these statistics are estimated from.", at_least=1
     )
 
 

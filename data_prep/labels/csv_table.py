@@ -95,7 +95,7 @@ def parse_csv(data: bytes, path: str) -> CsvTable:
         )
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
-        raise OrchardError(f"{path}, row 1: the column {repeated[0]!r} is there twice")
+        raise OrchardError(f"{path}, row 1: the column {repeated[0]!r} appears twice")
     rows, numbers, problems = [], [], []
     for number, row in enumerate(lines[1:], start=2):
         if not row:

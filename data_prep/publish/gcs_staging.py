@@ -74,8 +74,8 @@ class GcsStaging(Staging):
             remote_lock = storage.lock(self._lock_path, self.final_dir, _ADVICE)
             if self.direct:
                 # Their workers are on other machines from the start.
-                held = locks.enter_context(remote_lock)
-                yield functools.partial(self.claim, lambda: held)
+                lock = locks.enter_context(remote_lock)
+                yield functools.partial(self.claim, lambda: lock)
             else:
                 yield functools.partial(self.claim, lambda: locks.enter_context(remote_lock))
 

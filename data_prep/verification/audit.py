@@ -145,7 +145,7 @@ def _check_metadata(dataset_dir: str, manifest: Manifest) -> None:
 def _check_index(records: "pandas.DataFrame", manifest: Manifest) -> None:
     twice = records["id"][records["id"].duplicated()]
     if len(twice):
-        raise OrchardError(f"records.parquet: the id {twice.iloc[0]!r} is there twice")
+        raise OrchardError(f"records.parquet: the id {twice.iloc[0]!r} appears twice")
     for name, split in manifest.splits.items():
         found = records[records["split"] == name].groupby("shard").size().to_dict()
         wanted = {at: shard.num_records for at, shard in enumerate(split.shards)}

@@ -24,7 +24,7 @@ GOOD = {"csv": "a.csv", "images_dir": "b", "name": "c", "version": "1.0.0", "dat
         ({"engine": "spark"}, "choose one of local, beam"),
         ({"extension": "jpg"}, "starts with a dot"),
         ({"beam_options": "--runner=x"}, "needs --engine=beam"),
-        ({"class_names": ("a", "a")}, "is there twice"),
+        ({"class_names": ("a", "a")}, "appears twice"),
         ({"workers": -1}, "--workers=-1"),
         ({"test_images_dir": "e"}, "--test_images_dir needs --test_csv"),
         ({"data_dir": "d\udcff"}, r"--data_dir='d\\udcff' is not UTF-8"),

@@ -32,7 +32,7 @@ def with_local_copies(records: RecordTable, cache_dir: str) -> RecordTable:
         OrchardError: the directory is remote, the shards don't fit the disk, or a copy is damaged.
     """
     if storage.is_remote(cache_dir):
-        raise OrchardError(f"cache_dir is {cache_dir}; it must be a directory on a local disk")
+        raise OrchardError(f"--cache_dir={cache_dir}: it must be a directory on a local disk")
     folder = os.path.join(cache_dir, records.fingerprint[:16])
     local = [os.path.join(folder, posixpath.basename(path)) for path in records.files]
     facts = _in_parallel(stat_shard, records.files, "checking shards")
@@ -58,8 +58,8 @@ def in_memory(files: Sequence[str]) -> list[bytes]:
     room = int(_MEMORY_PART * psutil.virtual_memory().available)
     if total > room:
         raise OrchardError(
-            f"cache=ram: the shards have {total / 1e9:.1f} GB, there is room for "
-            f"{room / 1e9:.1f} GB; use cache_dir, or no cache"
+            f"--cache=ram: the shards have {total / 1e9:.1f} GB, there is room for "
+            f"{room / 1e9:.1f} GB; use --cache_dir, or no cache"
         )
     return _in_parallel(storage.read_bytes, files, "reading shards into memory")
 
@@ -86,8 +86,8 @@ def _check_room(folder: str, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OrchardError(
-            f"cache_dir {folder}: the shards need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-            "free; choose a larger disk"
+            f"--cache_dir: the shards need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in "
+            f"{folder}; choose a larger disk"
         )
 
 

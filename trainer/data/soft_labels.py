@@ -44,7 +44,7 @@ def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray
         )
     table = table.set_index(table[others[0]])
     if table.index.has_duplicates:
-        raise OrchardError(f"{path}: id {table.index[table.index.duplicated()][0]!r} comes twice")
+        raise OrchardError(f"{path}: id {table.index[table.index.duplicated()][0]!r} appears twice")
     unknown = [image_id for image_id in ids if image_id not in table.index]
     if unknown:
         raise OrchardError(

@@ -17,7 +17,7 @@ class OptimizerOptions(Options, group="optimization"):
     optimizer: str = option(
         "adamw", "Update rule.", choices=("adamw", "adam", "sgd", "lamb", "lion", "rmsprop")
     )
-    momentum: float = option(0.9, "Of sgd (Nesterov) and rmsprop.", at_least=0, at_most=1)
+    momentum: float = option(0.9, "Momentum of sgd (Nesterov) and rmsprop.", at_least=0, at_most=1)
     weight_decay: float = option(
         0.0, "Decoupled, on kernels only: no biases, no norms.", at_least=0
     )
@@ -32,7 +32,7 @@ class OptimizerOptions(Options, group="optimization"):
     )
     layer_decay: float = option(
         1.0,
-        "Learning-rate factor from a twelfth of the depth to the next.",
+        "Learning-rate factor for each twelfth of the depth, counted from the output.",
         at_least=1e-6,
         at_most=1,
     )
@@ -78,7 +78,7 @@ class ScheduleOptions(Options, group="optimization"):
     )
     cycle_epochs: float = option(10.0, "(warm_restarts) Length of the first cycle.", at_least=1e-3)
     cycle_growth: float = option(
-        2.0, "(warm_restarts) Each next cycle is so many times as long.", at_least=1
+        2.0, "(warm_restarts) Each cycle is this many times as long as the one before.", at_least=1
     )
 
 

@@ -50,7 +50,7 @@ class ComputeOptions(HardwareOptions, group="hardware"):
     deterministic: bool = option(False, "Bit-identical from run to run, at some cost.")
     steps_per_call: int = option(
         0,
-        "Steps between looks at signals; 0: 1, on TPU 16.",
+        "Steps in one call, during which no signal is seen; 0: 1, on TPU 16.",
         at_least=0,
         kind=Kind.BOOKKEEPING,
     )
@@ -68,7 +68,7 @@ class InterruptionOptions(Options, group="bookkeeping"):
 
     max_minutes: float = option(
         0.0,
-        "Save and stop in time, exit status 75; 0: no limit.",
+        "Save and stop within this time, exit status 75; 0: no limit.",
         at_least=0,
         kind=Kind.BOOKKEEPING,
     )

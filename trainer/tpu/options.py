@@ -25,7 +25,7 @@ class PreflightOptions(Options, group="preflight"):
     num_classes: int = option(4, "Classes, where there is no --dataset.", at_least=2)
     task: Task = option(Task.SINGLE_LABEL, "Task, where there is no --dataset.")
     plan: bool = option(
-        False, "Also say what --epochs over --dataset (or --num_records) would take at best."
+        False, "Also print what --epochs over --dataset (or --num_records) would take at best."
     )
     utilization: float = option(0.4, "(--plan) Share of the bound to count on.", above=0, at_most=1)
     num_records: int = option(0, "(--plan) Images, without a --dataset.", at_least=0)

@@ -57,14 +57,14 @@ def _one(
     config: TrainConfig, options: PreflightOptions, examiner: Examiner, topology: Topology
 ) -> Result:
     if options.find_batch:
-        batch_size, compiled = examiner.largest(topology, on_attempt=_tell)
+        batch_size, compiled = examiner.largest(topology, on_attempt=_show_attempt)
         return Result(topology, batch_size, compiled, batch_size)
     batch_size = _batch_per_replica(config, topology)
     compiled = examiner.compile(topology, batch_size)
     if compiled.fits:
         return Result(topology, batch_size, compiled)
-    _tell(batch_size, compiled)
-    largest, _ = examiner.largest(topology, (batch_size, compiled), _tell)
+    _show_attempt(batch_size, compiled)
+    largest, _ = examiner.largest(topology, (batch_size, compiled), _show_attempt)
     return Result(topology, batch_size, compiled, largest)
 
 
@@ -113,7 +113,7 @@ def _slice(result: Result, utilization: float) -> Slice:
     )
 
 
-def _tell(batch_size: int, compiled: compiler.Compiled) -> None:
+def _show_attempt(batch_size: int, compiled: compiler.Compiled) -> None:
     """On stderr, so that JSON stays clean."""
     if compiled.fits:
         found = f"fits: peak {compiled.peak_bytes / GIB:.2f} GiB"

@@ -35,7 +35,7 @@ def test_read_labels_with_a_byte_order_mark_reads_the_header(tmp_path):
         (b"", "first row must name the columns"),
         (b"image_id,label\n", "no rows"),
         (b"image_id\na\n", "no label column beside 'image_id'.*--test_csv"),
-        (b"image_id,a,a\nx,1,0\n", "row 1: the column 'a' is there twice"),
+        (b"image_id,a,a\nx,1,0\n", "row 1: the column 'a' appears twice"),
         (b"image_id,label\nx,caf\xe9\n", "row 2: not UTF-8"),
         (b"image_id,place,kind\nx,here,1\n", "'place' holds 'here'.*--label_columns"),
         (b"id,p,q\na,1,0\nb,u,0\nc,v,0\n", "'p' holds 'u'.*--label_columns"),

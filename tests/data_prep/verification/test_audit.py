@@ -55,7 +55,7 @@ def test_audit_of_an_undamaged_dataset_counts_each_split(dataset):
         ),
         (
             lambda d: edit_index(d, "id", 0, load_records(str(d))["id"][1]),
-            "records.parquet: the id '.*' is there twice",
+            "records.parquet: the id '.*' appears twice",
         ),
         (
             lambda d: edit_index(d, "offset", 3, 1),

@@ -51,5 +51,5 @@ def test_with_local_copies_full_or_remote_folder_is_refused(records, tmp_path, m
 def test_in_memory_without_enough_memory_is_refused(records, monkeypatch):
     assert shard_cache.in_memory(records.files) == [open(f, "rb").read() for f in records.files]
     monkeypatch.setattr(shard_cache, "_MEMORY_PART", 0.0)
-    with pytest.raises(OrchardError, match="cache=ram: the shards have"):
+    with pytest.raises(OrchardError, match="--cache=ram: the shards have"):
         shard_cache.in_memory(records.files)

@@ -35,7 +35,7 @@ def test_mix_soft_labels_rows_in_any_order_are_matched_by_id(tmp_path, records, 
         ({"header": "image_id,class0,class1"}, "expected one column of ids"),
         ({"row": "0.5,1.5,0"}, "not in 0..1"),
         ({"drop": 1}, "no row for 1 of"),
-        ({"twice": True}, "comes twice"),
+        ({"twice": True}, "appears twice"),
     ],
 )
 def test_read_of_unfit_rows_is_refused(tmp_path, records, change, message):

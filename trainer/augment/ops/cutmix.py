@@ -23,7 +23,7 @@ class Cutmix(Mixing):
 
     cutmix_alpha: float = option(
         0.0,
-        "Cutmix: likewise of the area; with mixup: one of the two.",
+        "Cutmix: Beta(alpha, alpha) of the area; 0: none; with mixup, each image has one of them.",
         at_least=0,
         at_most=100,
     )
