@@ -178,7 +178,7 @@ def _print_scores(probabilities: np.ndarray, targets: np.ndarray, model: SavedPr
 
     labelled = (targets >= 0).all(axis=1)
     if labelled.any():
-        where = f"{int(labelled.sum())} labelled images"
+        where = f"{int(labelled.sum())} labeled images"
         print(scores_text(where, probabilities[labelled], targets[labelled], model.task))
 
 

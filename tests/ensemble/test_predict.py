@@ -167,7 +167,7 @@ def test_predict_of_a_list_of_ids_keeps_their_spelling_and_order_and_scores_them
     assert list(table["image_id"]) == listed
     hit = float(table.loc[1, "class"] == "rust")
     lines = done.stdout.splitlines()
-    at = lines.index("Scores on 1 labelled images:")
+    at = lines.index("Scores on 1 labeled images:")
     assert lines[at + 1].split()[:2] == ["accuracy", f"{hit:.4f}"]
 
 
@@ -186,7 +186,7 @@ def test_predict_of_class_folders_scores_them(world, tmp_path):
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "p.csv")
     right = (table["image_id"].str.split("/").str[0] == table["class"]).mean()
-    assert "Scores on 6 labelled images:" in done.stdout
+    assert "Scores on 6 labeled images:" in done.stdout
     assert f"accuracy           {right:.4f}  (" in done.stdout
 
 
