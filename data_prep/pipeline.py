@@ -1,6 +1,7 @@
 """Prepares one dataset from beginning to end: the order of the steps, and what is printed."""
 
 import importlib
+import shlex
 import time
 from collections.abc import Callable, Container, Iterator
 
@@ -8,7 +9,14 @@ from data_prep.checks import ImageCheck, refuse_bad_rows
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine, open_engine
 from data_prep.labels import LABEL_SOURCES, InputTables
-from data_prep.plan import Plan, PlannedShard, assign_splits, build_plan, describe_duplicates
+from data_prep.plan import (
+    Plan,
+    PlannedShard,
+    assign_splits,
+    build_plan,
+    describe_duplicates,
+    warn_of_classes,
+)
 from data_prep.publish import (
     Given,
     Publisher,
@@ -25,7 +33,7 @@ from data_prep.publish import (
 )
 from data_prep.shard import Receipt, ShardTask, WrittenShard, read_thumbnails, write_shard
 from orchard import progress, storage
-from orchard.formats import QUARANTINE_FILE
+from orchard.formats import QUARANTINE_FILE, REPORT_FILE
 from orchard.html import format_bytes
 
 Log = Callable[[str], None]
@@ -67,6 +75,8 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         assignment = assign_splits(images, config)
         for line in describe_duplicates(assignment, images):
             log(line)
+        for line in warn_of_classes(images.labelled, config.folds):
+            log(line)
         plan = build_plan(images, assignment, config)
         if publisher.is_finished:
             if not config.overwrite:
@@ -90,6 +100,11 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         records = sum(split.num_records for split in manifest.splits.values())
         size = format_bytes(sum(shard.receipt.num_bytes for shard in shards))
         log(f"{records} records, {size}, {len(shards)} shards in {time.time() - started:.1f} s")
+        log(f"report: {storage.join(staging.final_dir, REPORT_FILE)}")
+        log(
+            f"next: python -m trainer.main --dataset={shlex.quote(staging.final_dir)} "
+            f"--architecture=ResNet50 --run_dir=RUN{' --fold=0' if config.folds else ''}"
+        )
         log(staging.final_dir)
         return staging.final_dir
 

@@ -1,20 +1,32 @@
 """Progress bars with images/s, MB/s and the time left."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
 # How often a bar is drawn anew: on a terminal it moves, in a log file every drawing is a line.
 _TERMINAL_INTERVAL_SECONDS = 0.1
 _LOG_INTERVAL_SECONDS = 30
+# A rate of less time than this is noise.
+_MIN_SECONDS_OF_RATE = 1.0
+_WITHOUT_RATE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class _Tqdm(tqdm):
     """tqdm without its monitor thread: a process that has threads cannot fork safely."""
 
     monitor_interval = 0
+
+    @property
+    def format_dict(self) -> MutableMapping[str, Any]:
+        """What the bar shows: no rate before there is one."""
+        shown = super().format_dict
+        if (shown["elapsed"] or 0) < _MIN_SECONDS_OF_RATE:
+            shown["bar_format"] = _WITHOUT_RATE
+        return shown
 
 
 class Bar:
@@ -27,8 +39,11 @@ class Bar:
     def add(self, images: int, num_bytes: int) -> None:
         """Count `images` more, which have `num_bytes` together."""
         self.num_bytes += num_bytes
-        seconds = self._bar.format_dict["elapsed"] or 1e-9
-        self._bar.set_postfix_str(f"{self.num_bytes / 1e6 / seconds:.1f} MB/s", refresh=False)
+        seconds = self._bar.format_dict["elapsed"] or 0
+        text = f"{self.num_bytes / 1e6:.1f} MB"
+        if seconds >= _MIN_SECONDS_OF_RATE:
+            text = f"{self.num_bytes / 1e6 / seconds:.1f} MB/s"
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(images)
 
     def print(self, line: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from data_prep.checks.check import CheckedImages
 from data_prep.config import PrepConfig
 from data_prep.labels import Problem, describe, quarantine_csv, summary
@@ -37,6 +39,13 @@ def refuse_bad_rows(
     Raises:
         OrchardError: they stop the run, or no labeled row is left.
     """
+    for one in images.all:
+        odd = np.flatnonzero(one.facts["odd"] & one.usable)
+        if len(odd):
+            log(
+                f"{one.table.file}: {len(odd)} odd image{'' if len(odd) == 1 else 's'}, with bytes "
+                f"that every decoder skips; the first is {one.files[odd[0]]!r}"
+            )
     problems = [problem for one in images.all for problem in one.problems]
     if not problems:
         return

@@ -11,11 +11,12 @@ import google_crc32c
 import numpy as np
 
 from data_prep.images import (
+    ODD_JPEG,
     PASS,
     REENCODE,
     ImageOptions,
     SourceProblem,
-    decode_problem,
+    check_pixels,
     difference_hash,
     image_source,
     inspect_image,
@@ -33,6 +34,7 @@ _UNDECODABLE = "undecodable image"
 FACTS_DTYPE = np.dtype(
     [
         ("kind", "U13"),  # `images.ImageFacts.kind`
+        ("odd", "?"),  # whether decoders warn of bytes that they skip, as far as is known
         ("reencode", "?"),  # whether the record holds another JPEG than the file
         ("width_px", "<i4"),
         ("height_px", "<i4"),
@@ -131,8 +133,13 @@ def _check_content(
     if found.problem:
         return found.problem
     try:
-        if task.decode_check and (reason := decode_problem(data)):
-            return _UNDECODABLE, reason
+        # Whether what follows odd bytes is whole only the pixels show.
+        fact["odd"] = found.kind == ODD_JPEG
+        if task.decode_check or fact["odd"]:
+            checked = check_pixels(data)
+            if checked.problem:
+                return _UNDECODABLE, checked.problem
+            fact["odd"] |= checked.odd
         if sampled and found.action == REENCODE:
             fact["record_bytes"] = len(record_jpeg(data, task.options))
         if task.near_duplicates:

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.images.convert import decode_problem, record_jpeg
-    from data_prep.images.inspection import PASS, REENCODE, ImageFacts, ImageOptions, inspect_image
+    from data_prep.images.convert import check_pixels, decode_problem, record_jpeg
+    from data_prep.images.inspection import (
+        ODD_JPEG,
+        PASS,
+        REENCODE,
+        ImageFacts,
+        ImageOptions,
+        inspect_image,
+    )
     from data_prep.images.lookup import FoundFiles, advise, describe_odd, find_files
     from data_prep.images.perceptual import HASH_BITS, NEAR_BITS, difference_hash
     from data_prep.images.source import (
@@ -33,10 +40,12 @@ __all__ = [
     "ImageOptions",
     "ImageSource",
     "NEAR_BITS",
+    "ODD_JPEG",
     "PASS",
     "REENCODE",
     "SourceProblem",
     "advise",
+    "check_pixels",
     "decode_problem",
     "describe_odd",
     "difference_hash",

@@ -1,10 +1,22 @@
 """One image to the JPEG that a record holds, and whether its pixels can be decoded at all."""
 
+import functools
+import re
+from typing import NamedTuple
+
 import numpy as np
 import simplejpeg
 from PIL import Image
 
 from data_prep.images import inspection
+
+
+class DecodeCheck(NamedTuple):
+    """What is wrong with the pixels, and whether decoders warn of bytes that they skip."""
+
+    problem: str | None
+    odd: bool = False
+
 
 # The JPEG color spaces that libjpeg turns into RGB or gray by itself.
 _DECODED = ("Gray", "YCbCr", "RGB")
@@ -51,14 +63,27 @@ def color_space(data: bytes) -> str:
 
 def decode_problem(data: bytes) -> str | None:
     """Decode every pixel; what is wrong with them, or None."""
+    return check_pixels(data).problem
+
+
+def check_pixels(data: bytes) -> DecodeCheck:
+    """Decode every pixel."""
     try:
         if data[:2] == inspection.SOI and color_space(data) in _DECODED:
             simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, fastupsample=True)
         else:
             _decode_with_pillow(data)
     except ValueError as error:
-        return " ".join(str(error).split())
-    return None
+        text = " ".join(str(error).split())
+        if _is_harmless(text):
+            return DecodeCheck(None, odd=True)
+        return DecodeCheck(text)
+    return DecodeCheck(None)
+
+
+def _is_harmless(warning: str) -> bool:
+    """Whether libjpeg has skipped bytes and lost no pixel."""
+    return re.search(r"extraneous bytes before marker|Warning: unknown JFIF", warning) is not None
 
 
 def _decode(
@@ -69,7 +94,8 @@ def _decode(
     if space not in _DECODED:
         return _decode_with_pillow(data)
     width, height = inspection.target_size(facts.width_px, facts.height_px, options)
-    pixels = simplejpeg.decode_jpeg(
+    decode = functools.partial(
+        simplejpeg.decode_jpeg,
         data,
         colorspace="GRAY" if space == "Gray" else "RGB",
         fastdct=False,
@@ -78,6 +104,12 @@ def _decode(
         min_width=width,
         min_factor=1,
     )
+    try:
+        pixels = decode()
+    except ValueError as error:
+        if not _is_harmless(str(error)):
+            raise
+        pixels = decode(strict=False)
     return inspection.turned(pixels, facts.orientation)
 
 

@@ -16,11 +16,13 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 PASS = 0  # the file's own bytes go into the record
+ODD_JPEG = "odd JPEG"  # with bytes between its markers that decoders skip with a warning
 REENCODE = 1  # decoded once, and written as a JPEG
 
 SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _SOS, _APP1 = 0xDA, 0xE1
 _NO_LENGTH = frozenset([0x01, *range(0xD0, 0xD8)])
+_NOT_IN_HEADER = frozenset([0xD8, 0xD9])
 _SOF = frozenset([*range(0xC0, 0xD0)]) - {0xC4, 0xC8, 0xCC}
 # Baseline, extended and progressive Huffman: what libjpeg-turbo, and so TensorFlow, decodes.
 _DECODABLE_SOF = frozenset([0xC0, 0xC1, 0xC2])
@@ -117,14 +119,23 @@ def inspect_image(data: bytes, options: ImageOptions) -> ImageFacts:
 def _inspect_jpeg(data: bytes) -> ImageFacts:
     """Walk the markers up to the first scan."""
     at, end = 2, len(data)
-    frame, orientation = None, 1
+    frame, orientation, odd = None, 1, False
     while True:
-        # A marker may be padded with any number of 0xff.
-        while at < end and data[at] == 0xFF:
+        # Whatever lies before a marker is skipped, as libjpeg and Pillow do; the marker may be
+        # padded with any number of 0xff, and 0xff 0x00 is none.
+        start, at = at, data.find(b"\xff", at)
+        stray = at != start
+        while 0 <= at < end and data[at] == 0xFF:
             at += 1
-        if at + 3 > end or data[at - 1] != 0xFF:
-            return _refuse("broken JPEG", f"the header is damaged or cut at byte {at}", "JPEG")
+        if at < 0 or at + 3 > end:
+            return _refuse("broken JPEG", f"the header is damaged or cut at byte {start}", "JPEG")
         marker = data[at]
+        odd |= stray or marker == 0
+        if marker == 0:
+            at += 1
+            continue
+        if odd and (1 < marker < 0xC0 or marker in _NOT_IN_HEADER):
+            return _refuse("broken JPEG", f"the header is damaged at byte {start}", "JPEG")
         if marker in _NO_LENGTH:
             at += 1
             continue
@@ -149,6 +160,7 @@ def _inspect_jpeg(data: bytes) -> ImageFacts:
     if data.rfind(_EOI) < at:
         return _refuse("truncated JPEG", f"no end marker in {end} bytes; the file was cut", "JPEG")
     kind = "CMYK JPEG" if components == 4 else "rotated JPEG" if orientation > 1 else "JPEG"
+    kind = ODD_JPEG if odd else kind
     action = REENCODE if components == 4 or orientation > 1 else PASS
     return ImageFacts(kind, width, height, orientation, action)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         build_plan,
         describe_duplicates,
     )
+    from data_prep.plan.class_warnings import warn_of_classes
+    from data_prep.plan.samples import pictures_per_class
     from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
     from data_prep.plan.versions import deciding_versions, library_versions
 
@@ -31,6 +33,8 @@ __all__ = [
     "fingerprint_shard",
     "library_versions",
     "num_shards",
+    "pictures_per_class",
+    "warn_of_classes",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -8,22 +8,29 @@ _MAX_PICTURES = 160
 _MAX_PICTURES_PER_CLASS = 6
 
 
+def pictures_per_class(num_classes: int) -> int:
+    """How many pictures of one class the card shows at most."""
+    return min(_MAX_PICTURES_PER_CLASS, _MAX_PICTURES // min(num_classes, _MAX_PICTURES))
+
+
 def choose_samples(targets: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
-    """The first records of each class, as positions in each shard.
+    """The first records of each class, of several classes too, as positions in each shard.
 
     Args:
         targets: float32 [records, num_classes] of each shard, in order; -1: unlabeled.
     """
     num_classes = targets[0].shape[1]
     shown = min(num_classes, _MAX_PICTURES)
-    missing = [min(_MAX_PICTURES_PER_CLASS, _MAX_PICTURES // shown)] * shown
+    missing = np.full(shown, pictures_per_class(num_classes))
     chosen: list[tuple[int, ...]] = []
     for shard in targets:
         positions = []
-        if any(missing):
-            for position, label in enumerate(shard.argmax(1).tolist()):
-                if label < shown and missing[label] and shard[position, label] >= 0.5:
-                    missing[label] -= 1
+        if missing.any():
+            present = shard[:, :shown] >= 0.5
+            for position in np.flatnonzero((present & (missing > 0)).any(1)).tolist():
+                wanted = present[position] & (missing > 0)
+                if wanted.any():
+                    missing[wanted] -= 1
                     positions.append(position)
         chosen.append(tuple(positions))
     return chosen

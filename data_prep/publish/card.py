@@ -11,6 +11,7 @@ import numpy as np
 
 from data_prep.checks import CheckedImages, quarantined_by_flag
 from data_prep.config import PrepConfig, default_settings
+from data_prep.plan import pictures_per_class
 from data_prep.publish.written import WrittenDataset
 from orchard import html
 from orchard.formats import Manifest
@@ -161,12 +162,15 @@ def _duplicate_rows(dataset: WrittenDataset, groups: Sequence[np.ndarray]) -> li
 def _pictures(
     dataset: WrittenDataset, class_names: Sequence[str]
 ) -> list[tuple[str, list[dict[str, str]]]]:
-    """The first records of each class that has any."""
+    """The first records of each class that has any; one of several classes is in each of them."""
     shown: dict[str, list[dict[str, str]]] = {name: [] for name in class_names}
+    most = pictures_per_class(len(class_names))
     for shard, written in zip(dataset.plan.shards, dataset.shards, strict=True):
         for position, small in zip(shard.pictured, written.thumbnails, strict=True):
-            name = class_names[int(shard.targets[position].argmax())]
-            if small:
-                uri = html.image_to_uri(small)
-                shown[name].append({"id": shard.ids[position], "uri": uri})
+            if not small:
+                continue
+            picture = {"id": shard.ids[position], "uri": html.image_to_uri(small)}
+            for label in np.flatnonzero(shard.targets[position] >= 0.5).tolist():
+                if len(shown[class_names[label]]) < most:
+                    shown[class_names[label]].append(picture)
     return [(name, pictures) for name, pictures in shown.items() if pictures]

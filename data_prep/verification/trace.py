@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import google_crc32c
 import numpy as np
 
-from data_prep.images import ImageOptions, inspect_image
+from data_prep.images import ImageOptions, inspect_image, is_image_name
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import load_manifest, load_records, tfrecord
@@ -55,7 +55,7 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
         raise OrchardError(f"{info.file}, id {image_id!r}: the image does not match its checksum")
     facts = inspect_image(jpeg, ImageOptions())
     lines = (
-        ("id", image_id),
+        ("id", row["id"]),
         ("split", row["split"]),
         ("shard", info.file),
         ("record", f"{position} of {info.num_records}"),
@@ -74,10 +74,23 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
 def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pandas.Series":
     found = records[records["id"] == image_id]
     if found.empty:
+        # `x` for `x.jpg`, or the reverse, or the name of the file.
+        stem = _stem(image_id)
+        found = records[records["source_file"] == image_id]
+        if found.empty:
+            found = records[records["id"].map(_stem) == stem]
+        if len(found) > 1:
+            ids = ", ".join(map(repr, found["id"].head(3).tolist()))
+            raise OrchardError(f"{dataset_dir} has no id {image_id!r}, but {ids}; name one of them")
+    if found.empty:
         near = records["id"][records["id"].str.startswith(image_id[:4])].head(3).tolist()
         hint = f"; there are {', '.join(map(repr, near))}" if near else ""
         raise OrchardError(f"{dataset_dir} has no id {image_id!r}{hint}")
     return found.iloc[0]
+
+
+def _stem(image_id: str) -> str:
+    return image_id.rpartition(".")[0] if is_image_name(image_id, "") else image_id
 
 
 def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:

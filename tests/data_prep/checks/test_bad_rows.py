@@ -85,3 +85,13 @@ def test_refuse_bad_rows_without_a_good_one_stops_even_with_skip(given, tmp_path
     given["csv"] = write_csv(given["csv"], [("image_id", "label"), ("m", "bag")])
     with pytest.raises(OrchardError, match="no labeled row is left"):
         run(tmp_path / "out", on_bad="skip", **given)
+
+
+def test_refuse_bad_rows_counts_odd_images_and_takes_them(given, tmp_path):
+    file = Path(given["images_dir"]) / "a002.jpg"
+    data = file.read_bytes()
+    file.write_bytes(data[:20] + b"stray" + data[20:])
+    directory, said = run(tmp_path / "out", **given)
+    line = "train.csv: 1 odd image, with bytes that every decoder skips; the first is 'a002.jpg'"
+    assert line in said
+    assert len(load_records(directory)) == 15

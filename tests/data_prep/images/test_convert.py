@@ -144,3 +144,26 @@ def test_decode_problem_of_broken_pixels_is_found():
     assert convert.decode_problem(bytes(data))
     assert convert.decode_problem(jpeg(1)) is None
     assert convert.decode_problem(pillow_bytes(picture(), "PNG")) is None
+
+
+@pytest.mark.parametrize("place", ["before a marker", "before the end"])
+@pytest.mark.parametrize("options", [{}, {"short_side_px": 12}])
+def test_record_jpeg_of_stray_bytes_is_that_of_the_file_without_them(place, options):
+    data = jpeg(1)
+    at = data.index(b"\xff\xdb") if place == "before a marker" else len(data) - 2
+    odd = data[:at] + b"stray bytes" + data[at:]
+    settings = inspection.ImageOptions(**options)
+    made, wanted = (convert.record_jpeg(one, settings) for one in (odd, data))
+    if not options:
+        assert made == odd
+    made, wanted = (np.asarray(Image.open(io.BytesIO(one))) for one in (made, wanted))
+    assert np.abs(made.astype(int) - wanted).mean() < 12  # Odd ones are decoded by Pillow.
+    assert convert.decode_problem(odd) is None
+
+
+def test_check_pixels_tells_odd_from_broken():
+    data = jpeg(1)
+    assert convert.check_pixels(data) == (None, False)
+    assert convert.check_pixels(data[:-2] + b"stray bytes" + data[-2:]) == (None, True)
+    problem, odd = convert.check_pixels(data[: len(data) // 2] + b"\xff\xd9")
+    assert problem and not odd

@@ -110,3 +110,21 @@ def test_inspect_image_of_a_side_above_jpegs_limit_needs_shrinking():
     wide = jpeg(1)[:start] + b"\x00\x18\xff\xff" + jpeg(1)[start + 4 :]
     for options in (AS_IS, ImageOptions(max_side_px=512)):
         assert inspection.inspect_image(wide, options).problem[0] == "too many pixels"
+
+
+def with_stray_bytes(data, marker, stray=b"\0\1\xff\0\2"):
+    at = data.index(b"\xff" + bytes([marker]))
+    return data[:at] + stray + data[at:]
+
+
+@pytest.mark.parametrize("marker", [0xDB, 0xC0, 0xC4, 0xDA])
+def test_inspect_image_of_stray_bytes_between_markers_takes_it_as_odd(marker):
+    data = with_stray_bytes(jpeg(1), marker)
+    facts = inspection.inspect_image(data, ImageOptions())
+    assert (facts.kind, facts.action, facts.problem) == ("odd JPEG", PASS, None)
+    assert (facts.width_px, facts.height_px) == (32, 24)
+
+
+def test_inspect_image_of_stray_bytes_and_no_marker_is_broken():
+    facts = inspection.inspect_image(jpeg(1)[:30] + bytes(300), ImageOptions())
+    assert facts.problem.kind == "broken JPEG"

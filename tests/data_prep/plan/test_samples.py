@@ -19,3 +19,8 @@ def test_choose_samples_of_unlabeled_or_undecided_records_takes_none():
 def test_choose_samples_of_many_classes_shares_the_pictures():
     shards = [one_hot(*range(150), *range(150), num_classes=1000)]
     assert choose_samples(shards) == [tuple(range(150))]
+
+
+def test_choose_samples_of_records_with_several_classes_takes_some_of_each():
+    shard = np.array([[1, 1, 0], *[[1, 0, 0]] * 8, [1, 0, 1], [0, 1, 0]], np.float32)
+    assert choose_samples([shard]) == [(0, 1, 2, 3, 4, 5, 9, 10)]

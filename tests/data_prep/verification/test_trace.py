@@ -3,7 +3,7 @@ import pytest
 from data_prep.verification.trace import trace_image
 from orchard.errors import OrchardError
 from orchard.formats.manifest import load_records
-from tests.data_prep.builders import jpeg
+from tests.data_prep.builders import jpeg, run, write_csv
 from tests.data_prep.verification.damage import SHARD, change_bytes, edit_index
 
 
@@ -38,3 +38,15 @@ def test_trace_in_an_index_with_an_unknown_split_is_refused(dataset):
 def test_trace_of_an_unknown_id_is_refused(dataset):
     with pytest.raises(OrchardError, match="no id 'a07'"):
         trace_image(str(dataset), "a07")
+
+
+@pytest.mark.parametrize("wanted", ["a007.jpg", "a007.JPG", "a007.png"])
+def test_trace_of_an_id_with_an_ending_finds_the_one_without(dataset, wanted):
+    assert dict(trace_image(str(dataset), wanted).lines)["id"] == "a007"
+
+
+def test_trace_of_an_id_without_an_ending_finds_the_one_with(given, tmp_path):
+    rows = [(f"a{n:03d}.jpg", "bag") for n in range(3)]
+    given["csv"] = write_csv(tmp_path / "x.csv", [("image_id", "label"), *rows])
+    directory, _ = run(tmp_path / "out", **given)
+    assert dict(trace_image(directory, "a002").lines)["id"] == "a002.jpg"
