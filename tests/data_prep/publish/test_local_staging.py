@@ -1,4 +1,7 @@
 import os
+import stat
+import tempfile
+import traceback
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from orchard.errors import OrchardError
 from tests.data_prep.builders import (
     digests,
     interrupted,
+    make_input,
     run,
 )
 
@@ -58,3 +62,72 @@ def test_commit_flushes_every_file_before_the_rename(given, tmp_path, monkeypatc
     monkeypatch.setattr(os, "rename", note_rename)
     directory, _ = run(tmp_path / "out", **given)
     assert at_rename[-1] == {"files", *os.listdir(directory)}
+
+
+def test_lock_in_a_folder_of_a_group_leaves_nothing_that_keeps_the_others_out(given, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o2775)
+    before = os.umask(0o022)
+    try:
+        run(out, **given)
+    finally:
+        os.umask(before)
+    for place in (".staging", ".staging/clothes", "clothes"):
+        assert stat.S_IMODE((out / place).stat().st_mode) == 0o2775
+    assert stat.S_IMODE((out / ".staging/clothes-1.0.0.lock").stat().st_mode) == 0o664
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may read, which those of pytest are not."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+def run_as_somebody_else(out, home, given, group=65534):
+    """The lines of a run by another user: in a fork, since they may not even see our Python."""
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.umask(0o022)
+            tempfile.tempdir = str(home)
+            os.setgroups([])
+            os.setresgid(group, group, group)
+            os.setresuid(65534, 65534, 65534)
+            (home / "said").write_text("\n".join(run(out, **given)[1]))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    return (home / "said").read_text().splitlines()
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")
+
+
+@needs_root
+def test_prepare_by_who_may_only_read_a_finished_dataset_finds_it_finished(open_folder):
+    given = make_input(open_folder / "in")
+    directory, _ = run(open_folder / "out", **given)
+    made = run_as_somebody_else(open_folder / "out", open_folder / "home", given)
+    assert made[-1] == f"finished already, nothing to do: {directory}"
+    assert not [name for name in os.listdir(open_folder / "home") if name.startswith("orchard-")]
+
+
+@needs_root
+def test_prepare_by_the_second_of_a_group_goes_on_over_leftovers(open_folder, monkeypatch):
+    given = make_input(open_folder / "in")
+    out = open_folder / "out"
+    out.mkdir()
+    os.chown(out, 0, 65533)
+    out.chmod(0o2775)
+    staging = interrupted(out, monkeypatch, **given)
+    Path(staging.spool_path).write_bytes(b"left by a kill")
+    run_as_somebody_else(out, open_folder / "home", given, group=65533)
+    assert Path(staging.final_dir, "features.json").exists()
