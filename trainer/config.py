@@ -20,6 +20,12 @@ from trainer.runtime import ComputeOptions, InterruptionOptions
 
 SCHEMA_VERSION = 1
 
+# Where nobody says otherwise. Members whose logits are averaged should have good probabilities:
+# steps that are the best by accuracy, which has ties and noise on small folds, have worse ones.
+BEST_METRIC = "log_loss"
+
+BATCH_SIZE = 32
+
 # Two ways to say one thing.
 EXCLUSIVE_FLAGS = (
     ("batch_size", "batch_size_per_replica"),
@@ -39,7 +45,8 @@ class LengthOptions(Options, group="optimization"):
     epochs: float = option(10.0, "Passes over the training records.", above=0, common=True)
     batch_size: int = option(
         0,
-        "Images a step, over all replicas; this or --batch_size_per_replica must be given.",
+        f"Images a step, over all replicas; default: {BATCH_SIZE}, without "
+        "--batch_size_per_replica.",
         at_least=0,
         kind=Kind.RESOLVED,
         common=True,
@@ -72,8 +79,7 @@ class EvaluationOptions(Options, group="evaluation"):
     )
     best_metric: str = option(
         "",
-        "Metric that selects the best checkpoint; default: accuracy for one label an image, "
-        "roc_auc for several.",
+        f"Metric that selects the best checkpoint; default: {BEST_METRIC}.",
         choices=_metrics,
         kind=Kind.RESOLVED,
     )
@@ -110,7 +116,11 @@ class RunOptions(Options, group="bookkeeping"):
         2, "How many of the last checkpoints stay.", at_least=1, kind=Kind.BOOKKEEPING
     )
     log_every_steps: int = option(
-        20, "Steps between lines of metrics.jsonl.", at_least=1, kind=Kind.BOOKKEEPING
+        0,
+        "Steps between lines of metrics.jsonl; default: 20, or fewer for ten lines a run and one "
+        "an epoch.",
+        at_least=0,
+        kind=Kind.BOOKKEEPING,
     )
     profile_steps: str = option(
         "", "FIRST,LAST: steps to profile for TensorBoard.", kind=Kind.BOOKKEEPING
@@ -186,10 +196,8 @@ class TrainConfig(
 
     def _check_batch(self) -> None:
         """Refuse batch sizes that no number of replicas can share."""
-        name = "batch_size" if self.batch_size else "batch_size_per_replica"
-        batch, parts = getattr(self, name), self.accumulation_steps
-        if not batch:
-            raise OrchardError("--batch_size is required, such as --batch_size=64 images a step")
+        name = "batch_size_per_replica" if self.batch_size_per_replica else "batch_size"
+        batch, parts = getattr(self, name) or BATCH_SIZE, self.accumulation_steps
         if batch % parts:
             raise OrchardError(
                 f"--{name}={batch} does not divide into --accumulation_steps={parts}; give a "
@@ -199,6 +207,10 @@ class TrainConfig(
             raise OrchardError(
                 f"mixup and cutmix pair images: --{name}={batch} must be even; try {batch + 1}"
             )
+
+    def global_batch_size(self, num_replicas: int) -> int:
+        """Images a step over so many replicas."""
+        return self.batch_size or self.batch_size_per_replica * num_replicas or BATCH_SIZE
 
     def profile_range(self) -> tuple[int, int]:
         """First and last step to profile."""

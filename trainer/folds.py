@@ -25,6 +25,7 @@ from orchard.formats import (
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import evaluate
+from trainer.results import next_command
 from trainer.training import check_layout
 
 
@@ -61,6 +62,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     )
     summary.save(folder.folds_file)
     print(table(summary))
+    print(f"next: {next_command(config)}")
     return 0
 
 

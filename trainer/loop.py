@@ -25,7 +25,7 @@ from trainer.checkpoints import (
 from trainer.config import TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
-from trainer.results import finish_run, is_finished
+from trainer.results import closing_lines, finish_run, is_finished
 from trainer.runtime import (
     EXIT_RUN_AGAIN,
     Accelerator,
@@ -43,6 +43,7 @@ from trainer.training import (
     Scores,
     Trainer,
     check_layout,
+    opening_lines,
     out_of_memory,
     prepare,
     recover_run,
@@ -78,13 +79,13 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             stop.saved_step = run.state.progress.step
             if accelerator.is_chief:
                 SavedConfig(config, run.resolved()).save()
+                print("\n".join(opening_lines(run)))
             with _reporter(run) as report:
                 if not _train(run, stop, report, check_lock):
                     return EXIT_RUN_AGAIN
             if accelerator.is_chief:
                 check_lock()
-                finish_run(config.run_dir)
-                print(f"run finished: {config.run_dir}")
+                print("\n".join(closing_lines(config, finish_run(config.run_dir))))
             return 0
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if not _can_lose_devices(accelerator):
@@ -195,7 +196,8 @@ def _save(run: Run, report: Reporter) -> None:
 def _report_scores(run: Run, report: Reporter, scores: Scores, best: bool, seconds: float) -> None:
     step = run.state.progress.step
     shown = "  ".join(f"{name} {scores.by_metric[name]:.4f}" for name in _shown(run))
-    text = f"step {step}: {shown}{'  (best)' if best else ''}"
+    mark = f"  (best {run.best_metric})" if best else ""
+    text = f"step {step}, {run.epoch(step)}: {shown}{mark}"
     values = {**scores.by_metric, "seconds": round(seconds, 2)}
     if scores.skipped_records:
         text += f"  (without {scores.skipped_records} damaged records)"

@@ -1,4 +1,4 @@
-"""Compare many runs: a CSV with a row a run.
+"""Compare many runs: a table, and a CSV with a row a run.
 
     python -m trainer.summary --runs_dir=runs
 
@@ -37,6 +37,7 @@ def main() -> None:
         raise OrchardError(f"--runs_dir={options.runs_dir} holds no finished run (no run.json)")
     path = options.output or storage.join(options.runs_dir, "summary.csv")
     storage.write_bytes(path, csv_text(rows).encode())
+    print(table(rows))
     print(f"{len(rows)} runs: {path}")
 
 
@@ -51,6 +52,24 @@ def collect(folder: str, name: str = "") -> list[dict[str, Any]]:
         config = row.pop("config")
         row.update({f"--{flag}": config.get(flag) for flag in differing if flag != "run_dir"})
     return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as text for a terminal, a line a run; fractions to four places."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (columns, *cells)
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) and 1e-3 <= abs(value) < 1 else str(value)
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:

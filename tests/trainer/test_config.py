@@ -22,7 +22,6 @@ def _config(**changes):
     [
         ({"architecture": "mobilenet_v9"}, "mobilenet_v9 is unknown"),
         ({"dataset": ""}, "--dataset is required: Dataset directory"),
-        ({"batch_size": 0}, "--batch_size=64"),
         ({"batch_size_per_replica": 8}, "--batch_size and --batch_size_per_replica"),
         ({"learning_rate": 1.0, "learning_rate_per_replica": 1.0}, "say the same thing"),
         ({"fold": "0", "train_split": "train"}, "--fold chooses the splits"),
@@ -90,3 +89,9 @@ def test_changed_flags_of_kind_result_leaves_out_bookkeeping():
 def test_flag_fields_every_flag_has_a_sentence_and_a_group():
     for flag in TrainConfig.flag_fields():
         assert flag.help.endswith(".") and flag.group in TrainConfig.GROUPS, flag.name
+
+
+def test_batch_size_without_a_flag_is_32():
+    assert _config(batch_size=0).global_batch_size(4) == 32
+    assert _config(batch_size=0, batch_size_per_replica=8).global_batch_size(4) == 32
+    assert _config(batch_size=0, batch_size_per_replica=3).global_batch_size(2) == 6

@@ -70,7 +70,8 @@ def test_train_all_trains_every_fold_and_scores_them_together(config, capsys):
     assert table["pooled"]["accuracy"] == pytest.approx(values.mean())
     pooled = load_logits(os.path.join(config.run_dir, "out_of_fold.npz"))
     assert len(np.unique(pooled.ids)) == 54
-    rows = capsys.readouterr().out.splitlines()[-3:]
+    *rows, following = capsys.readouterr().out.splitlines()[-4:]
+    assert following.startswith("next: python -m trainer.summary --runs_dir=")
     assert rows[0].split() == "fold 0 fold 1 fold 2 mean spread pooled".split()
     assert rows[1].split() == [
         "accuracy",

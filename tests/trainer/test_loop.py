@@ -13,6 +13,7 @@ from trainer.data.load import load_records
 from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
 from trainer.results import finish
+from trainer.runtime import StopRequests
 from trainer.training.progress import read_metrics
 
 
@@ -117,3 +118,39 @@ def _jpeg(records, gid):
         file.seek(int(records.offsets[gid]) + 12)
         example = tf.train.Example.FromString(file.read(int(records.lengths[gid])))
     return example.features.feature["image"].bytes_list.value[0]
+
+
+def test_train_and_evaluate_screen_says_what_begins_goes_on_and_ends(
+    tmp_path, tiny_dataset, tiny_backbone, capsys
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", log_every_steps=0, epochs=2)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(StopRequests, "requested", lambda stop: True)
+        assert train_and_evaluate(config) == 75
+    assert "going on" not in capsys.readouterr().out
+    assert train_and_evaluate(config) == 0
+    out = capsys.readouterr().out
+    assert f"{tiny_backbone} at 16x16 px on 1 x cpu" in out
+    assert "training on 36 records of fold1+fold2, 3 classes (single_label); 18 of fold0" in out
+    assert "9 steps of 8 images: 2 epochs of 4.5 steps" in out
+    assert "going on after step 1 of 9 (epoch 0.222 of 2)" in out
+    assert "step 9, epoch 2 of 2: log_loss " in out and "(best log_loss)" in out
+    run = _run_json(config)
+    assert run["best_metric"] == "log_loss"
+    assert f"exported: step 9: log_loss {run['scores']['log_loss']:.4f}  accuracy " in out
+    assert f"report: {config.run_dir}/report.html" in out
+    assert "next: python -m trainer.summary --runs_dir=" in out
+    logged = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "train"]
+    assert logged == list(range(1, 10))
+
+
+def test_train_and_evaluate_with_nothing_held_out_says_so(
+    tmp_path, tiny_dataset, tiny_backbone, capsys
+):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path, epochs=1, fold="", train_split="fold0"
+    )
+    assert train_and_evaluate(config) == 0
+    out = capsys.readouterr().out
+    assert "nothing is held out: the last step is exported, without scores" in out
+    assert "exported: step 2, without scores" in out

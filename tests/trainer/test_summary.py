@@ -23,7 +23,13 @@ def test_command_over_two_runs_writes_a_row_for_each_and_the_flag_that_differs(t
     _write_run(tmp_path / "deeper" / "b", dropout=0.5)
     done = _summarize(f"--runs_dir={tmp_path}")
     path = tmp_path / "summary.csv"
-    assert (done.returncode, done.stdout) == (0, f"2 runs: {path}\n"), done.stderr
+    head, *lines, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, f"2 runs: {path}"), done.stderr
+    assert head.split()[0] == "run" and head.split()[-1] == "--dropout"
+    assert [(line.split()[0], line.split()[-1]) for line in lines] == [
+        ("a", "0.1000"),
+        ("deeper/b", "0.5000"),
+    ]
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [(row["run"], row["--dropout"]) for row in rows] == [("a", "0.1"), ("deeper/b", "0.5")]
     assert "--epochs" not in rows[0] and rows[0]["accuracy"] == "0.5" and rows[0]["roc_auc"] == ""

@@ -6,15 +6,18 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.results import export
+    from trainer.results.closing import closing_lines, next_command
     from trainer.results.figures import confusion_figure
     from trainer.results.finish import export_only, finish_run, is_finished
 
 __all__ = [
+    "closing_lines",
     "confusion_figure",
     "export",
     "export_only",
     "finish_run",
     "is_finished",
+    "next_command",
 ]
 
 __getattr__, __dir__ = attach(__name__)

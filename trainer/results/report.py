@@ -69,7 +69,8 @@ def write_sample_predictions(
     writer = tf.summary.create_file_writer(RunDir(run_dir).tensorboard_dir)
     with writer.as_default(step=run.best_step):
         tf.summary.image("worst_mistakes", squares, max_outputs=len(squares))
-        tf.summary.text("worst_mistakes", table)
+        # A tag of its own: TensorBoard shows neither where one tag has two kinds of data.
+        tf.summary.text("worst_mistakes_table", table)
     writer.close()
 
 

@@ -70,7 +70,7 @@ def _one(
 
 def _batch_per_replica(config: TrainConfig, topology: Topology) -> int:
     replicas, parts = topology.num_replicas, config.accumulation_steps
-    batch_size = config.batch_size or config.batch_size_per_replica * replicas
+    batch_size = config.global_batch_size(replicas)
     if batch_size % (replicas * parts):
         raise OrchardError(
             f"a batch of {batch_size} does not divide into the {replicas} replicas of "

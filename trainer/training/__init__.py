@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
     from trainer.training.evaluation import Evaluation, Scores
     from trainer.training.locking import check_layout, run_lock
+    from trainer.training.opening import opening_lines
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
     from trainer.training.resume import check_same_data, recover_run, resume_run
@@ -38,6 +39,7 @@ __all__ = [
     "check_same_data",
     "choose_splits",
     "make_plan",
+    "opening_lines",
     "out_of_memory",
     "prepare",
     "read_metrics",

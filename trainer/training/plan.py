@@ -76,7 +76,7 @@ def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
 
 def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replicas: int) -> Plan:
     """The numbers of a training of `num_records` records on `num_replicas` devices."""
-    batch_size = config.batch_size or config.batch_size_per_replica * num_replicas
+    batch_size = config.global_batch_size(num_replicas)
     _check_batch(batch_size, config.accumulation_steps, num_replicas)
     if config.augment.mixing and batch_size // num_replicas % 2:
         raise OrchardError(

@@ -16,9 +16,8 @@ from orchard.formats import (
 )
 from trainer.augment import augment_batch, mix_batch
 from trainer.checkpoints import TrainState, evaluation_weights
-from trainer.config import TrainConfig
+from trainer.config import BEST_METRIC, TrainConfig
 from trainer.data import RecordTable
-from trainer.evaluation import default_metric
 from trainer.keras_module import keras
 from trainer.models import batch_norm
 from trainer.optim import Objective
@@ -82,7 +81,19 @@ class Run:
     @property
     def best_metric(self) -> str:
         """The metric that selects the best checkpoint."""
-        return self.config.best_metric or default_metric(self.train_records.task)
+        return self.config.best_metric or BEST_METRIC
+
+    @property
+    def log_every_steps(self) -> int:
+        """Steps between log lines: at least ten a run and one an epoch, where nobody said more."""
+        plan = self.plan
+        wanted = min(20, plan.total_steps // 10, round(plan.steps_per_epoch))
+        return self.config.log_every_steps or max(1, wanted)
+
+    def epoch(self, step: int) -> str:
+        """How far a step is, for people: "epoch 1.5 of 8"."""
+        plan = self.plan
+        return f"epoch {step / plan.steps_per_epoch:.3g} of {self.config.epochs:g}"
 
     @property
     def tensorboard_dir(self) -> str:

@@ -78,7 +78,7 @@ class Trainer:
 
     def _count(self, until: int, steps_per_call: int) -> int:
         """Steps of the next call: none beyond a log line, a stage or an end of the profile."""
-        step, every = self._run.state.progress.step, self._run.config.log_every_steps
+        step, every = self._run.state.progress.step, self._run.log_every_steps
         ends = [until, (step // every + 1) * every, step + steps_per_call]
         first, last = self._profile
         ends += [end for end in (first, last + 1) if end > step]
@@ -116,7 +116,7 @@ class Trainer:
         progress.loss_count += len(losses)
         self._report.advance(len(losses), float(losses[-1]))
         at_end = progress.step == self._run.plan.total_steps
-        if progress.step % config.log_every_steps == 0 or at_end:
+        if progress.step % self._run.log_every_steps == 0 or at_end:
             self._log_line(waits_are_timed)
 
     def _log_line(self, waits_are_timed: bool) -> None:

@@ -76,5 +76,6 @@ def test_write_sample_predictions_shows_the_mistakes_in_tensorboard(tmp_path, ti
     report.write_sample_predictions(str(tmp_path), _run(config), *scored)
     folder = tmp_path / "tensorboard"
     events = tf.compat.v1.train.summary_iterator(str(folder / os.listdir(folder)[0]))
-    tags = {value.tag for event in events for value in event.summary.value}
-    assert any("worst_mistakes" in tag for tag in tags)
+    kinds = {v.tag: v.metadata.plugin_data.plugin_name for e in events for v in e.summary.value}
+    # Shown are those whose tag has one kind.
+    assert kinds == {"worst_mistakes": "images", "worst_mistakes_table": "text"}

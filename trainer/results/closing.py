@@ -1,0 +1,37 @@
+"""What a training says on the screen when it is finished: scores, report, and what to do next."""
+
+import posixpath
+import shlex
+
+from orchard.formats import RunDir, RunRecord, SplitKind, fold_number
+from trainer.config import TrainConfig
+from trainer.data import split_names
+from trainer.evaluation import metric_names
+
+
+def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
+    """Scores of the exported step, the report and the next command."""
+    names = dict.fromkeys([record.best_metric, *metric_names(record.task, main=True)])
+    scores = [(name, record.scores.get(name)) for name in names]
+    shown = "  ".join(f"{name} {score:.4f}" for name, score in scores if score is not None)
+    lines = [
+        f"run finished: {config.run_dir}",
+        f"exported: step {record.best_step}" + (f": {shown}" if shown else ", without scores"),
+        f"report: {RunDir(config.run_dir).report_file}",
+    ]
+    if fold_number(posixpath.basename(config.run_dir.rstrip("/"))) is None:
+        lines.append(f"next: {next_command(config)}")
+    return lines
+
+
+def next_command(config: TrainConfig) -> str:
+    """Predict the test images, where there are any, or compare this run with others."""
+    run_dir = config.run_dir.rstrip("/")
+    if SplitKind.TEST in split_names(config.dataset):
+        flags = {"members": run_dir, "dataset": config.dataset, "output_dir": f"{run_dir}-ensemble"}
+        module = "ensemble.main"
+    else:
+        flags = {"runs_dir": posixpath.dirname(run_dir) or "."}
+        module = "trainer.summary"
+    words = [shlex.quote(f"--{name}={value}") for name, value in flags.items()]
+    return " ".join(["python -m", module, *words])

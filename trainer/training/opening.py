@@ -1,0 +1,24 @@
+"""What a training says on the screen before its first step."""
+
+from trainer.training.run import Run
+
+
+def opening_lines(run: Run) -> list[str]:
+    """Devices, records, classes, batch, steps and epochs, and where a resumed run goes on."""
+    config, plan, records = run.config, run.plan, run.train_records
+    step = run.state.progress.step
+    lines = [
+        f"{config.architecture} at {config.height_px}x{config.width_px} px on "
+        f"{run.accelerator.describe()}",
+        f"training on {len(records)} records of {plan.splits.train}, "
+        f"{len(records.class_names)} classes ({records.task})",
+        f"{plan.total_steps} steps of {plan.batch_size} images: {config.epochs:g} epochs of "
+        f"{plan.steps_per_epoch:.4g} steps",
+    ]
+    if run.eval_records is None:
+        lines[1] += "; nothing is held out: the last step is exported, without scores"
+    else:
+        lines[1] += f"; {len(run.eval_records)} of {plan.splits.evaluate} are held out"
+    if step:
+        lines.append(f"going on after step {step} of {plan.total_steps} ({run.epoch(step)})")
+    return lines
