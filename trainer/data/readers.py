@@ -1,6 +1,7 @@
 """Records at any position, from local files or from memory: bytes in, checked bytes out."""
 
 import os
+import resource
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -17,6 +18,8 @@ _HEADER_BYTES = 12
 _CRC = struct.Struct("<I")
 # What stands in for a record that fails its checksum: no image decoder accepts it.
 DAMAGED = b""
+# One source keeps a quarter of the files open that a process may have: there are several sources.
+_SHARE_OF_OPEN_FILES = 4
 
 
 class Source(Protocol):
@@ -27,13 +30,23 @@ class Source(Protocol):
 
 
 class FileSource:
-    """Local files, each opened once and read by position, from any number of threads."""
+    """Local files, read by position from any number of threads.
+
+    Each is opened once, as far as the limit of open files leaves room for all else; the others are
+    opened at each reading.
+    """
 
     def __init__(self, files: Sequence[str]):
-        self._descriptors = []
-        for path in files:
+        self._files = files
+        self._descriptors: list[int] = []
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OF_OPEN_FILES
+        for position, path in enumerate(files):
             try:
-                self._descriptors.append(os.open(path, os.O_RDONLY))
+                descriptor = os.open(path, os.O_RDONLY)
+                if position < most:
+                    self._descriptors.append(descriptor)
+                else:
+                    os.close(descriptor)
             except OSError as error:
                 self.close()
                 raise OrchardError(
@@ -42,7 +55,13 @@ class FileSource:
 
     def read(self, file: int, offset: int, num_bytes: int) -> bytes:
         """Reads a range of one file; fewer bytes where the file ends."""
-        return os.pread(self._descriptors[file], num_bytes, offset)
+        if file < len(self._descriptors):
+            return os.pread(self._descriptors[file], num_bytes, offset)
+        descriptor = os.open(self._files[file], os.O_RDONLY)
+        try:
+            return os.pread(descriptor, num_bytes, offset)
+        finally:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Closes the files."""

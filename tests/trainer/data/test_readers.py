@@ -1,4 +1,6 @@
 import dataclasses
+import os
+import resource
 
 import numpy as np
 import pytest
@@ -34,3 +36,16 @@ def test_file_source_missing_shard_is_refused_naming_it(directory):
     gone = dataclasses.replace(table, files=("/nowhere/shard", *table.files[1:]))
     with pytest.raises(OrchardError, match="/nowhere/shard can't be read"):
         readers.FileSource(gone.files)
+
+
+def test_file_source_of_more_files_than_may_be_open_reads_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
+    files = [tmp_path / str(number) for number in range(50)]
+    for number, file in enumerate(files):
+        file.write_bytes(b"%05d" % number)
+    before = len(os.listdir("/proc/self/fd"))
+    source = readers.FileSource([str(file) for file in files])
+    assert len(os.listdir("/proc/self/fd")) - before == 10
+    assert [source.read(n, 1, 4) for n in range(50)] == [b"%04d" % n for n in range(50)]
+    source.close()
+    assert len(os.listdir("/proc/self/fd")) == before
