@@ -33,7 +33,7 @@ from data_prep.publish import (
 )
 from data_prep.shard import Receipt, ShardTask, WrittenShard, read_thumbnails, write_shard
 from orchard import progress, storage
-from orchard.formats import QUARANTINE_FILE, REPORT_FILE
+from orchard.formats import QUARANTINE_FILE, REPORT_FILE, fold_name
 from orchard.html import format_bytes
 
 Log = Callable[[str], None]
@@ -101,12 +101,18 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         size = format_bytes(sum(shard.receipt.num_bytes for shard in shards))
         log(f"{records} records, {size}, {len(shards)} shards in {time.time() - started:.1f} s")
         log(f"report: {storage.join(staging.final_dir, REPORT_FILE)}")
-        log(
-            f"next: python -m trainer.main --dataset={shlex.quote(staging.final_dir)} "
-            f"--architecture=ResNet50 --run_dir=RUN{' --fold=0' if config.folds else ''}"
-        )
+        log(f"next: {next_command(staging.final_dir, manifest.splits)}")
         log(staging.final_dir)
         return staging.final_dir
+
+
+def next_command(dataset_dir: str, splits: Container[str]) -> str:
+    """The command that trains a first network on a dataset with these splits."""
+    fold = " --fold=0" if fold_name(0) in splits else ""
+    return (
+        f"python -m trainer.main --dataset={shlex.quote(dataset_dir)} "
+        f"--architecture=efficientnet_b0 --run_dir=runs/b0{fold}"
+    )
 
 
 def _read_tables(config: PrepConfig, log: Log) -> InputTables:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.pipeline import prepare
+from data_prep.pipeline import next_command, prepare
 from orchard.errors import OrchardError
 from orchard.formats.manifest import load_manifest, load_records
 from tests.data_prep.builders import (
@@ -22,6 +23,7 @@ from tests.data_prep.builders import (
     run,
     write_csv,
 )
+from trainer import TrainConfig
 
 
 def test_prepare_of_a_csv_makes_each_row_a_record_of_its_own_bytes(given, tmp_path):
@@ -208,3 +210,12 @@ def test_prepare_of_row_numbers_as_ids_names_the_column_of_files(given, tmp_path
     given["csv"] = write_csv(tmp_path / "n.csv", [(name, "label", "photo"), *numbered])
     with pytest.raises(OrchardError, match="'photo' has the names of images.*=photo"):
         run(tmp_path / "out", **given)
+
+
+@pytest.mark.parametrize("splits, fold", [(("fold0", "fold1"), "0"), (("train", "eval"), "")])
+def test_next_command_is_one_that_the_trainer_takes(splits, fold):
+    words = shlex.split(next_command("data/my leaves/1.0.0", splits))
+    assert words[:3] == ["python", "-m", "trainer.main"]
+    values = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
+    config = TrainConfig(**values)
+    assert (config.dataset, config.fold) == ("data/my leaves/1.0.0", fold)
