@@ -48,6 +48,7 @@ setup(
         "trainer": ["recipes/*", "templates/*"],
         "ensemble": ["templates/*"],
     },
+    entry_points={"console_scripts": ["orchard = ensemble.console:main"]},
     install_requires=[
         "absl-py",
         "google-cloud-storage>=3.0",

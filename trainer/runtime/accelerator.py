@@ -52,7 +52,10 @@ class Accelerator:
     def describe(self) -> str:
         """One line for the log and the report."""
         hosts = f" on {self.num_hosts} hosts" if self.num_hosts > 1 else ""
-        return f"{self.num_replicas} x {self.kind}{hosts} ({type(self.strategy).__name__})"
+        name = type(self.strategy).__name__
+        # TensorFlow's default, for one device, has a private name that says nothing to a user.
+        strategy = "" if name.startswith("_") else f" ({name})"
+        return f"{self.num_replicas} x {self.kind}{hosts}{strategy}"
 
     def steps_per_call(self, wanted: int) -> int:
         """Steps inside one call of the compiled loop."""
