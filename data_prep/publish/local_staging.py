@@ -49,7 +49,6 @@ class LocalStaging(Staging):
             OrchardError: another writer is at work, or the directories cannot be made.
         """
         if not self._scratch:
-            _share(self._data_dir, os.path.dirname(self.final_dir))
             _share(self._data_dir, os.path.dirname(self.root))
             _share_file(self._data_dir, self._lock_path)
         with (
@@ -73,6 +72,10 @@ class LocalStaging(Staging):
                 storage.remove_tree(self.spool_path)
                 if self._scratch:
                     storage.remove_tree(self._scratch)
+
+    def share_final_parent(self) -> None:
+        """Make the folder of the dataset's name, as open as the data_dir is."""
+        _share(self._data_dir, os.path.dirname(self.final_dir))
 
     def claim(self, flushes: "Background[str, None]", overwrite: bool) -> "LocalPublisher":
         """Look at what is in the way; the lock keeps out other machines, too, on a shared disk."""
@@ -185,6 +188,7 @@ class LocalPublisher(Publisher):
             self._flush(name, 0)
         list(self._flushes.drain())
         storage.sync(self.shards_dir)
+        self._staging.share_final_parent()
         root = self._staging.root
         old_dir = os.path.join(root, "old")
         destination.take(self.shards_dir, self._staging.final_dir, old_dir, overwrite)

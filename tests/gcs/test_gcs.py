@@ -210,6 +210,6 @@ def test_stat_has_size_and_checksum_of_an_object(gcs):
 
 def test_write_bytes_only_if_absent_replaces_nothing(gcs):
     storage.write_bytes(gcs.path("a"), b"old", only_if_absent=True)
-    with pytest.raises(OrchardError, match="a was written by another writer"):
+    with pytest.raises(OrchardError, match="a was replaced by another writer"):
         storage.write_bytes(gcs.path("a"), b"new", only_if_absent=True)
     assert gcs.read("a") == b"old"

@@ -100,7 +100,7 @@ def test_reads_damaged_by_the_network_are_repeated_until_intact(bucket):
     def read():
         records = load_records(bucket.path(DATASET))
         run = RunRecord.load(RunDir(bucket.path(RUN)).record_file)
-        with storage.local_tree(bucket.path(RUN, "saved_model")) as folder:
+        with storage.local_copy(bucket.path(RUN, "saved_model")) as folder:
             fingerprint = fingerprint_saved_model(folder)
         return (
             records.drop(columns="target").to_csv() + str(records["target"].tolist()),

@@ -15,8 +15,8 @@ from trainer.training import steps
 def _die_after(step: int) -> None:
     account = steps.Trainer._account
 
-    def account_or_die(self, losses):
-        account(self, losses)
+    def account_or_die(self, *arguments):
+        account(self, *arguments)
         if self._run.state.progress.step >= step:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -103,7 +103,7 @@ def test_preflight_of_several_topologies_prints_one_table_with_a_plan(tmp_path, 
     ("flags", "complaint"),
     [
         (["--batch_size=8"], "--architecture is required"),
-        (["--architecture=mobilenet_v2"], "--batch_size"),
+        (["--architecture=mobilenet_v2", "--batch_size=-1"], "--batch_size=-1"),
         (
             ["--architecture=mobilenet_v2", "--batch_size=8", "--topology=v9:2x2"],
             "--topology=v9:2x2",

@@ -1,7 +1,9 @@
+import json
 import os
 import stat
+import subprocess
+import sys
 import tempfile
-import traceback
 from pathlib import Path
 
 import pytest
@@ -87,25 +89,35 @@ def open_folder():
 
 
 def run_as_somebody_else(out, home, given, group=65534):
-    """The lines of a run by another user: in a fork, since they may not even see our Python."""
+    """The lines of a run by another user, in a process that has loaded no TensorFlow."""
     home.mkdir()
     os.chown(home, 65534, 65534)
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            os.umask(0o022)
-            tempfile.tempdir = str(home)
-            os.setgroups([])
-            os.setresgid(group, group, group)
-            os.setresuid(65534, 65534, 65534)
-            (home / "said").write_text("\n".join(run(out, **given)[1]))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+    program = (
+        "import json, sys\n"
+        "from tests.data_prep.publish.test_local_staging import run_as_nobody\n"
+        "run_as_nobody(**json.loads(sys.argv[1]))"
+    )
+    arguments = {"out": str(out), "home": str(home), "given": given, "group": group}
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
     return (home / "said").read_text().splitlines()
+
+
+def run_as_nobody(out, home, given, group):
+    """Prepare once as we are, which imports all that is needed, and then as another user.
+
+    That user may not even read the Python that runs this.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run(folder, **given)
+    os.umask(0o022)
+    tempfile.tempdir = home
+    os.setgroups([])
+    os.setresgid(group, group, group)
+    os.setresuid(65534, 65534, 65534)
+    Path(home, "said").write_text("\n".join(run(out, **given)[1]))
 
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")

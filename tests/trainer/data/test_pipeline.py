@@ -245,11 +245,14 @@ def test_train_batches_in_separate_processes_make_the_global_batch(records):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"resize": "stretch"}, "resize is 'stretch'; choose one of squash, crop, pad"),
-        ({"height_px": 0}, "height_px is 0"),
-        ({"reader": "fast"}, "reader is 'fast'"),
+        ({"resize": "stretch"}, "--resize=stretch: choose one of squash, crop, pad"),
+        ({"height_px": 0}, "--height_px=0: choose a number of at least 1"),
+        ({"reader": "fast"}, "--reader=fast: choose one of auto, local, block"),
         ({"cache": "ram", "cache_dir": "x"}, "exclude each other"),
-        ({"reader": "block", "cache": "ram"}, "reads the shards where they are"),
+        (
+            {"reader": "block", "cache": "ram"},
+            "--reader=block excludes --cache and --cache_dir; remove one",
+        ),
     ],
 )
 def test_input_options_impossible_replacement_is_refused(change, message):

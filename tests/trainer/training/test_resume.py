@@ -115,6 +115,7 @@ def test_resume_run_without_its_newest_checkpoint_ends_as_undisturbed(
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", best_metric="log_loss")
     with monkeypatch.context() as patched:
         patched.setattr(loop, "finish_run", lambda run_dir: None)
+        patched.setattr(loop, "closing_lines", lambda config, record: [])
         assert train_and_evaluate(config) == 0
     assert files.load_latest_checkpoint(config.run_dir).meta.progress.best_step == 18
     os.truncate(os.path.join(config.run_dir, "checkpoints", "step-000000018.npz"), 100)
