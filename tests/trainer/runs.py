@@ -1,6 +1,7 @@
 """A tiny network, a tiny dataset and the flags to train one on the other within seconds."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -91,6 +92,8 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # A shell that runs the tests in the background has SIGINT ignored, and a child inherits it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
