@@ -83,8 +83,12 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     # Shards are shuffled; people look for the order of their CSV.
     order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
     folder = EnsembleDir(config.output_dir)
-    stale_files = [folder.report_file, folder.soft_labels_file, folder.out_of_fold_file]
-    for stale in [*stale_files, folder.held_out_predictions_file]:
+    for stale in (
+        folder.report_file,
+        folder.soft_labels_file,
+        folder.out_of_fold_file,
+        folder.held_out_predictions_file,
+    ):
         storage.remove_tree(stale)
     write_predictions(
         folder.predictions_file,

@@ -110,15 +110,12 @@ class _Folders:
             return without
         for one in dict.fromkeys((file, without)):
             folder, name = posixpath.split(one)
-            stems = self._stems_in(folder, extension)
-            if stems is None:
-                continue
             # An id `a.b` has no ending, one `a.jpg` may be that of `a.jpg.png`, but hardly is.
             bare = posixpath.basename(self._without_folder(image_id))
             stem = bare
             if is_image_name(bare, extension):
                 stem = bare[: bare.rindex(".")] if "." in bare else bare
-            candidates = stems.get(_normal(stem), [])
+            candidates = self._stems_in(folder, extension).get(_normal(stem), [])
             if len(candidates) > 1:
                 candidates = [c for c in candidates if _normal(c) == _normal(name)]
             if len(candidates) > 1:
@@ -150,7 +147,7 @@ class _Folders:
         folder, name = posixpath.split(file)
         return name in self._names_in(folder)
 
-    def _stems_in(self, folder: str, extension: str) -> dict[str, list[str]] | None:
+    def _stems_in(self, folder: str, extension: str) -> dict[str, list[str]]:
         """The names of the images in a folder by their stems without case."""
         stems = self._stems.get(folder)
         if stems is None:
@@ -158,7 +155,7 @@ class _Folders:
             for name in self._image_names(self._names_in(folder), extension):
                 stems.setdefault(_normal(name[: name.rindex(".")]), []).append(name)
             self._stems[folder] = stems
-        return stems or None
+        return stems
 
     def _image_names(self, names: Iterable[str], extension: str) -> Iterable[str]:
         return (name for name in names if "." in name and is_image_name(name, extension))

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from ensemble import EnsembleConfig, run
+from ensemble.result import Result
 from orchard import storage
 from orchard.formats import (
     DatasetOfRun,
@@ -208,6 +210,21 @@ def _write_eval_logits(path, dataset, eval_split, net, size, resize) -> None:
     logits = net.from_images(images)["logits"].numpy()
     target = path / "eval_logits" / f"{eval_split}.npz"
     save_logits(str(target), records.ids, logits, records.targets, records.class_names)
+
+
+def make_ensemble(root: Path) -> Result:
+    """An ensemble of two members of different input sizes, in `root / "out"`, and its result."""
+    dataset = root / "leaves" / "1.0.0"
+    make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 9})
+    make_member(root / "a", dataset, seed=1)
+    make_member(root / "b", dataset, seed=2, size=(20, 24))
+    config = EnsembleConfig(
+        members=(str(root / "a"), str(root / "b")),
+        dataset=str(dataset),
+        split="test",
+        output_dir=str(root / "out"),
+    )
+    return run(config)
 
 
 def read_jpeg(records, row: int) -> bytes:

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ensemble import pipeline
-from ensemble.config import EnsembleConfig
 from ensemble.predict import PredictOptions
 from orchard.errors import OrchardError
-from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
+from tests.ensemble.builders import CLASS_NAMES, make_ensemble, read_jpeg
 
 _ROOT = Path(__file__).parents[2]
 
@@ -21,17 +19,7 @@ _ROOT = Path(__file__).parents[2]
 def world(tmp_path_factory):
     """An ensemble, the dataset it predicted, and the same images as a folder of files."""
     root = tmp_path_factory.mktemp("predict")
-    dataset = root / "leaves" / "1.0.0"
-    make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 9})
-    make_member(root / "a", dataset, seed=1)
-    make_member(root / "b", dataset, seed=2, size=(20, 24))
-    config = EnsembleConfig(
-        members=(str(root / "a"), str(root / "b")),
-        dataset=str(dataset),
-        split="test",
-        output_dir=str(root / "out"),
-    )
-    result = pipeline.run(config)
+    result = make_ensemble(root)
     (root / "photos").mkdir()
     for row, image_id in enumerate(result.inputs.records.ids):
         (root / "photos" / f"{image_id}.jpg").write_bytes(read_jpeg(result.inputs.records, row))

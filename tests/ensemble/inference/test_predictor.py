@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble import SavedPredictor, pipeline
-from ensemble.config import EnsembleConfig
+from ensemble import SavedPredictor
 from orchard.errors import OrchardError
-from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
+from tests.ensemble.builders import CLASS_NAMES, make_ensemble, make_member, read_jpeg
 from trainer.evaluation import probabilities
 
 
@@ -13,17 +12,7 @@ from trainer.evaluation import probabilities
 def world(tmp_path_factory):
     """An ensemble of two members, and its result."""
     root = tmp_path_factory.mktemp("predictor")
-    dataset = root / "leaves" / "1.0.0"
-    make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 9})
-    make_member(root / "a", dataset, seed=1)
-    make_member(root / "b", dataset, seed=2, size=(20, 24))
-    config = EnsembleConfig(
-        members=(str(root / "a"), str(root / "b")),
-        dataset=str(dataset),
-        split="test",
-        output_dir=str(root / "out"),
-    )
-    return root, pipeline.run(config)
+    return root, make_ensemble(root)
 
 
 def test_saved_predictor_of_a_run_gives_its_probabilities(world):
