@@ -24,18 +24,22 @@ SCHEMA_VERSION = 1
 # steps that are the best by accuracy, which has ties and noise on small folds, have worse ones.
 BEST_METRIC = "log_loss"
 
+# In place of a metric: the weights that the training ends with.
+LAST_STEP = "last"
+
 BATCH_SIZE = 32
 
 # Two ways to say one thing.
 EXCLUSIVE_FLAGS = (
     ("batch_size", "batch_size_per_replica"),
+    ("eval_every_epochs", "num_evals"),
     ("learning_rate", "learning_rate_per_replica"),
     ("warmup_epochs", "warmup_steps"),
 )
 
 
 def _metrics() -> tuple[str, ...]:
-    return ("", *metric_names())  # Not at import: those of --plugins come later.
+    return ("", LAST_STEP, *metric_names())  # Not at import: those of --plugins come later.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,12 @@ class LengthOptions(Options, group="optimization"):
     """How long to train, in steps of how many images, and what to do when it blows up."""
 
     epochs: float = option(10.0, "Passes over the training records.", above=0, common=True)
+    min_steps: int = option(
+        0, "Train for at least so many steps: more epochs, where the records are few.", at_least=0
+    )
+    max_epochs: float = option(
+        0.0, "No more epochs than these for the sake of --min_steps; 0: any number.", at_least=0
+    )
     batch_size: int = option(
         0,
         f"Images a step, over all replicas; default: {BATCH_SIZE}, without "
@@ -68,18 +78,29 @@ class LengthOptions(Options, group="optimization"):
         2, "Times to go back to the last checkpoint after a blow-up.", at_least=0
     )
 
+    def total_steps(self, steps_per_epoch: float) -> int:
+        """The steps of `epochs`, or `min_steps` as far as `max_epochs` allows."""
+        steps = max(1, round(self.epochs * steps_per_epoch))
+        if not self.max_epochs:
+            return max(steps, self.min_steps)
+        return max(steps, min(self.min_steps, round(self.max_epochs * steps_per_epoch)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(Options, group="evaluation"):
     """When to score the evaluation splits, and what the scores decide."""
 
     eval_every_epochs: float = option(1.0, "Epochs between evaluations.", at_least=1e-3)
+    num_evals: int = option(
+        0, "Instead of --eval_every_epochs: evaluations, evenly spread over the run.", at_least=0
+    )
     eval_batch_size: int = option(
         0, "Images an evaluation step; default: as in training.", at_least=0, kind=Kind.RESOLVED
     )
     best_metric: str = option(
         "",
-        f"Metric that selects the best checkpoint; default: {BEST_METRIC}.",
+        f"Metric that selects the step to export, or {LAST_STEP}: the final one; default: "
+        f"{BEST_METRIC}.",
         choices=_metrics,
         kind=Kind.RESOLVED,
     )
@@ -173,9 +194,11 @@ class TrainConfig(
     def check(self) -> None:
         """Refuse flags that contradict each other, or lack one another."""
         super().check()
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
         for a, b in EXCLUSIVE_FLAGS:
-            if getattr(self, a) and getattr(self, b):
+            if getattr(self, a) != defaults[a] and getattr(self, b) != defaults[b]:
                 raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
+        self._check_length()
         self._check_batch()
         square = self.augment.needs_square
         if square and self.height_px != self.width_px:
@@ -186,13 +209,31 @@ class TrainConfig(
             raise OrchardError(
                 "--freeze_epochs would train a head on random features; drop it, or give --weights"
             )
-        if self.freeze_epochs >= self.epochs:
+        if self.freeze_epochs >= self.epochs and not self.min_steps:
             raise OrchardError(
                 f"--freeze_epochs={self.freeze_epochs:g} leaves nothing of {self.epochs:g} epochs; "
                 "make it shorter"
             )
+        if self.best_metric == LAST_STEP and self.early_stopping_evals:
+            raise OrchardError(
+                f"--early_stopping_evals needs a metric that says which step is the best, not "
+                f"--best_metric={LAST_STEP}; drop one of them"
+            )
         if self.profile_steps:
             self.profile_range()
+
+    def _check_length(self) -> None:
+        """Refuse a ceiling of nothing, or below what --epochs asks for."""
+        if self.max_epochs and not self.min_steps:
+            raise OrchardError(
+                f"--max_epochs={self.max_epochs:g} limits what --min_steps adds to --epochs; give "
+                "--min_steps, or say the length with --epochs"
+            )
+        if self.max_epochs and self.max_epochs < self.epochs:
+            raise OrchardError(
+                f"--max_epochs={self.max_epochs:g} is below --epochs={self.epochs:g}; raise it, or "
+                "lower --epochs"
+            )
 
     def _check_batch(self) -> None:
         """Refuse batch sizes that no number of replicas can share."""
@@ -227,14 +268,14 @@ class TrainConfig(
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainConfig":
-        """The inverse of `to_json`; OrchardError for another version's fields."""
+        """The inverse of `to_json`; OrchardError for fields that it does not know."""
         values = dict(values)
         version = values.pop("schema_version", None)
         losses = {flag.field for flag in LossOptions.flag_fields()} & set(values)
         values["loss_options"] = LossOptions(**{name: values.pop(name) for name in losses})
-        known = {f.name for f in dataclasses.fields(cls)}
-        if version != SCHEMA_VERSION or set(values) != known:
-            unknown = sorted(set(values) ^ known)
+        # A field that is missing is newer than the file; its default is what was done before.
+        unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
+        if version != SCHEMA_VERSION or unknown:
             raise OrchardError(
                 f"config.json is of another version of this program (schema {version}, fields "
                 f"{unknown}); go on with that version and its --plugins, or start a new --run_dir"

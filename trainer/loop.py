@@ -22,7 +22,7 @@ from trainer.checkpoints import (
     save_best_checkpoint,
     save_checkpoint,
 )
-from trainer.config import TrainConfig
+from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
 from trainer.results import closing_lines, finish_run, is_finished
@@ -196,7 +196,8 @@ def _save(run: Run, report: Reporter) -> None:
 def _report_scores(run: Run, report: Reporter, scores: Scores, best: bool, seconds: float) -> None:
     step = run.state.progress.step
     shown = "  ".join(f"{name} {scores.by_metric[name]:.4f}" for name in _shown(run))
-    mark = f"  (best {run.best_metric})" if best else ""
+    picked = best and run.best_metric != LAST_STEP
+    mark = f"  (best {run.best_metric})" if picked else ""
     text = f"step {step}, {run.epoch(step)}: {shown}{mark}"
     values = {**scores.by_metric, "seconds": round(seconds, 2)}
     if scores.skipped_records:
@@ -230,4 +231,5 @@ def _reporter(run: Run) -> Reporter:
 
 
 def _shown(run: Run) -> list[str]:
-    return list(dict.fromkeys([run.best_metric, *metric_names(run.train_records.task, main=True)]))
+    picked_by = [] if run.best_metric == LAST_STEP else [run.best_metric]
+    return list(dict.fromkeys([*picked_by, *metric_names(run.train_records.task, main=True)]))

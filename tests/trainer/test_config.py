@@ -24,6 +24,10 @@ def _config(**changes):
         ({"dataset": ""}, "--dataset is required: Dataset directory"),
         ({"batch_size_per_replica": 8}, "--batch_size and --batch_size_per_replica"),
         ({"learning_rate": 1.0, "learning_rate_per_replica": 1.0}, "say the same thing"),
+        ({"num_evals": 3, "eval_every_epochs": 2.0}, "--eval_every_epochs and --num_evals"),
+        ({"max_epochs": 20.0}, "give --min_steps"),
+        ({"min_steps": 9, "max_epochs": 1.0}, "--max_epochs=1 is below --epochs=10"),
+        ({"best_metric": "last", "early_stopping_evals": 2}, "not --best_metric=last"),
         ({"fold": "0", "train_split": "train"}, "--fold chooses the splits"),
         ({"fold": "first"}, "--fold=first"),
         ({"image_size": "0"}, "--image_size=0"),
@@ -71,6 +75,12 @@ def test_from_json_unknown_field_is_refused():
     values = _config().to_json() | {"warp": 9}
     with pytest.raises(OrchardError, match="another version.*warp"):
         TrainConfig.from_json(values)
+
+
+def test_from_json_file_without_a_newer_flag_takes_its_default():
+    values = _config(epochs=3).to_json()
+    del values["min_steps"]
+    assert TrainConfig.from_json(values) == _config(epochs=3)
 
 
 def test_height_px_without_image_size_is_what_the_network_was_made_for():

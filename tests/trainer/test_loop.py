@@ -62,6 +62,31 @@ def test_train_and_evaluate_saved_model_gives_the_scored_logits(finished):
     assert list(loaded.image_size_px.numpy()) == [16, 16]
 
 
+def test_train_and_evaluate_best_metric_last_exports_the_end(
+    tmp_path, tiny_dataset, tiny_backbone, capsys
+):
+    config = runs.config(
+        tiny_dataset,
+        tiny_backbone,
+        tmp_path / "last",
+        epochs=1,
+        min_steps=6,
+        num_evals=3,
+        best_metric="last",
+        learning_rate=1e-9,  # No step is better than another: a metric would pick the first.
+        eval_every_epochs=1.0,
+    )
+    assert train_and_evaluate(config) == 0
+    run = _run_json(config)
+    assert run["best_step"] == 6 and run["best_metric"] == "last"
+    evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
+    assert evaluated == [2, 4, 6]
+    printed = capsys.readouterr().out
+    assert "exported: step 6: accuracy" in printed
+    with open(os.path.join(config.run_dir, "report.html"), encoding="utf-8") as file:
+        assert "The last step, on 18 records" in file.read()
+
+
 def test_train_and_evaluate_metrics_cover_every_step_and_evaluation(finished):
     lines = read_metrics(finished.run_dir)
     total = round(finished.epochs * 36 / finished.batch_size)

@@ -7,6 +7,7 @@ rent and what to expect at best; it measures nothing.
 from dataclasses import dataclass
 
 from data_prep.plan import num_shards
+from trainer.config import LengthOptions
 
 _SHARD_MB = 128  # data_prep's own default.
 _SECONDS_PER_HOUR = 3600
@@ -19,13 +20,13 @@ class Workload:
     Attributes:
         num_records: training images.
         num_bytes: their encoded size.
-        epochs: passes over them.
+        length: how long to train on them.
         decode_images_per_second: what one core reads, decodes and resizes; None: not known.
     """
 
     num_records: int
     num_bytes: int
-    epochs: float
+    length: LengthOptions
     decode_images_per_second: float | None
 
 
@@ -74,7 +75,7 @@ class CostPlan:
 def cost_plan(workload: Workload, on: Slice) -> CostPlan:
     """The bound for `workload` on a slice."""
     images_per_second = on.max_images_per_second * on.utilization
-    total_steps = max(1, round(workload.epochs * workload.num_records / on.batch_size))
+    total_steps = workload.length.total_steps(workload.num_records / on.batch_size)
     hours = total_steps * on.batch_size / images_per_second / _SECONDS_PER_HOUR
     per_host = images_per_second / on.num_hosts
     rate = workload.decode_images_per_second

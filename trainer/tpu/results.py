@@ -96,10 +96,10 @@ def _workload(
                 "there is to train on"
             )
         num_bytes = int(options.num_records * options.image_kb * 1000)
-        return Workload(options.num_records, num_bytes, config.epochs, rate)
+        return Workload(options.num_records, num_bytes, config, rate)
     if rate is None:
         rate = images_per_core_second(records, select(InputOptions, config))
-    return Workload(len(records), records.num_bytes, config.epochs, rate)
+    return Workload(len(records), records.num_bytes, config, rate)
 
 
 def _slice(result: Result, utilization: float) -> Slice:

@@ -6,7 +6,7 @@ import numpy as np
 
 from orchard.errors import OrchardError
 from orchard.formats import NO_SPLIT
-from trainer.config import TrainConfig
+from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import RecordTable, check_labelled, load_records, mix_soft_labels, split_names
 from trainer.evaluation import check_metric
 from trainer.optim import Objective, class_weights
@@ -39,7 +39,7 @@ def assemble(
     eval_records: RecordTable | None,
 ) -> Run:
     """Make the plan for these records, build the network and the optimizers."""
-    if config.best_metric:
+    if config.best_metric not in ("", LAST_STEP):
         check_metric(config.best_metric, train_records.task)
     plan = plans.make_plan(config, splits, len(train_records.ids), accelerator.num_replicas)
     weights = class_weights(config.class_weights, train_records.targets, train_records.task)

@@ -12,7 +12,7 @@ def opening_lines(run: Run) -> list[str]:
         f"{run.accelerator.describe()}",
         f"training on {len(records)} records of {plan.splits.train}, "
         f"{len(records.class_names)} classes ({records.task})",
-        f"{plan.total_steps} steps of {plan.batch_size} images: {config.epochs:g} epochs of "
+        f"{plan.total_steps} steps of {plan.batch_size} images: {plan.epochs:.3g} epochs of "
         f"{plan.steps_per_epoch:.4g} steps",
     ]
     if run.eval_records is None:

@@ -43,6 +43,11 @@ class Plan:
     eval_steps: tuple[int, ...]
     schedule: Schedule
 
+    @property
+    def epochs(self) -> float:
+        """Passes over the training records."""
+        return self.total_steps / self.steps_per_epoch
+
     def next_stop(self, step: int, checkpoint_every_steps: int) -> int:
         """The next number of steps at which training pauses: evaluation, checkpoint, unfreezing."""
         stops = [next(s for s in self.eval_steps if s > step)]
@@ -83,11 +88,12 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
             f"mixup and cutmix pair images: {batch_size // num_replicas} a replica must be even"
         )
     steps_per_epoch = num_records / batch_size
-    total_steps = max(1, round(config.epochs * steps_per_epoch))
+    total_steps = config.total_steps(steps_per_epoch)
     freeze_steps = round(config.freeze_epochs * steps_per_epoch)
     if freeze_steps >= total_steps:
         raise OrchardError(
-            f"--freeze_epochs={config.freeze_epochs:g} leaves nothing of {config.epochs:g} epochs; "
+            f"--freeze_epochs={config.freeze_epochs:g} leaves nothing of "
+            f"{total_steps / steps_per_epoch:.3g} epochs; "
             "make it shorter"
         )
     eval_batch_size = config.eval_batch_size or batch_size
@@ -98,7 +104,7 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
         freeze_steps=freeze_steps,
-        eval_steps=_eval_steps(config.eval_every_epochs * steps_per_epoch, total_steps),
+        eval_steps=_eval_steps(config, steps_per_epoch, total_steps),
         schedule=_schedule(config, steps_per_epoch, total_steps, num_replicas),
     )
 
@@ -121,7 +127,10 @@ def _check_batch(batch_size: int, accumulation_steps: int, num_replicas: int) ->
         )
 
 
-def _eval_steps(every_steps: float, total_steps: int) -> tuple[int, ...]:
+def _eval_steps(config: TrainConfig, steps_per_epoch: float, total_steps: int) -> tuple[int, ...]:
+    every_steps = config.eval_every_epochs * steps_per_epoch
+    if config.num_evals:
+        every_steps = total_steps / config.num_evals
     count = int(total_steps / every_steps)
     steps = {max(1, round(k * every_steps)) for k in range(1, count + 1)}
     return tuple(sorted({s for s in steps if s < total_steps} | {total_steps}))

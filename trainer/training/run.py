@@ -80,7 +80,7 @@ class Run:
 
     @property
     def best_metric(self) -> str:
-        """The metric that selects the best checkpoint."""
+        """The metric that selects the step to export, or LAST_STEP."""
         return self.config.best_metric or BEST_METRIC
 
     @property
@@ -93,7 +93,7 @@ class Run:
     def epoch(self, step: int) -> str:
         """How far a step is, for people: "epoch 1.5 of 8"."""
         plan = self.plan
-        return f"epoch {step / plan.steps_per_epoch:.3g} of {self.config.epochs:g}"
+        return f"epoch {step / plan.steps_per_epoch:.3g} of {plan.epochs:.3g}"
 
     @property
     def tensorboard_dir(self) -> str:

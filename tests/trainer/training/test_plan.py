@@ -46,6 +46,26 @@ def test_make_plan_short_training_has_one_evaluated_step():
     assert plan.total_steps == 1 and plan.eval_steps == (1,)
 
 
+@pytest.mark.parametrize(
+    ("length", "steps"),
+    [
+        ({"epochs": 3, "min_steps": 100}, 100),  # 100 records of 32 a step: 32 epochs.
+        ({"epochs": 3, "min_steps": 5}, 9),
+        ({"epochs": 3, "min_steps": 100, "max_epochs": 8}, 25),
+        ({"epochs": 3, "min_steps": 5, "max_epochs": 8}, 9),
+    ],
+)
+def test_make_plan_min_steps_lengthen_the_training_up_to_max_epochs(length, steps):
+    plan = make_plan(_config(**length), _SPLITS, num_records=100, num_replicas=1)
+    assert plan.total_steps == steps == plan.schedule.total_steps
+    assert plan.epochs == steps / 3.125
+
+
+def test_make_plan_num_evals_are_spread_evenly_and_end_with_the_last_step():
+    plan = make_plan(_config(epochs=8, num_evals=3), _SPLITS, num_records=100, num_replicas=1)
+    assert plan.eval_steps == (8, 17, 25)
+
+
 def test_make_plan_batch_and_rate_grow_with_the_replicas():
     config = _config(batch_size=0, batch_size_per_replica=8, learning_rate_per_replica=1e-4)
     plan = make_plan(config, _SPLITS, num_records=1821, num_replicas=8)
