@@ -2,7 +2,9 @@
 
 `run_dir/fold0/`, `fold1/`, ... are run directories; `run_dir/folds.json` and the printed table have
 the scores on each held-out fold, their mean and spread, and those of all out-of-fold logits pooled:
-every record scored once by a network that has not seen it.
+every record scored once by a network that has not seen it. With --refit, networks on all rows
+follow (`trainer.refit`). The same command goes on wherever it was stopped, and a larger --refit
+later adds what it lacks.
 """
 
 import dataclasses
@@ -25,17 +27,21 @@ from orchard.formats import (
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import evaluate
+from trainer.refit import exported_epochs, found_epochs, refit_config
 from trainer.results import next_command
 from trainer.training import check_layout
 
 
 def train_all(config: TrainConfig, started: float, train: Callable | None = None) -> int:
-    """Train every fold that is not finished; the exit status of the first that was stopped, or 0.
+    """Train every fold, then every refit, that is not finished.
 
     Args:
         config: with fold "all".
-        started: time.monotonic() from which --max_minutes counts, for all folds together.
+        started: time.monotonic() from which --max_minutes counts, for all of them together.
         train: stands in for `loop.train_and_evaluate`.
+
+    Returns:
+        The exit status of the first that was stopped, or 0.
     """
     if train is None:
         from trainer.loop import train_and_evaluate
@@ -51,7 +57,9 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
     scored = [load_logits(folder.fold(f).eval_logits_file(fold_name(f))) for f in folds]
-    summary = summarize(runs, scored)
+    exported = [exported_epochs(folder.fold(f).path, config.dataset) for f in folds]
+    epochs = found_epochs(config, exported)
+    summary = summarize(runs, scored, epochs)
     pooled = _pool(scored)
     save_logits(
         folder.out_of_fold_file,
@@ -62,17 +70,33 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     )
     summary.save(folder.folds_file)
     print(table(summary))
+    if config.refit:
+        listed = ", ".join(f"{each:.3g}" for each in exported)
+        print(f"the folds exported their steps after {listed} epochs: refits take {epochs:g}")
+    for number in range(config.refit):
+        changed = refit_config(config, number, epochs)
+        print(f"refit {number} of {config.refit}, seed {changed.seed}")
+        status = train(changed, started)
+        if status:
+            return status
     print(f"next: {next_command(config)}")
     return 0
 
 
 def fold_config(config: TrainConfig, fold: str) -> TrainConfig:
     """The config of one fold's own run."""
-    return dataclasses.replace(config, fold=fold, run_dir=RunDir(config.run_dir).fold(fold).path)
+    run_dir = RunDir(config.run_dir).fold(fold).path
+    return dataclasses.replace(config, fold=fold, refit=0, run_dir=run_dir)
 
 
-def summarize(runs: list[RunRecord], scored: list[Logits]) -> FoldsRecord:
-    """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits."""
+def summarize(runs: list[RunRecord], scored: list[Logits], epochs: float) -> FoldsRecord:
+    """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits.
+
+    Args:
+        runs: of the folds.
+        scored: the held-out logits of each.
+        epochs: the length that they found.
+    """
     numbers = {name: _numbers([run.scores[name] for run in runs]) for name in runs[0].scores}
     pooled = _pool(scored)
     return FoldsRecord(
@@ -80,6 +104,7 @@ def summarize(runs: list[RunRecord], scored: list[Logits]) -> FoldsRecord:
         mean={name: float(v.mean()) if len(v) else None for name, v in numbers.items()},
         spread={name: float(v.std(ddof=1)) if len(v) > 1 else None for name, v in numbers.items()},
         pooled=json_safe(evaluate(pooled.logits, pooled.targets, runs[0].task)),
+        found_epochs=epochs,
     )
 
 

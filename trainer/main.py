@@ -1,4 +1,4 @@
-r"""Train one network, or one a fold.
+r"""Train one network, or one a fold and then some on all folds.
 
     python -m trainer.main --dataset=DIR/plants/1.0.0 --run_dir=runs/b0 --fold=0 \
         --architecture=efficientnet_b0 --batch_size=32 --epochs=10
@@ -17,6 +17,7 @@ from orchard.errors import OrchardError
 from orchard.flags import Options, option
 from trainer.command_line import RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
+from trainer.data import ALL_FOLDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def main() -> int:
 
         return export_only(FLAGS.run_dir, export.checkpoint)
     config = config_from_flags()
-    if config.fold == "all":
+    if config.fold == ALL_FOLDS:
         from trainer import folds
 
         return folds.train_all(config, started)

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     )
     from orchard.formats.json_record import JsonRecord, parse
     from orchard.formats.json_values import json_safe
-    from orchard.formats.kinds import SplitKind, Task, TextEnum, fold_name, fold_number
+    from orchard.formats.kinds import (
+        SplitKind,
+        Task,
+        TextEnum,
+        fold_name,
+        fold_number,
+        refit_name,
+        refit_number,
+    )
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         DATASET_INFO_FILE,
@@ -119,6 +127,8 @@ __all__ = [
     "manifest",
     "npz",
     "parse",
+    "refit_name",
+    "refit_number",
     "save_checkpoint_file",
     "save_logits",
     "tfrecord",

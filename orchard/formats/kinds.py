@@ -36,5 +36,19 @@ def fold_name(number: int | str) -> str:
 
 def fold_number(name: str) -> int | None:
     """3 of "fold3"; None of a name that is no fold's."""
-    match = re.fullmatch(r"fold(\d+)", name)
+    return _number_after("fold", name)
+
+
+def refit_name(number: int) -> str:
+    """The name of the run directory of a network that trained on all folds: "refit0"."""
+    return f"refit{number}"
+
+
+def refit_number(name: str) -> int | None:
+    """0 of "refit0"; None of a name that is no refit's."""
+    return _number_after("refit", name)
+
+
+def _number_after(kind: str, name: str) -> int | None:
+    match = re.fullmatch(rf"{kind}(\d+)", name)
     return int(match[1]) if match else None

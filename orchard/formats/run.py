@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from orchard import storage
 from orchard.formats.json_record import JsonRecord
-from orchard.formats.kinds import Task, fold_name
+from orchard.formats.kinds import Task, fold_name, refit_name
 
 # What files and flags say where a training evaluates on nothing.
 NO_SPLIT = "none"
@@ -41,7 +41,8 @@ class ExportDir:
 class RunDir(ExportDir):
     """The files of one training, by what they hold.
 
-    `--fold=all` makes a directory of such directories, one a fold, with a summary beside them.
+    `--fold=all` makes a directory of such directories, one a fold, with a summary beside them, and
+    with `--refit` one for each network that is then trained on everything.
     """
 
     @property
@@ -90,6 +91,10 @@ class RunDir(ExportDir):
     def fold(self, number: int | str) -> "RunDir":
         """The run of one fold, of `--fold=all`."""
         return RunDir(self._join(fold_name(number)))
+
+    def refit(self, number: int) -> "RunDir":
+        """The run of one network on all folds, of `--fold=all --refit=N`."""
+        return RunDir(self._join(refit_name(number)))
 
     @property
     def folds_file(self) -> str:
@@ -142,7 +147,7 @@ class RunRecord(JsonRecord):
         exact_decode: see `InputSpec`.
         train_split: what it was trained on, splits joined by +.
         eval_split: what it was evaluated on; None: nothing.
-        fold: the held-out fold; empty without folds.
+        fold: the held-out fold, or none where all were trained on; empty without folds.
         best_step: the step whose weights are exported.
         best_metric: the metric that selected it.
         scores: on `eval_split`.
@@ -196,9 +201,12 @@ class FoldsRecord(JsonRecord):
         mean: over the folds.
         spread: standard deviation over the folds (n - 1).
         pooled: scores of all out-of-fold logits together.
+        found_epochs: how long to train on all rows: the median, over the folds, of the epochs after
+            which the exported step came. `--refit` trains for so long. None in older files.
     """
 
     folds: dict[str, Scores]
     mean: Scores
     spread: Scores
     pooled: Scores
+    found_epochs: float | None = None

@@ -8,14 +8,17 @@ import pytest
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import FoldsRecord, RunRecord
 from orchard.formats.logits import load_logits, save_logits
-from tests.records import run_record
+from tests.records import run_record, training_meta
 from tests.trainer import runs
 from trainer import folds, summary
 from trainer.data.load import load_records
 from trainer.loop import train_and_evaluate
+from trainer.saved_config import SavedConfig
 
 _CLASSES = ("a", "b", "c")
+_BEST_STEPS = {"0": 9, "1": 18, "2": 14}  # Of 18, in batches of 8 of 36 records.
 
 
 @pytest.fixture
@@ -24,13 +27,23 @@ def config(tmp_path, tiny_dataset):
 
 
 def _stand_in(trained, stop_at=None):
-    """A training that writes what the folds need, with a score that depends on the fold."""
+    """A training that writes what the folds need, with a score that depends on the fold.
+
+    Args:
+        trained: gets the fold of each, or the config of a refit.
+        stop_at: the fold, or the folder of a refit, that is not finished.
+    """
 
     def train(config, started):
         del started
-        if config.fold == stop_at:
+        if stop_at in (config.fold, os.path.basename(config.run_dir)):
             return 75
+        if config.fold == "none":
+            trained.append(config)
+            return 0
         trained.append(config.fold)
+        resolved = dataclasses.replace(training_meta(0).resolved, batch_size=config.batch_size)
+        SavedConfig(config, resolved).save()
         records = load_records(config.dataset, f"fold{config.fold}")
         logits = 4 * records.targets
         logits[: int(config.fold)] *= -1
@@ -39,6 +52,8 @@ def _stand_in(trained, stop_at=None):
         accuracy = 1 - int(config.fold) / len(records)
         record = run_record(
             fold=config.fold,
+            train_split="+".join(f"fold{k}" for k in range(3) if str(k) != config.fold),
+            best_step=_BEST_STEPS[config.fold],
             scores={"accuracy": accuracy, "log_loss": 0.1},
             config=config.to_json(),
         )
@@ -89,7 +104,7 @@ def test_summarize_score_that_is_nan_is_null_and_left_out_of_the_mean(config):
     scores = [{"accuracy": 0.5, "roc_auc": None}, {"accuracy": 1.0, "roc_auc": 0.75}]
     described = [run_record(fold=str(k), scores=s) for k, s in enumerate(scores)]
     path = os.path.join(config.run_dir, "fold0", "eval_logits", "fold0.npz")
-    summary = folds.summarize(described, [load_logits(path)])
+    summary = folds.summarize(described, [load_logits(path)], 3.0)
     assert summary.mean == {"accuracy": 0.75, "roc_auc": 0.75}
     assert summary.spread == {"accuracy": pytest.approx(0.3536, abs=1e-4), "roc_auc": None}
     assert "nan" in folds.table(summary).splitlines()[2]
@@ -100,6 +115,66 @@ def test_train_all_stopped_fold_stops_with_its_status(config):
     assert folds.train_all(config, time.monotonic(), _stand_in(trained, stop_at="1")) == 75
     assert trained == ["0"]
     assert not os.path.exists(os.path.join(config.run_dir, "folds.json"))
+
+
+def test_train_all_with_refit_trains_on_all_rows_for_the_length_that_the_folds_found(
+    config, capsys
+):
+    trained = []
+    config = dataclasses.replace(config, refit=2, seed=5)
+    assert folds.train_all(config, time.monotonic(), _stand_in(trained)) == 0
+    assert trained[:3] == ["0", "1", "2"]
+    # 9, 18 and 14 steps of 4.5 an epoch.
+    assert [(each.epochs, each.seed, each.refit) for each in trained[3:]] == [
+        (3.11, 5, 0),
+        (3.11, 6, 0),
+    ]
+    assert [os.path.relpath(each.run_dir, config.run_dir) for each in trained[3:]] == [
+        "refit0",
+        "refit1",
+    ]
+    assert FoldsRecord.load(os.path.join(config.run_dir, "folds.json")).found_epochs == 3.11
+    printed = capsys.readouterr().out
+    assert "the folds exported their steps after 2, 4, 3.11 epochs: refits take 3.11\n" in printed
+    assert printed.splitlines()[-1].startswith("next: python -m trainer.summary")
+
+
+def test_train_all_stopped_refit_stops_with_its_status_and_keeps_the_folds_scores(config, capsys):
+    trained = []
+    config = dataclasses.replace(config, refit=2)
+    stand_in = _stand_in(trained, stop_at="refit1")
+    assert folds.train_all(config, time.monotonic(), stand_in) == 75
+    assert len(trained) == 4
+    assert os.path.exists(os.path.join(config.run_dir, "out_of_fold.npz"))
+    assert "next:" not in capsys.readouterr().out
+
+
+def test_train_all_of_networks_goes_on_and_a_larger_refit_adds_what_it_lacks(
+    tmp_path, tiny_dataset, tiny_backbone, capsys
+):
+    config = runs.config(
+        tiny_dataset, tiny_backbone, tmp_path / "cv", fold="all", refit=1, epochs=2
+    )
+    assert folds.train_all(config, time.monotonic()) == 0
+    before = capsys.readouterr().out
+    assert "training on 54 records of fold0+fold1+fold2" in before
+    assert before.count("next:") == 1
+    first = tmp_path / "cv" / "refit0" / "run.json"
+    record = RunRecord.load(str(first))
+    assert (record.fold, record.train_split, record.eval_split) == (
+        "none",
+        "fold0+fold1+fold2",
+        None,
+    )
+    assert record.scores == {}
+    written = first.stat().st_mtime_ns
+    shutil.rmtree(tmp_path / "cv" / "fold1" / "saved_model")  # Not looked at: the run is finished.
+    assert folds.train_all(dataclasses.replace(config, refit=2), time.monotonic()) == 0
+    after = capsys.readouterr().out
+    assert after.count("finished already, nothing to do") == 4
+    assert "refit 1 of 2, seed 1" in after
+    assert first.stat().st_mtime_ns == written
+    assert (tmp_path / "cv" / "refit1" / "saved_model").is_dir()
 
 
 def test_train_all_dataset_without_folds_is_refused(config, tmp_path):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from trainer.data.gcs_reads import read_options
     from trainer.data.load import load_records, set_gcs_read_options, split_names
-    from trainer.data.options import RESIZES, DatasetOptions, InputOptions, ReadOptions
+    from trainer.data.options import ALL_FOLDS, RESIZES, DatasetOptions, InputOptions, ReadOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import (
         damage_named,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trainer.data.soft_labels import mix_soft_labels
 
 __all__ = [
+    "ALL_FOLDS",
     "CropRange",
     "DatasetOptions",
     "FileSource",

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import Kind, Options, option, required
+from orchard.formats import NO_SPLIT
 from trainer.data import order
 from trainer.data.order import OrderOptions
 from trainer.data.records import RecordTable
 
 RESIZES = ("squash", "crop", "pad")
+
+ALL_FOLDS = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,17 @@ class DatasetOptions(Options, group="data"):
     )
     fold: str = option(
         "",
-        "Fold to evaluate on, trained on the others: 0, 1, ... or all.",
+        "Fold to evaluate on, trained on the others: 0, 1, ...; all: each in turn; none: train on "
+        "all of them.",
         kind=Kind.RESOLVED,
+        common=True,
+    )
+    refit: int = option(
+        0,
+        "After --fold=all: networks, of one seed each, to train on all rows, for as long as the "
+        "folds found best.",
+        at_least=0,
+        kind=Kind.BOOKKEEPING,
         common=True,
     )
     train_split: str = option(
@@ -46,8 +58,13 @@ class DatasetOptions(Options, group="data"):
         super().check()
         if self.fold and (self.train_split or self.eval_split):
             raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
-        if self.fold and self.fold != "all" and not self.fold.isdigit():
-            raise OrchardError(f"--fold={self.fold}: choose 0, 1, 2, ... or all")
+        if self.fold not in ("", ALL_FOLDS, NO_SPLIT) and not self.fold.isdigit():
+            raise OrchardError(f"--fold={self.fold}: choose 0, 1, 2, ..., all or none")
+        if self.refit and self.fold != ALL_FOLDS:
+            raise OrchardError(
+                f"--refit={self.refit} follows --fold=all, which finds how long to train; give it, "
+                "or train one network on everything: --fold=none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

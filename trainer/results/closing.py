@@ -3,7 +3,7 @@
 import posixpath
 import shlex
 
-from orchard.formats import RunDir, RunRecord, SplitKind, fold_number
+from orchard.formats import RunDir, RunRecord, SplitKind, fold_number, refit_number
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import metric_names
@@ -19,7 +19,8 @@ def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
         f"exported: step {record.best_step}" + (f": {shown}" if shown else ", without scores"),
         f"report: {RunDir(config.run_dir).report_file}",
     ]
-    if fold_number(posixpath.basename(config.run_dir.rstrip("/"))) is None:
+    name = posixpath.basename(config.run_dir.rstrip("/"))
+    if fold_number(name) is None and refit_number(name) is None:
         lines.append(f"next: {next_command(config)}")
     return lines
 

@@ -61,6 +61,13 @@ class Plan:
 def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
     """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
     folds = [name for name in names if fold_number(name) is not None]
+    if config.fold == NO_SPLIT:
+        if not folds:
+            raise OrchardError(
+                f"--fold=none: the dataset has no folds but the splits {', '.join(names)}; use "
+                f"--train_split, with --eval_split={NO_SPLIT}"
+            )
+        return Splits("+".join(folds), NO_SPLIT)
     if config.fold:
         held_out = fold_name(config.fold)
         if held_out not in folds:

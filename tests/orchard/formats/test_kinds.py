@@ -3,7 +3,14 @@ import pickle
 
 import pytest
 
-from orchard.formats import SplitKind, Task, fold_name, fold_number
+from orchard.formats import (
+    SplitKind,
+    Task,
+    fold_name,
+    fold_number,
+    refit_name,
+    refit_number,
+)
 
 
 def test_text_enum_member_is_its_text():
@@ -18,8 +25,10 @@ def test_text_enum_member_is_its_text():
 @pytest.mark.parametrize("number", [0, 7, 12])
 def test_fold_number_of_fold_name_is_the_number(number):
     assert fold_number(fold_name(number)) == number
+    assert refit_number(refit_name(number)) == number
 
 
 @pytest.mark.parametrize("name", ["train", "fold", "fold1+fold2", "xfold1", "fold-1", "folds"])
 def test_fold_number_of_another_name_is_none(name):
     assert fold_number(name) is None
+    assert refit_number(name) is None

@@ -21,6 +21,12 @@ def test_choose_splits_fold_leaves_it_out_of_training():
     assert choose_splits(_config(fold="1"), _FOLDS) == Splits("fold0+fold2", "fold1")
 
 
+def test_choose_splits_fold_none_trains_on_all_folds_and_evaluates_nothing():
+    assert choose_splits(_config(fold="none"), _FOLDS) == Splits("fold0+fold1+fold2", "none")
+    with pytest.raises(OrchardError, match="no folds but the splits train, test; use"):
+        choose_splits(_config(fold="none"), ["train", "test"])
+
+
 def test_choose_splits_of_train_and_eval_takes_them():
     assert choose_splits(_config(), ["train", "eval", "test"]) == Splits("train", "eval")
     assert choose_splits(_config(), ["train", "test"]) == Splits("train", "none")

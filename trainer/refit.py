@@ -1,0 +1,54 @@
+"""--refit: after the folds, networks that train on all labeled rows for as long as the folds found.
+
+A fold's network tells how good such a network is and when it is at its best, but it has seen only a
+part of the rows. `run_dir/refit0/`, `refit1/`, ... are runs that see all of them, each of one seed.
+They have no scores of their own, since nothing is left to score them on: the folds vouch for them.
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+
+from orchard.formats import NO_SPLIT, RunDir, RunRecord
+from trainer.config import TrainConfig
+from trainer.data import load_records
+from trainer.saved_config import SavedConfig
+
+_NUM_SEEDS = 2**32  # What --seed may be.
+
+
+def exported_epochs(run_dir: str, dataset: str) -> float:
+    """Epochs after which a finished run was at the step that it exported."""
+    run, resolved = RunRecord.load(RunDir(run_dir).record_file), SavedConfig.load(run_dir).resolved
+    return run.best_step * resolved.batch_size / len(load_records(dataset, run.train_split))
+
+
+def found_epochs(config: TrainConfig, exported: Sequence[float]) -> float:
+    """How long to train on all rows: the median of what each fold exported.
+
+    Epochs and not steps, so that every image is seen as often as in the folds. Three digits are
+    more than a median of a few folds knows, and undo that a fold's steps are whole.
+
+    Args:
+        config: of the folds.
+        exported: by fold, as `exported_epochs` gives it.
+    """
+    median = float(f"{statistics.median(exported):.3g}")
+    if not config.freeze_epochs:
+        return median
+    # Where the folds were best while the head alone learned: once with everything learning, too.
+    return max(median, config.freeze_epochs + config.eval_every_epochs)
+
+
+def refit_config(config: TrainConfig, number: int, epochs: float) -> TrainConfig:
+    """The config of one network on all rows; the schedule spans its own length."""
+    return dataclasses.replace(
+        config,
+        fold=NO_SPLIT,
+        refit=0,
+        run_dir=RunDir(config.run_dir).refit(number).path,
+        seed=(config.seed + number) % _NUM_SEEDS,
+        epochs=epochs,
+        min_steps=0,  # What it added to the folds' epochs is in those that they found.
+        max_epochs=0.0,
+    )
