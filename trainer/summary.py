@@ -2,7 +2,7 @@
 
     python -m trainer.summary --runs_dir=runs
 
-It has the scores, and the flags in which the runs differ.
+It has the scores, what training and predicting cost, and the flags in which the runs differ.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Any
 from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
-from orchard.formats import RunDir, RunRecord
+from orchard.formats import RunDir, RunRecord, TrainingCost
 from trainer.config import TrainConfig
 
 
@@ -69,7 +69,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if isinstance(value, float) and 1e-3 <= abs(value) < 1 else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1 else f"{value:.6g}"
 
 
 def csv_text(rows: list[dict[str, Any]]) -> str:
@@ -103,7 +105,20 @@ def _row(name: str, run: RunRecord) -> dict[str, Any]:
         "best_step": run.best_step,
         "best_metric": run.best_metric,
         **run.scores,
+        **_cost_columns(run.cost),
         "config": TrainConfig.from_json(run.config).flags(),
+    }
+
+
+def _cost_columns(cost: TrainingCost | None) -> dict[str, Any]:
+    """None in the columns of what is not known."""
+    time = cost.time if cost else None
+    flops = cost.flops_per_image if cost else None
+    return {
+        "wall_seconds": time.wall_seconds if time else None,
+        "cpu_seconds": time.cpu_seconds if time else None,
+        "device_seconds": time.device_seconds if time else None,
+        "gflops_per_image": None if flops is None else flops / 1e9,
     }
 
 

@@ -1,10 +1,10 @@
 """What passes between the stages: files, as types.
 
 `manifest` is a dataset's description and index, `run` a training's directory and record, `logits`
-its outputs, `checkpoint` its state, `ensemble` what is made of several runs. Each type reads and
-writes its own file and refuses one that is damaged or of another version with one line; no other
-module knows a file's name or its fields. JSON files build on `json_record`; below are TFRecord
-frames and `.npz` archives. Start with `run`.
+its outputs, `checkpoint` its state, `cost` what it took, `ensemble` what is made of several runs.
+Each type reads and writes its own file and refuses one that is damaged or of another version with
+one line; no other module knows a file's name or its fields. JSON files build on `json_record`;
+below are TFRecord frames and `.npz` archives. Start with `run`.
 """
 
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         load_checkpoint_file,
         save_checkpoint_file,
     )
+    from orchard.formats.cost import ComputeTime, TrainingCost
     from orchard.formats.ensemble import (
         EnsembleDataset,
         EnsembleDir,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "ComputeTime",
     "DATASET_INFO_FILE",
     "DatasetOfRun",
     "EVAL_LOGITS",
@@ -111,6 +113,7 @@ __all__ = [
     "TextEnum",
     "TrainedDataset",
     "TrainingCheckpoint",
+    "TrainingCost",
     "TrainingMeta",
     "TrainingProgress",
     "WeightSelection",

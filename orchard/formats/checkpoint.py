@@ -13,6 +13,7 @@ import numpy as np
 
 from orchard.errors import OrchardError
 from orchard.formats import npz
+from orchard.formats.cost import ComputeTime
 from orchard.formats.json_record import parse
 from orchard.formats.kinds import Task, TextEnum
 
@@ -114,12 +115,14 @@ class TrainingMeta:
         resolved: what they came to.
         dataset: what is trained on.
         progress: how far it is.
+        time: what it has taken so far; None: not known.
     """
 
     config: dict[str, Any]
     resolved: Resolved
     dataset: TrainedDataset
     progress: TrainingProgress
+    time: ComputeTime | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from orchard import storage
+from orchard.formats.cost import TrainingCost
 from orchard.formats.json_record import JsonRecord
 from orchard.formats.kinds import Task, fold_name, refit_name
 
@@ -156,6 +157,7 @@ class RunRecord(JsonRecord):
         member_fingerprint: see `fingerprint_saved_model`.
         versions: of the libraries that decide the numbers.
         config: the flags, as the trainer's TrainConfig writes itself.
+        cost: what it took, and what a prediction takes; None: not known.
     """
 
     REMEDY: ClassVar[str] = "write it again with trainer.main --run_dir=RUN --export_only"
@@ -177,6 +179,7 @@ class RunRecord(JsonRecord):
     member_fingerprint: str
     versions: dict[str, str]
     config: dict[str, Any] = field(repr=False)
+    cost: TrainingCost | None = None
 
     @property
     def input(self) -> InputSpec:

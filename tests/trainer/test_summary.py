@@ -3,13 +3,15 @@ import subprocess
 import sys
 
 from orchard import storage
+from orchard.formats import ComputeTime, TrainingCost
 from tests.records import run_record
 from tests.trainer import runs
+from trainer import summary
 
 
-def _write_run(folder, **changes):
+def _write_run(folder, cost=None, **changes):
     config = runs.config("data", "mobilenet_v2", folder, **changes).to_json()
-    record = run_record(config=config, architecture="mobilenet_v2").to_json()
+    record = run_record(config=config, architecture="mobilenet_v2", cost=cost).to_json()
     storage.write_json(str(folder / "run.json"), record)
 
 
@@ -33,6 +35,22 @@ def test_command_over_two_runs_writes_a_row_for_each_and_the_flag_that_differs(t
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [(row["run"], row["--dropout"]) for row in rows] == [("a", "0.1"), ("deeper/b", "0.5")]
     assert "--epochs" not in rows[0] and rows[0]["accuracy"] == "0.5" and rows[0]["roc_auc"] == ""
+
+
+def test_collect_has_the_cost_and_leaves_unknown_ones_empty(tmp_path):
+    time = ComputeTime(200.25, 390.5, 0.0, "cpu", 1)
+    _write_run(tmp_path / "a", TrainingCost(time, 1000, 771_629_504, 5_000_000))
+    _write_run(tmp_path / "b", TrainingCost(None, 1000, None, 5_000_000))
+    _write_run(tmp_path / "c")
+    names = ("wall_seconds", "cpu_seconds", "device_seconds", "gflops_per_image")
+    rows = summary.collect(str(tmp_path))
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (200.25, 390.5, 0.0, 0.771629504),
+        (None,) * 4,
+        (None,) * 4,
+    ]
+    head, *lines = summary.table(rows).splitlines()
+    assert "0.7716" in lines[0] and "200.2" in lines[0] and "0.7716" not in lines[1]
 
 
 def test_command_with_output_writes_there(tmp_path):

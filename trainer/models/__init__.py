@@ -2,7 +2,8 @@
 
 Start in `build.py`: a network is its preprocessing, a backbone and a head. Backbones come from
 `registry.py`, where a new architecture is one new file (in `architectures/`, or a plugin), or from
-a .keras file (`pretrained.py`). `batch_norm.py` has what BatchNorm needs under strategies.
+a .keras file (`pretrained.py`). `batch_norm.py` has what BatchNorm needs under strategies;
+`flops.py` says what an image costs.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.models import batch_norm
     from trainer.models.build import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, build_network
+    from trainer.models.flops import forward_flops
     from trainer.models.options import ModelOptions, parse_image_size
     from trainer.models.pretrained import json_with_policy
     from trainer.models.registry import ARCHITECTURES, Architecture, register_architecture
@@ -25,6 +27,7 @@ __all__ = [
     "NetworkOptions",
     "batch_norm",
     "build_network",
+    "forward_flops",
     "json_with_policy",
     "parse_image_size",
     "register_architecture",

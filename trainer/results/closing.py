@@ -1,16 +1,17 @@
-"""What a training says on the screen when it is finished: scores, report, and what to do next."""
+"""What a training says on the screen when it is finished: its cost, scores, and what to do next."""
 
 import posixpath
 import shlex
 
 from orchard.formats import RunDir, RunRecord, SplitKind, fold_number, refit_number
+from orchard.quantities import format_number, format_seconds
 from trainer.config import TrainConfig
 from trainer.data import split_names
 from trainer.evaluation import metric_names
 
 
 def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
-    """Scores of the exported step, the report and the next command."""
+    """What it took, scores of the exported step, the report and the next command."""
     names = dict.fromkeys([record.best_metric, *metric_names(record.task, main=True)])
     scores = [(name, record.scores.get(name)) for name in names]
     shown = "  ".join(f"{name} {score:.4f}" for name, score in scores if score is not None)
@@ -19,6 +20,10 @@ def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
         f"exported: step {record.best_step}" + (f": {shown}" if shown else ", without scores"),
         f"report: {RunDir(config.run_dir).report_file}",
     ]
+    time = record.cost.time if record.cost else None
+    if time is not None:
+        charged = f"{format_number(time.charged_seconds)} {time.unit}"
+        lines.insert(1, f"took: {format_seconds(time.wall_seconds)}, {charged}")
     name = posixpath.basename(config.run_dir.rstrip("/"))
     if fold_number(name) is None and refit_number(name) is None:
         lines.append(f"next: {next_command(config)}")

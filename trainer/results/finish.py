@@ -18,6 +18,7 @@ from orchard.formats import (
     RunRecord,
     TrainedDataset,
     TrainingCheckpoint,
+    TrainingCost,
     WeightsCheckpoint,
     json_safe,
     load_checkpoint_file,
@@ -33,6 +34,7 @@ from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable, load_records, set_gcs_read_options
 from trainer.evaluation import intact_rows
 from trainer.keras_module import keras
+from trainer.models import forward_flops
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
 from trainer.saved_config import SavedConfig
@@ -75,7 +77,8 @@ def finish_run(run_dir: str) -> RunRecord:
     # Until it is written anew nothing here counts as a finished run.
     folder = RunDir(run_dir)
     storage.remove_tree(folder.record_file)
-    fingerprint = export_weights(run_dir, config, dataset, best, folder)
+    network = _network(run_dir, best)
+    fingerprint = export_network(network, config, dataset, folder)
     record = RunRecord(
         class_names=dataset.class_names,
         task=dataset.task,
@@ -94,6 +97,12 @@ def finish_run(run_dir: str) -> RunRecord:
         member_fingerprint=fingerprint,
         versions=versions(),
         config=config.to_json(),
+        cost=TrainingCost(
+            time=last.meta.time,
+            train_images=last.step * resolved.batch_size,
+            flops_per_image=forward_flops(network),
+            num_parameters=network.count_params(),
+        ),
     )
     report.write(run_dir, record, records, scored)
     if records is not None and scored is not None:
@@ -134,20 +143,20 @@ def _export(run_dir: str, which: str) -> ExportDir:
         set_gcs_read_options(saved.config.dataset)
         weights = evaluated(run_dir, saved, weights)
     output = RunDir(run_dir).export_of(weights.step)
-    export_weights(run_dir, saved.config, last.meta.dataset, weights, output)
+    export_network(_network(run_dir, weights), saved.config, last.meta.dataset, output)
     return output
 
 
-def export_weights(
-    run_dir: str,
-    config: TrainConfig,
-    dataset: TrainedDataset,
-    weights: WeightsCheckpoint,
-    output: ExportDir,
-) -> str:
-    """Write the SavedModel and .keras file of some weights; returns the fingerprint."""
+def _network(run_dir: str, weights: WeightsCheckpoint) -> keras.Model:
     network = export.rebuild_network(run_dir)
     set_network_arrays(network, weights)
+    return network
+
+
+def export_network(
+    network: keras.Model, config: TrainConfig, dataset: TrainedDataset, output: ExportDir
+) -> str:
+    """Write the SavedModel and .keras file of a network; returns the fingerprint."""
     serving = export.ServingModule(
         network,
         dataset.class_names,

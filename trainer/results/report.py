@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from orchard import html, storage
-from orchard.formats import Logits, RunDir, RunRecord, Task, tfrecord
+from orchard.formats import Logits, RunDir, RunRecord, Task, TrainingCost, tfrecord
+from orchard.quantities import format_flops, format_number, format_seconds
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.evaluation import (
@@ -152,6 +153,20 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
         facts["images a second"] = f"{np.median(rates):.4g}"
     if waits:  # They are not measured under op determinism.
         facts["waiting for data"] = f"{np.median(waits):.1%}"
+    return facts | _cost_facts(run.cost)
+
+
+def _cost_facts(cost: TrainingCost | None) -> dict[str, str]:
+    if cost is None:
+        return {"training took": "unknown"}
+    facts, time, flops = {}, cost.time, cost.flops_per_image
+    facts["training took"] = "unknown" if time is None else format_seconds(time.wall_seconds)
+    if time is not None:
+        facts["its compute"] = f"{format_number(time.charged_seconds)} {time.unit}"
+        facts["trained on devices"] = f"{time.num_devices} x {time.device_kind}"
+    facts["training images"] = f"{cost.train_images:,}"
+    facts["an image costs"] = "unknown" if flops is None else format_flops(flops)
+    facts["parameters"] = f"{cost.num_parameters:,}"
     return facts
 
 

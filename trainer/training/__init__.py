@@ -1,9 +1,9 @@
 """One training: its plan, its parts, the steps, and where it goes on after an interruption.
 
 `trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
-numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores), `steps` takes
-the steps and `step` is one of them, where gradients are made and applied. `resume` finds where a
-training goes on, `progress` shows it.
+numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores; `clock`: the
+time it takes), `steps` takes the steps and `step` is one of them, where gradients are made and
+applied. `resume` finds where a training goes on, `progress` shows it.
 """
 
 from typing import TYPE_CHECKING

@@ -15,13 +15,14 @@ from trainer.config import TrainConfig, name_changes
 from trainer.data import RecordTable
 from trainer.runtime import same_on_all_workers
 from trainer.saved_config import SavedConfig
+from trainer.training.clock import ComputeClock
 from trainer.training.progress import Reporter
 from trainer.training.run import Run
 from trainer.training.stages import save_network_graph
 
 
 def resume_run(run: Run) -> None:
-    """Bring the run's state to its last checkpoint, or make the first one."""
+    """Bring the run's state to its last checkpoint, or make the first one, and start its clock."""
     run_dir = run.config.run_dir
     saved = load_latest_checkpoint(run_dir)
     step = saved.step if saved else -1
@@ -33,8 +34,13 @@ def resume_run(run: Run) -> None:
     if saved is not None:
         _check_same_training(run, saved)
         run.state.restore(saved)
+        # An older version, which kept no time, may have begun it: the sum would be too small.
+        known = saved.meta.time is not None
+        run.clock = ComputeClock(run.accelerator, saved.meta.time) if known else None
         logging.info("going on after step %d", saved.step)
-    elif run.accelerator.is_chief:
+        return
+    run.clock = ComputeClock(run.accelerator)
+    if run.accelerator.is_chief:
         save_network_graph(run_dir, run.network)
         save_checkpoint(run_dir, run.checkpoint(), run.config.keep_checkpoints)
 

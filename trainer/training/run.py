@@ -24,6 +24,7 @@ from trainer.optim import Objective
 from trainer.runtime import Accelerator, precision_policy
 from trainer.training import plan as plans
 from trainer.training import stages
+from trainer.training.clock import ComputeClock
 from trainer.training.evaluation import Evaluation
 from trainer.training.feed import Feed
 from trainer.training.step import Augment, Batch, StepOptions, TrainStep, Update
@@ -42,6 +43,7 @@ class Run:
         objective: the loss.
         state: network, optimizers, progress. optimizers[0] trains the head alone, where the plan
             has such steps; the last one trains all.
+        clock: measures what it takes; None where nobody knows what its first part took.
     """
 
     config: TrainConfig
@@ -51,6 +53,7 @@ class Run:
     eval_records: RecordTable | None
     objective: Objective
     state: TrainState
+    clock: ComputeClock | None = None
 
     @functools.cached_property
     def feed(self) -> Feed:
@@ -128,7 +131,8 @@ class Run:
             task=records.task,
         )
         progress = self.state.progress
-        meta = TrainingMeta(self.config.to_json(), self.resolved(), dataset, progress)
+        time = self.clock.time() if self.clock else None
+        meta = TrainingMeta(self.config.to_json(), self.resolved(), dataset, progress, time)
         return TrainingCheckpoint(progress.step, self.state.arrays(), meta)
 
     def make_step(self) -> TrainStep:

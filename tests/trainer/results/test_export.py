@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import RunRecord
 from tests.trainer import runs
 from trainer.checkpoints import files as checkpoint
 from trainer.loop import train_and_evaluate
@@ -78,7 +79,12 @@ def test_export_only_best_is_the_same_and_a_path_is_that_checkpoint(config):
     assert finish.export_only(config.run_dir, "best") == 0
     after = _load(config.run_dir).signatures["images"](images=images)["logits"].numpy()
     np.testing.assert_array_equal(after, before)
-    assert storage.read_json(os.path.join(config.run_dir, "run.json"))["class_names"]
+    run = RunRecord.load(os.path.join(config.run_dir, "run.json"))
+    assert run.class_names and run.cost.time.cpu_seconds > 0
+    assert run.cost.train_images == 2 * 36  # Epochs of so many records.
+    # Two convolutions with stride 2, and the head.
+    first, second = 7 * 7 * 8 * (3 * 3 * 3), 3 * 3 * 16 * (3 * 3 * 8)
+    assert run.cost.flops_per_image == 2 * (first + second + 16 * runs.NUM_CLASSES)
 
     step = checkpoint.steps(config.run_dir)[0]
     path = os.path.join(config.run_dir, "checkpoints", f"step-{step:09d}.npz")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from orchard import storage
-from orchard.formats import DatasetOfRun, Logits
+from orchard.formats import ComputeTime, DatasetOfRun, Logits, TrainingCost
 from tests.records import run_record
 from tests.trainer import runs
 from trainer.data.load import load_records
@@ -68,7 +68,19 @@ def test_write_makes_a_self_contained_page_that_names_the_mistakes(
 def test_write_without_evaluation_makes_a_page(tmp_path, tiny_dataset):
     config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
     report.write(str(tmp_path), _run(config, scores={}), None, None)
-    assert "mobilenet_v2 on tiny" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "mobilenet_v2 on tiny" in page
+    assert "training took</dt><dd>unknown" in page
+
+
+def test_write_of_a_run_whose_cost_is_known_says_it(tmp_path, tiny_dataset):
+    config = runs.config(tiny_dataset, "mobilenet_v2", tmp_path)
+    time = ComputeTime(200.0, 390.5, 1600.0, "tpu", 8)
+    cost = TrainingCost(time, 12_345, 771_629_504, 5_000_000)
+    report.write(str(tmp_path), _run(config, scores={}, cost=cost), None, None)
+    page = (tmp_path / "report.html").read_text()
+    for fact in ("3 min 20 s", "1,600 TPU-s", "8 x tpu", "12,345", "0.772 GFLOPs", "5,000,000"):
+        assert f"<dd>{fact}</dd>" in page
 
 
 def test_write_sample_predictions_shows_the_mistakes_in_tensorboard(tmp_path, tiny_dataset, scored):

@@ -130,8 +130,12 @@ def test_train_and_evaluate_max_minutes_stops_and_the_next_call_continues(
     assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     first = files.steps(config.run_dir)[-1]
     assert first >= 1
+    took = files.load_latest_checkpoint(config.run_dir).meta.time
     assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
     assert files.steps(config.run_dir)[-1] > first
+    both = files.load_latest_checkpoint(config.run_dir).meta.time
+    assert both.wall_seconds > took.wall_seconds > 0
+    assert both.cpu_seconds > took.cpu_seconds > 0
 
 
 def test_resume_run_changed_flag_is_refused_naming_it(tmp_path, tiny_dataset, tiny_backbone):

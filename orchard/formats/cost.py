@@ -1,0 +1,54 @@
+"""What a training took: time on a machine, and the arithmetic of its network."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ComputeTime:
+    """How long a training has run, all its parts together where it was interrupted.
+
+    What a killed process did after its last checkpoint is not in it: nobody measured that.
+
+    Attributes:
+        wall_seconds: of training, evaluations and checkpoints; not of starting and exporting.
+        cpu_seconds: of all threads of the process that writes the run, as the system counts them.
+        device_seconds: wall seconds times devices, of GPUs and TPU cores; 0 on CPUs.
+        device_kind: what it ran on, at last: "tpu", "gpu" or "cpu".
+        num_devices: how many of them, at last, over all hosts.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    device_seconds: float
+    device_kind: str
+    num_devices: int
+
+    @property
+    def charged_seconds(self) -> float:
+        """What the training cost, in `unit`: device seconds, or CPU seconds without devices."""
+        return self.device_seconds or self.cpu_seconds
+
+    @property
+    def unit(self) -> str:
+        """Of `charged_seconds`: "CPU-s", "GPU-s" or "TPU-s"; costs of one unit can be compared."""
+        if self.device_seconds and self.device_kind == "cpu":
+            return "device-s"  # It went on without the devices that it began with.
+        return f"{self.device_kind.upper()}-s"
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a trained network cost, and what each of its predictions costs.
+
+    Attributes:
+        time: what its training took; None: an older version, which did not measure it, began it.
+        train_images: steps times batch.
+        flops_per_image: multiplications and additions of convolutions, dense layers and attention
+            in one forward pass of one image; None: its layers have others.
+        num_parameters: of the network, all of them.
+    """
+
+    time: ComputeTime | None
+    train_images: int
+    flops_per_image: int | None
+    num_parameters: int
