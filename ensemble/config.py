@@ -7,6 +7,7 @@ from typing import ClassVar
 from ensemble import combine, inference
 from ensemble.combine import Combiner
 from ensemble.fitting import weight_numbers
+from ensemble.members import PredictWith
 from ensemble.submission import SubmissionValues, submission_values_option
 from orchard import storage
 from orchard.errors import OrchardError
@@ -47,7 +48,7 @@ class EnsembleConfig(HardwareOptions):
 
     members: tuple[str, ...] = field(
         metadata=required(
-            "Run directories of the trainer, or directories of fold runs.", group="data"
+            "Run directories of the trainer, or directories of folds and refits.", group="data"
         )
     )
     dataset: str = field(
@@ -80,6 +81,13 @@ class EnsembleConfig(HardwareOptions):
         "OUT_OF_FOLD",
         "Where weights and temperatures are fitted: OUT_OF_FOLD, or a split no member trained on.",
         group="combination",
+    )
+    predict_with: PredictWith = option(
+        PredictWith.AUTO,
+        "Which runs of a network predict, where it has folds and refits; auto: refits, unless "
+        "others beat them beyond chance on a --weights_split that none trained on.",
+        group="combination",
+        common=True,
     )
     calibrate: bool = option(
         False, "Fit temperatures before and after averaging.", group="combination", common=True

@@ -1,58 +1,21 @@
 """Everything an ensemble is made from, read and checked before the first image is decoded."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ensemble.config import EnsembleConfig, parse_thresholds
-from ensemble.fitting import (
-    OUT_OF_FOLD,
-    HeldOut,
-    assemble_held_out,
-    check_every_member,
-    judge_views,
-    out_of_fold,
-    own_split,
-    parse_weights,
-    refuse_leakage,
-)
-from ensemble.inference import (
-    AUTO_VIEWS,
-    NO_VIEWS,
-    NUM_VIEWS,
-    never_drawn,
-    refuse_never_drawn,
-    widest,
-)
+from ensemble.evidence import ChosenRuns, ChosenViews, Predict, find_evidence
+from ensemble.fitting import HeldOut, check_every_member, parse_weights
+from ensemble.inference import AUTO_VIEWS, refuse_never_drawn
 from ensemble.labels import targets_of_csv
-from ensemble.members import FoldGroup, Member, check_dataset, load_members
+from ensemble.members import FoldGroup, Member, PredictWith, check_dataset, load_members
 from ensemble.submission import Submission, match_ids, read_submission
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, Task, manifest
+from orchard.formats import Task, manifest
 from trainer.data import RecordTable, load_records, set_gcs_read_options
 from trainer.evaluation import check_metric, default_metric
-
-# Logits of every member on a split of the dataset, means over the views of that name.
-Predict = Callable[[Sequence[Member], RecordTable, str], np.ndarray]
-
-
-@dataclass(frozen=True)
-class ChosenViews:
-    """The test-time views that are averaged.
-
-    Attributes:
-        tta: a key of `NUM_VIEWS`.
-        note: how `--tta=auto` came to it, in a sentence; "" where it was not asked.
-        unseen: whether some member's training did not draw all of them.
-        held_out: whether the held-out logits are of them, too.
-    """
-
-    tta: str
-    note: str = ""
-    unseen: bool = False
-    held_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +23,7 @@ class Inputs:
     """What an ensemble is made from.
 
     Attributes:
-        members: the runs.
+        members: the runs that predict.
         networks: which members make up which network.
         records: the split to predict.
         targets: float32 [records, classes] of the split, -1 everywhere in unlabeled rows.
@@ -70,6 +33,7 @@ class Inputs:
         thresholds: float64 [classes], or None where they are to be fitted.
         held_out: rows to fit on and to score on; None where there are none.
         no_held_out: why there are none.
+        runs: which of the networks' runs predict, and which vouch for them.
         views: of each image.
         csv_rows: id -> row of the label CSV; empty for a dataset that came from no CSV.
     """
@@ -84,6 +48,7 @@ class Inputs:
     thresholds: np.ndarray | None
     held_out: HeldOut | None
     no_held_out: str
+    runs: ChosenRuns
     views: ChosenViews
     csv_rows: dict[str, int]
 
@@ -97,12 +62,12 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
             not called unless all checks passed.
     """
     set_gcs_read_options(config.dataset)
-    members, networks = load_members(config.members)
+    everyone = load_members(config.members, refits=config.predict_with != PredictWith.FOLDS)
     records = load_records(config.dataset, config.split)
-    _check_dataset(config, members, records)
+    _check_dataset(config, everyone.members, records)
     if config.tta != AUTO_VIEWS and not config.tta_unseen_views:
-        refuse_never_drawn(members, config.tta)
-    weights = parse_weights(config.weights, networks)
+        refuse_never_drawn(everyone.members, config.tta)
+    weights = parse_weights(config.weights, everyone.networks)
     thresholds = _parse_thresholds(config.thresholds, records)
     metric = config.metric or default_metric(
         records.task, ranks=not config.combiner.gives_probabilities
@@ -117,23 +82,22 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     targets = records.targets
     if config.labels_csv:
         targets = targets_of_csv(config.labels_csv, records.ids, records.class_names, records.task)
-    views, held_out, no_held_out = _held_out_with_views(
-        config, members, networks, records, weights, predict
-    )
-    if config.calibrate and held_out is not None:
-        check_every_member(held_out, members)
+    found = find_evidence(config, everyone, records.fingerprint, weights, predict)
+    if config.calibrate and found.held_out is not None:
+        check_every_member(found.held_out, found.runs.held_out.members)
     return Inputs(
-        members,
-        networks,
+        found.runs.cast.members,
+        found.runs.cast.networks,
         records,
         targets,
         submission,
         weights,
         metric,
         thresholds,
-        held_out,
-        no_held_out,
-        views,
+        found.held_out,
+        found.no_held_out,
+        found.runs,
+        found.views,
         _csv_rows(config.dataset),
     )
 
@@ -155,114 +119,6 @@ def _check_dataset(
         records.fingerprint,
         config.allow_other_dataset,
     )
-
-
-def _held_out_with_views(
-    config: EnsembleConfig,
-    members: tuple[Member, ...],
-    networks: tuple[FoldGroup, ...],
-    records: RecordTable,
-    weights: np.ndarray | None,
-    predict: Predict,
-) -> tuple[ChosenViews, HeldOut | None, str]:
-    """The views to average, the held-out rows, and why there are none."""
-    if config.tta != AUTO_VIEWS:
-        # A pass of their own for scores alone would cost more than the one that is wanted.
-        scored = config.weights_split != OUT_OF_FOLD or config.needs_held_out
-        unseen = never_drawn(members, config.tta) is not None
-        views = ChosenViews(config.tta, "", unseen, scored or config.tta == NO_VIEWS)
-        tta = config.tta if scored else NO_VIEWS
-        found = _held_out(config, members, networks, records.fingerprint, predict, tta)
-        return views, *found
-    alone, _ = _held_out(config, members, networks, records.fingerprint, predict, NO_VIEWS)
-    tta = widest(members, config.tta_unseen_views)
-    if tta == NO_VIEWS:
-        note = "The members' training drew no views in common: images are predicted as they are."
-        return ChosenViews(tta, note), alone, ""
-    seen, _ = _held_out(config, members, networks, records.fingerprint, predict, tta)
-    if alone is None or seen is None:
-        raise ValueError("--tta=auto needs held-out rows, and _held_out raises without any")
-    verdict = judge_views(
-        alone,
-        seen,
-        combiner=config.combiner(records.task),
-        weights=np.full(len(networks), 1 / len(networks)) if weights is None else weights,
-        metric=config.metric or ("log_loss" if config.combiner.gives_probabilities else "roc_auc"),
-        seed=config.seed,
-    )
-    if verdict.trusted:
-        unseen = never_drawn(members, tta) is not None
-        note = f"Test-time views: {tta}, {NUM_VIEWS[tta]} an image ({verdict})."
-        return ChosenViews(tta, note, unseen), seen, ""
-    note = f"Test-time views ({tta}) do not help beyond chance ({verdict}): none are used."
-    return ChosenViews(NO_VIEWS, note), alone, ""
-
-
-def _held_out(
-    config: EnsembleConfig,
-    members: tuple[Member, ...],
-    networks: tuple[FoldGroup, ...],
-    fingerprint: str,
-    predict: Predict,
-    tta: str,
-) -> tuple[HeldOut | None, str]:
-    if config.weights_split == OUT_OF_FOLD:
-        try:
-            if tta != NO_VIEWS:
-                tables = _own_views(config, members, fingerprint, predict, tta)
-                return assemble_held_out(tables, members, networks), ""
-            return out_of_fold(members, networks), ""
-        except OrchardError as error:
-            # Without anything to fit they would only have added scores to the report.
-            if config.needs_held_out:
-                raise
-            return None, str(error)
-    records = load_records(config.dataset, config.weights_split)
-    if any(member.dataset_fingerprint != records.fingerprint for member in members):
-        raise OrchardError(
-            f"--weights_split={config.weights_split} is a split of another dataset than the "
-            "members', so nobody can tell whether they trained on its images; use "
-            f"--weights_split={OUT_OF_FOLD}"
-        )
-    refuse_leakage(members, config.weights_split)
-    if not (records.targets >= 0).all(axis=1).any():
-        raise OrchardError(
-            f"--weights_split={config.weights_split} has no labeled image to fit on; use a "
-            f"labeled split or {OUT_OF_FOLD}"
-        )
-    logits = predict(members, records, tta)
-    tables = [Logits(records.ids, one, records.targets, records.class_names) for one in logits]
-    return assemble_held_out(tables, members, networks), ""
-
-
-def _own_views(
-    config: EnsembleConfig,
-    members: tuple[Member, ...],
-    fingerprint: str,
-    predict: Predict,
-    tta: str,
-) -> list[Logits]:
-    """Each member's logits of the split that it was evaluated on, means over views."""
-    first = members[0]  # All were trained on one dataset.
-    dataset = config.dataset if first.dataset_fingerprint == fingerprint else first.dataset_path
-    set_gcs_read_options(dataset)
-    groups: dict[str, list[Member]] = {}
-    for member in members:
-        groups.setdefault(own_split(member), []).append(member)
-    tables: dict[Member, Logits] = {}
-    for split, group in groups.items():
-        records = load_records(dataset, split)
-        if records.fingerprint != first.dataset_fingerprint:
-            raise OrchardError(
-                f"member {first.path} was trained on another dataset than there is now in "
-                f"{dataset}, so its held-out images cannot be predicted with views; pass "
-                f"--tta={NO_VIEWS}, or put that dataset back"
-            )
-        for member, logits in zip(group, predict(group, records, tta), strict=True):
-            tables[member] = Logits(
-                records.ids, logits, records.targets, tuple(records.class_names)
-            )
-    return [tables[member] for member in members]
 
 
 def _parse_thresholds(text: str, records: RecordTable) -> np.ndarray | None:

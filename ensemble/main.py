@@ -72,6 +72,8 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
             "Greedy weights do not beat uniform ones beyond chance "
             f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."
         )
+    if result.inputs.runs.note:
+        lines.append(result.inputs.runs.note)
     if result.inputs.views.note:
         lines.append(result.inputs.views.note)
     lines += result.caveats

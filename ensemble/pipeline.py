@@ -63,6 +63,7 @@ def run(config: EnsembleConfig) -> Result:
         calibrate=config.calibrate,
         metric=inputs.metric,
         seed=config.seed,
+        vouched_by=inputs.runs.vouched_by,
     )
     result = judge(config, inputs, logits, fit)
     _write(config, result)

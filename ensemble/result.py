@@ -65,6 +65,8 @@ class Result:
                 "Scores on held-out images are those of images as they are, without the test-time "
                 "views; --tta=auto or --calibrate predicts their views too."
             )
+        if self.inputs.held_out is not None and self.inputs.runs.caveat:
+            caveats.append(self.inputs.runs.caveat)
         if self.inputs.held_out is None:
             caveats.append(f"No scores on held-out images: {self.inputs.no_held_out}.")
         if self.fit.combination.combiner.caveat:
@@ -167,8 +169,9 @@ def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scorebo
     if fit.out_of_fold is None:
         return None
     held_out, task = fit.out_of_fold.held_out, inputs.records.task
-    plain = np.ones((len(inputs.members), 1))
+    plain = np.ones((len(held_out.logits), 1))
     networks = held_out.representations(plain, COMBINERS["probabilities"](task))
+    by_folds = ", by the folds alone" if inputs.runs.caveat else ""
     candidates = [
         Candidate(network.name, CandidateKind.NETWORK, float(weight), one)
         for network, weight, one in zip(inputs.networks, fit.network_weights, networks, strict=True)
@@ -177,7 +180,7 @@ def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scorebo
         Candidate("ensemble", CandidateKind.ENSEMBLE, None, fit.out_of_fold.probabilities)
     )
     return build_scoreboard(
-        f"{len(held_out.ids)} held-out images ({config.weights_split})",
+        f"{len(held_out.ids)} held-out images ({config.weights_split})" + by_folds,
         candidates,
         held_out.targets,
         task,

@@ -12,6 +12,7 @@ from orchard.formats import (
     Manifest,
     MemberWeight,
     NetworkWeight,
+    RefitsChoice,
     Resolved,
     RunRecord,
     ShardInfo,
@@ -112,4 +113,5 @@ def ensemble_record() -> EnsembleRecord:
         temperature=(1.0,),
         thresholds=(0.5, 0.5),
         selection=WeightSelection(("b7",), (0.3, None), {"b7": 1.0}, True, gain),
+        refits=RefitsChoice("refits", "", ("b7/fold0",), "they saw less"),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from ensemble.fitting.change import ChangeVerdict, judge_change
     from ensemble.fitting.fitter import (
         Fit,
         HeldOutPredictions,
@@ -28,23 +29,22 @@ if TYPE_CHECKING:
         own_split,
         refuse_leakage,
     )
-    from ensemble.fitting.views import ViewsVerdict, judge_views
     from ensemble.fitting.weights import greedy_selection, guard
 
 __all__ = [
+    "ChangeVerdict",
     "Fit",
     "HeldOut",
     "HeldOutPredictions",
     "LearnedWeights",
     "OUT_OF_FOLD",
-    "ViewsVerdict",
     "assemble_held_out",
     "check_every_member",
     "fit_combination",
     "greedy_selection",
     "guard",
     "held_out_split_names",
-    "judge_views",
+    "judge_change",
     "out_of_fold",
     "own_split",
     "parse_weights",

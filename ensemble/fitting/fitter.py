@@ -1,6 +1,6 @@
 """From held-out logits to a `Combination`: temperatures, weights, then the last temperature."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,6 +126,7 @@ def fit_combination(
     calibrate: bool,
     metric: str,
     seed: int = 0,
+    vouched_by: Sequence[tuple[int, ...]] | None = None,
 ) -> Fit:
     """Everything that an ensemble learns.
 
@@ -138,6 +139,8 @@ def fit_combination(
         calibrate: fit temperatures, one a member before averaging and one after.
         metric: the trainer's metric that greedy weights are fitted for.
         seed: of the guard's parts and draws.
+        vouched_by: for each member the runs of `held_out` whose rows its temperature is fitted on;
+            None: the members are those runs.
     """
     task = combiner.task
     num_temperatures = 1 if task == Task.SINGLE_LABEL else logits.shape[2]
@@ -145,10 +148,14 @@ def fit_combination(
     temperature = np.ones(num_temperatures)
     learned = out_of_fold = None
     if held_out is not None:
-        representations = plain = held_out.representations(temperatures, combiner)
+        alone = [(run,) for run in range(len(held_out.logits))]
+        of_runs = np.ones((len(alone), num_temperatures))
+        representations = plain = held_out.representations(of_runs, combiner)
         if calibrate:
-            temperatures = _member_temperatures(held_out, task)
-            representations = held_out.representations(temperatures, combiner)
+            fitted = _temperatures(held_out, {*alone, *(vouched_by or alone)}, task)
+            of_runs = np.stack([fitted[run] for run in alone])
+            temperatures = np.stack([fitted[runs] for runs in vouched_by or alone])
+            representations = held_out.representations(of_runs, combiner)
         if weights is None:
             learned = _learn_weights(representations, held_out.targets, combiner, metric, seed)
             weights = learned.weights
@@ -172,14 +179,22 @@ def fit_combination(
     return Fit(combination, weights, learned, out_of_fold)
 
 
-def _member_temperatures(held_out: HeldOut, task: Task) -> np.ndarray:
-    """One row of temperatures a member."""
-    return np.stack(
-        [
-            fit_temperature(own, held_out.targets[rows], task)
-            for rows, own in zip(held_out.rows, held_out.logits, strict=True)
-        ]
-    )
+def _temperatures(
+    held_out: HeldOut, groups: Iterable[tuple[int, ...]], task: Task
+) -> dict[tuple[int, ...], np.ndarray]:
+    """The temperatures of groups of runs, each fitted on all of their rows at once.
+
+    A refit takes that of its folds together: a mean of theirs would follow one small fold that its
+    network separates perfectly, and so has no finite temperature.
+    """
+    return {
+        group: fit_temperature(
+            np.concatenate([held_out.logits[run] for run in group]),
+            held_out.targets[np.concatenate([held_out.rows[run] for run in group])],
+            task,
+        )
+        for group in groups
+    }
 
 
 def _member_weights(

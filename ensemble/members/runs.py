@@ -1,18 +1,27 @@
 """Trained runs as members of an ensemble: found, read and checked before anything is computed.
 
 A member is one run directory of the trainer. A network is one entry of `--members`: a run on its
-own, or all the fold runs (`fold0`, `fold1`, ...) under one directory, which share its weight: a
-`FoldGroup`.
+own, or all the runs of folds (`fold0`, `fold1`, ...) and of refits (`refit0`, ..., trained on all
+of the folds) under one directory, which share its weight: a `FoldGroup`.
 """
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ensemble.members.views import AS_IT_IS, View, drawn_views
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import InputSpec, RunDir, RunRecord, Task, fingerprint_saved_model, fold_number
+from orchard.formats import (
+    InputSpec,
+    RunDir,
+    RunRecord,
+    Task,
+    fingerprint_saved_model,
+    fold_number,
+    refit_number,
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +52,15 @@ class Member:
         """Where its SavedModel lies."""
         return RunDir(self.path).saved_model_dir
 
+    @property
+    def is_refit(self) -> bool:
+        """Whether it trained on all folds after them, so that it has no held-out images."""
+        return refit_number(posixpath.basename(self.path)) is not None
+
 
 @dataclass(frozen=True)
 class FoldGroup:
-    """One entry of `--members`: a run on its own, or the folds of one network.
+    """One entry of `--members`: a run on its own, or the folds and refits of one network.
 
     Attributes:
         name: for tables.
@@ -57,14 +71,30 @@ class FoldGroup:
     members: tuple[int, ...]
 
 
-def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[FoldGroup, ...]]:
-    """Read the runs named by `--members`, and group the folds of one network.
+class Cast(NamedTuple):
+    """Runs, and the networks that they make up.
+
+    Attributes:
+        members: the runs.
+        networks: which of them make up which network.
+    """
+
+    members: tuple[Member, ...]
+    networks: tuple[FoldGroup, ...]
+
+
+def load_members(paths: Sequence[str], refits: bool = True) -> Cast:
+    """Read the runs named by `--members`, and group the folds and refits of one network.
+
+    Args:
+        paths: run directories, or directories of such.
+        refits: whether those of a directory are wanted, beside its folds.
 
     Raises:
         OrchardError: a path that is no finished run, has the network of another one, or whose
             classes, task or dataset differ from the first member's.
     """
-    runs = [run for path in paths for run in _expand(storage.normalize(path))]
+    runs = [run for path in paths for run in _expand(storage.normalize(path), refits)]
     members = tuple(_read(run, name) for run, name in zip(runs, _short_names(runs), strict=True))
     first_of: dict[str, Member] = {}
     for member in members:
@@ -76,7 +106,7 @@ def load_members(paths: Sequence[str]) -> tuple[tuple[Member, ...], tuple[FoldGr
             raise OrchardError(
                 f"member {other.path} is listed twice{also}; give it a greater --weights instead"
             )
-    return members, _group(members)
+    return Cast(members, _group(members))
 
 
 def check_dataset(
@@ -112,23 +142,41 @@ def check_contents(member: Member, saved_model_dir: str) -> None:
         )
 
 
-def _expand(path: str) -> list[str]:
+def _expand(path: str, refits: bool) -> list[str]:
     if storage.exists(RunDir(path).record_file):
         return [path]
     names = storage.list_names(path) if storage.exists(path) else []
-    folds = sorted(number for name in names if (number := fold_number(name)) is not None)
-    if not folds:
+    folds = _numbered(names, fold_number)
+    later = _numbered(names, refit_number) if refits else []
+    if not folds and not later:
         raise OrchardError(
             f"member {path}: no run.json there; give a run directory of the trainer whose training "
             "has finished"
         )
-    for fold in folds:
-        if not storage.exists(RunDir(path).fold(fold).record_file):
-            raise OrchardError(
-                f"member {path}: fold{fold} has no run.json, so its training has not finished; "
-                "finish it or list the finished folds one by one"
+    for name in (*folds, *later):
+        if not storage.exists(RunDir(storage.join(path, name)).record_file):
+            otherwise = (
+                "list the finished folds one by one"
+                if name in folds
+                else "predict without it: --predict_with=folds"
             )
-    return [RunDir(path).fold(fold).path for fold in folds]
+            raise OrchardError(
+                f"member {path}: {name} has no run.json, so its training has not finished; "
+                f"finish it or {otherwise}"
+            )
+    return [storage.join(path, name) for name in (*folds, *later)]
+
+
+def _numbered(names: Sequence[str], number_of: Callable[[str], int | None]) -> list[str]:
+    """The names that have a number, in its order."""
+    found = {name: number for name in names if (number := number_of(name)) is not None}
+    return sorted(found, key=lambda name: found[name])
+
+
+def _is_part(run: str) -> bool:
+    """Whether a run is one of several of its network, by the name of its folder."""
+    name = posixpath.basename(run)
+    return fold_number(name) is not None or refit_number(name) is not None
 
 
 def _short_names(runs: Sequence[str]) -> list[str]:
@@ -136,7 +184,7 @@ def _short_names(runs: Sequence[str]) -> list[str]:
         return "/".join(run.split("/")[-parts:])
 
     def base_parts(run: str) -> int:
-        return 1 if fold_number(posixpath.basename(run)) is None else 2
+        return 2 if _is_part(run) else 1
 
     names = [tail(run, base_parts(run)) for run in runs]
     return [run if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
@@ -203,16 +251,11 @@ def _listing(names: Sequence[str]) -> str:
 def _group(members: Sequence[Member]) -> tuple[FoldGroup, ...]:
     groups: dict[str, list[int]] = {}
     for index, member in enumerate(members):
-        is_fold = fold_number(posixpath.basename(member.path)) is not None
-        groups.setdefault(posixpath.dirname(member.path) if is_fold else member.path, []).append(
-            index
-        )
-    return tuple(
-        FoldGroup(
-            members[indices[0]].name.rsplit("/fold", 1)[0]
-            if len(indices) > 1
-            else members[indices[0]].name,
-            tuple(indices),
-        )
-        for indices in groups.values()
-    )
+        owner = posixpath.dirname(member.path) if _is_part(member.path) else member.path
+        groups.setdefault(owner, []).append(index)
+
+    def name_of(indices: list[int]) -> str:
+        first = members[indices[0]].name
+        return first if len(indices) == 1 else posixpath.dirname(first) or first
+
+    return tuple(FoldGroup(name_of(indices), tuple(indices)) for indices in groups.values())

@@ -8,6 +8,7 @@ from orchard.formats import (
     GainOverUniform,
     MemberWeight,
     NetworkWeight,
+    RefitsChoice,
     WeightSelection,
 )
 
@@ -48,6 +49,20 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
         temperature=tuple(combination.temperature.tolist()),
         thresholds=tuple(result.thresholds.tolist()),
         selection=_selection(result),
+        refits=_refits(result),
+    )
+
+
+def _refits(result: Result) -> RefitsChoice | None:
+    runs = result.inputs.runs
+    if runs.which is None:
+        return None
+    held_out = result.inputs.held_out is not None
+    return RefitsChoice(
+        predict_with=runs.which,
+        note=runs.note,
+        vouched_by=tuple(run.name for run in runs.held_out.members) if held_out else (),
+        caveat=runs.caveat if held_out else "",
     )
 
 

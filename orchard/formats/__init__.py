@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         GainOverUniform,
         MemberWeight,
         NetworkWeight,
+        RefitsChoice,
         WeightSelection,
     )
     from orchard.formats.json_record import JsonRecord, parse
@@ -101,6 +102,7 @@ __all__ = [
     "RECORDS_FILE",
     "REPORT_FILE",
     "RUN_LOG_FILE",
+    "RefitsChoice",
     "Resolved",
     "RunDir",
     "RunRecord",

@@ -1,7 +1,7 @@
 """What an ensemble leaves: the files of its directory, and the record that tells of it."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from orchard import storage
 from orchard.formats.json_record import JsonRecord
@@ -93,7 +93,7 @@ class NetworkWeight:
 
     Attributes:
         name: of the network.
-        members: names of its runs: several are its folds.
+        members: names of its runs that predict: several are its folds and refits.
         weight: its share, 0..1.
     """
 
@@ -149,6 +149,23 @@ class WeightSelection:
 
 
 @dataclass(frozen=True)
+class RefitsChoice:
+    """How folds and refits share the work, where a network has refits.
+
+    Attributes:
+        predict_with: the runs that predict: "folds", "refits" or "both".
+        note: how `--predict_with=auto` came to it; empty where it was not asked.
+        vouched_by: names of the runs whose held-out logits were fitted and scored on.
+        caveat: what these say of runs that have no held-out images; empty where all have.
+    """
+
+    predict_with: str
+    note: str
+    vouched_by: tuple[str, ...]
+    caveat: str
+
+
+@dataclass(frozen=True)
 class EnsembleRecord(JsonRecord):
     """The content of `weights.json`: what went into an ensemble and what weight each has.
 
@@ -162,11 +179,12 @@ class EnsembleRecord(JsonRecord):
         weights: the flag: "uniform", "greedy" or numbers.
         weights_split: where weights and temperatures were fitted; None: nowhere.
         metric: what judged.
-        members: the runs.
+        members: the runs that predict.
         networks: the entries of --members.
         temperature: of the whole: one number, or one a class.
         thresholds: of each class.
         selection: how greedy selection went; None for weights that were given.
+        refits: how folds and refits share the work; not in the file where there are no refits.
     """
 
     REMEDY: ClassVar[str] = "run the command that wrote it again"
@@ -185,3 +203,11 @@ class EnsembleRecord(JsonRecord):
     temperature: tuple[float, ...]
     thresholds: tuple[float, ...]
     selection: WeightSelection | None
+    refits: RefitsChoice | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for `storage.write_json`; `from_json` is the way back."""
+        value = super().to_json()
+        if self.refits is None:
+            del value["refits"]
+        return value

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble.combine import COMBINERS
+from ensemble.combine import COMBINERS, fit_temperature
 from ensemble.fitting.fitter import fit_combination, parse_weights
 from ensemble.fitting.held_out import HeldOut
 from ensemble.members.runs import FoldGroup
@@ -111,6 +111,29 @@ def test_fit_combination_with_calibration_improves_the_held_out_log_loss(method,
         return METRICS["log_loss"]().score(odds, held_out.targets, task)
 
     assert loss(calibrated) < loss(plain) - 0.01
+
+
+def test_fit_combination_of_vouched_members_takes_one_temperature_of_all_their_rows():
+    logits, _, held_out = _held_out([2.0, 2.0], rows=60)
+    parts = (np.arange(0, 20), np.arange(20, 60))
+    folds = HeldOut(
+        held_out.ids,
+        held_out.targets,
+        parts,
+        (3 * held_out.logits[0][parts[0]], 0.5 * held_out.logits[0][parts[1]]),
+        (FoldGroup("a", (0, 1)),),
+    )
+    fitted = _fit(
+        logits[:1],
+        (FoldGroup("a", (0,)),),
+        folds,
+        weights=np.ones(1),
+        calibrate=True,
+        vouched_by=((0, 1),),
+    )
+    whole = fit_temperature(np.concatenate(folds.logits), folds.targets, TASK)
+    np.testing.assert_array_equal(fitted.combination.member_temperatures, [whole])
+    assert len(fitted.out_of_fold.probabilities) == 60
 
 
 def test_fit_combination_by_rank_refers_to_the_rows_to_predict():

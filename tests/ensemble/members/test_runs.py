@@ -38,6 +38,32 @@ def test_load_members_of_a_directory_of_folds_gives_one_group(tmp_path):
     assert [(n.name, n.members) for n in networks] == [("b7", (0, 1, 2, 3)), ("b6", (4,))]
 
 
+def test_load_members_of_folds_and_refits_gives_one_group(tmp_path):
+    for name in ("fold0", "fold1", "refit0", "refit10", "refit2"):
+        _run(tmp_path / "b7" / name)
+    members, networks = load_members([str(tmp_path / "b7")])
+    assert [m.name.removeprefix("b7/") for m in members] == [
+        "fold0",
+        "fold1",
+        "refit0",
+        "refit2",
+        "refit10",
+    ]
+    assert [m.is_refit for m in members] == [False, False, True, True, True]
+    assert [(n.name, n.members) for n in networks] == [("b7", (0, 1, 2, 3, 4))]
+    folds = load_members([str(tmp_path / "b7")], refits=False)
+    assert [m.name for m in folds.members] == ["b7/fold0", "b7/fold1"]
+
+
+def test_load_members_of_an_unfinished_refit_is_refused_unless_folds_are_wanted(tmp_path):
+    for name in ("fold0", "fold1"):
+        _run(tmp_path / "b7" / name)
+    (tmp_path / "b7" / "refit0").mkdir()
+    with pytest.raises(OrchardError, match="refit0 has no run.json.* --predict_with=folds"):
+        load_members([str(tmp_path / "b7")])
+    assert len(load_members([str(tmp_path / "b7")], refits=False).members) == 2
+
+
 def test_load_members_of_folds_listed_one_by_one_gives_one_group(tmp_path):
     paths = [_run(tmp_path / name) for name in ("b7/fold0", "b6", "b7/fold1")]
     networks = load_members(paths)[1]

@@ -1,4 +1,4 @@
-"""Whether test-time views help, on held-out images that were predicted with and without them."""
+"""Whether a change helps, such as test-time views, on held-out images with and without it."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ _MIN_ROWS = 20
 
 
 @dataclass(frozen=True)
-class ViewsVerdict:
-    """Whether views beat the image alone.
+class ChangeVerdict:
+    """Whether an ensemble is better with a change than without.
 
     Attributes:
         metric: what judged.
@@ -41,34 +41,34 @@ class ViewsVerdict:
         )
 
 
-def judge_views(
-    alone: HeldOut,
-    views: HeldOut,
+def judge_change(
+    before: HeldOut,
+    after: HeldOut,
     *,
     combiner: Combiner,
     weights: np.ndarray,
     metric: str,
     seed: int,
-) -> ViewsVerdict:
-    """Compare the ensemble of views with the ensemble of images as they are, nothing fitted.
+) -> ChangeVerdict:
+    """Compare the ensemble after a change with the one before, nothing fitted.
 
     Args:
-        alone: held-out logits of the images.
-        views: mean logits of the views of the same images.
+        before: held-out logits, such as those of images as they are.
+        after: others of the same images and networks, such as means over views.
         combiner: how members are combined.
         weights: float64 [networks], sum 1.
         metric: what judges.
         seed: of the bootstrap.
     """
-    ids = np.intersect1d(alone.ids, views.ids)
+    ids = np.intersect1d(before.ids, after.ids)
 
     def combined(held_out: HeldOut) -> np.ndarray:
         plain = np.ones((len(held_out.logits), 1))
         mean = np.tensordot(weights, held_out.representations(plain, combiner), axes=1)
         return combiner.finish(mean)[np.searchsorted(held_out.ids, ids)]
 
-    targets = views.targets[np.searchsorted(views.ids, ids)]
+    targets = after.targets[np.searchsorted(after.ids, ids)]
     found = difference_interval(
-        metric, combined(views), combined(alone), targets, combiner.task, seed=seed
+        metric, combined(after), combined(before), targets, combiner.task, seed=seed
     )
-    return ViewsVerdict(metric, *found, len(ids))
+    return ChangeVerdict(metric, *found, len(ids))
