@@ -35,6 +35,9 @@ EXCLUSIVE_FLAGS = (
     ("eval_every_epochs", "num_evals"),
     ("learning_rate", "learning_rate_per_replica"),
     ("warmup_epochs", "warmup_steps"),
+    ("epochs", "budget"),
+    ("min_steps", "budget"),
+    ("max_epochs", "budget"),
 )
 
 
@@ -52,6 +55,13 @@ class LengthOptions(Options, group="optimization"):
     )
     max_epochs: float = option(
         0.0, "No more epochs than these for the sake of --min_steps; 0: any number.", at_least=0
+    )
+    budget: str = option(
+        "",
+        "Instead of these: what the command may cost, 90m, 2h or 6000steps, divided between its "
+        "folds and refits.",
+        kind=Kind.BOOKKEEPING,
+        common=True,
     )
     batch_size: int = option(
         0,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import logging
 
+from orchard.errors import OrchardError
 from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta
 from trainer.checkpoints import (
     network_arrays,
@@ -62,6 +63,11 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     Returns:
         The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when asked to stop before.
     """
+    if config.budget:
+        raise OrchardError(
+            f"--budget={config.budget} is divided before a training begins: use trainer.main, or "
+            "pass what trainer.budget.within_budget makes of the config"
+        )
     check_layout(config.run_dir, all_folds=False)
     if is_finished(config):
         print(f"finished already, nothing to do: {config.run_dir}")

@@ -48,6 +48,10 @@ def main() -> int:
 
         return export_only(FLAGS.run_dir, export.checkpoint)
     config = config_from_flags()
+    if config.budget:
+        from trainer.budget import within_budget
+
+        config = within_budget(config, started)
     if config.fold == ALL_FOLDS:
         from trainer import folds
 

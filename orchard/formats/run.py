@@ -103,6 +103,11 @@ class RunDir(ExportDir):
         return self._join("folds.json")
 
     @property
+    def budget_file(self) -> str:
+        """How --budget was divided."""
+        return self._join("budget.json")
+
+    @property
     def out_of_fold_file(self) -> str:
         """The `Logits` of all folds together, of `--fold=all`."""
         return self._join("out_of_fold.npz")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         check_pod,
         connect,
         connect_to_train,
+        place_in_cluster,
         precision_policy,
         set_precision,
     )
@@ -31,6 +32,7 @@ __all__ = [
     "check_pod",
     "connect",
     "connect_to_train",
+    "place_in_cluster",
     "precision_policy",
     "same_on_all_workers",
     "set_precision",

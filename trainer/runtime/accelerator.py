@@ -70,7 +70,7 @@ def connect(options: HardwareOptions) -> Accelerator:
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
-    place = _place_in_cluster()
+    place = place_in_cluster()
     if place is not None:
         return _connect_workers(options, *place)
     if gpus and wanted != "cpu":
@@ -147,7 +147,7 @@ def check_pod(accelerator: Accelerator, paths: Mapping[str, str], reading: ReadO
         )
 
 
-def _place_in_cluster() -> tuple[int, int] | None:
+def place_in_cluster() -> tuple[int, int] | None:
     """(workers, which of them this is) as TF_CONFIG says; None where it is alone.
 
     With a `chief`, as Vertex AI sets it, that is the first of the workers. Without a cluster, and
