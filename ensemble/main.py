@@ -74,6 +74,8 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
         )
     if result.inputs.runs.note:
         lines.append(result.inputs.runs.note)
+    if result.cheapest is not None:
+        lines.append(result.cheapest.sentence)
     if result.inputs.views.note:
         lines.append(result.inputs.views.note)
     lines += result.caveats

@@ -8,9 +8,19 @@ import numpy as np
 from ensemble.combine import COMBINERS, activate, to_logits
 from ensemble.config import EnsembleConfig
 from ensemble.fitting import Fit, held_out_split_names
+from ensemble.inference import NUM_VIEWS
 from ensemble.inputs import Inputs
 from ensemble.members import Member
-from ensemble.scoring import Candidate, CandidateKind, Scoreboard, build_scoreboard
+from ensemble.scoring import (
+    Candidate,
+    CandidateKind,
+    Cheapest,
+    Prices,
+    Scoreboard,
+    build_scoreboard,
+    cheapest_within_chance,
+    ensemble_prices,
+)
 from trainer.data import RecordTable
 from trainer.evaluation import best_thresholds
 
@@ -28,6 +38,8 @@ class Result:
         split_board: scores on the predicted split; None without labels.
         held_out_board: scores on the held-out rows; None where there are none.
         fitted_on: how many images of the predicted split weights or temperatures were fitted on.
+        prices: what members, networks and ensemble cost.
+        cheapest: what to choose by `board` where cost counts; None where there is no choice.
     """
 
     inputs: Inputs
@@ -38,6 +50,13 @@ class Result:
     split_board: Scoreboard | None
     held_out_board: Scoreboard | None
     fitted_on: int
+    prices: Prices
+    cheapest: Cheapest | None
+
+    @property
+    def board(self) -> Scoreboard | None:
+        """The scores to judge by: those on the predicted split, where it has labels."""
+        return self.split_board or self.held_out_board
 
     @property
     def caveats(self) -> list[str]:
@@ -90,15 +109,26 @@ def judge(config: EnsembleConfig, inputs: Inputs, logits: np.ndarray, fit: Fit) 
         fit: its weights and temperatures.
     """
     probabilities = fit.combination(logits)
+    prices = ensemble_prices(
+        inputs.runs.cast,
+        inputs.runs.held_out,
+        fit.combination.weights,
+        NUM_VIEWS[inputs.views.tta],
+    )
+    split_board = _split_board(config, inputs, logits, fit, probabilities, prices)
+    held_out_board = _held_out_board(config, inputs, fit, prices)
+    board = split_board or held_out_board
     return Result(
         inputs,
         logits,
         fit,
         probabilities,
         _thresholds(inputs, fit),
-        _split_board(config, inputs, logits, fit, probabilities),
-        _held_out_board(config, inputs, fit),
+        split_board,
+        held_out_board,
         _fitted_on(config, inputs, fit),
+        prices,
+        cheapest_within_chance(board, config.seed) if board else None,
     )
 
 
@@ -135,6 +165,7 @@ def _split_board(
     logits: np.ndarray,
     fit: Fit,
     probabilities: np.ndarray,
+    prices: Prices,
 ) -> Scoreboard | None:
     """Scores of every member, every network of folds and the ensemble on the predicted split."""
     labelled = (inputs.targets >= 0).all(axis=1)
@@ -142,17 +173,23 @@ def _split_board(
         return None
     members = [activate(one[labelled], inputs.records.task) for one in logits]
     candidates = [
-        Candidate(member.name, CandidateKind.MEMBER, float(weight), one)
-        for member, weight, one in zip(
-            inputs.members, fit.combination.weights, members, strict=True
+        Candidate(member.name, CandidateKind.MEMBER, float(weight), one, price)
+        for member, weight, one, price in zip(
+            inputs.members, fit.combination.weights, members, prices.members, strict=True
         )
     ]
-    for network, weight in zip(inputs.networks, fit.network_weights, strict=True):
+    for network, weight, price in zip(
+        inputs.networks, fit.network_weights, prices.networks, strict=True
+    ):
         if len(network.members) > 1:
             mean = np.mean([members[m] for m in network.members], axis=0)
             name = f"{network.name} (mean of {len(network.members)})"
-            candidates.append(Candidate(name, CandidateKind.NETWORK, float(weight), mean))
-    candidates.append(Candidate("ensemble", CandidateKind.ENSEMBLE, None, probabilities[labelled]))
+            candidates.append(Candidate(name, CandidateKind.NETWORK, float(weight), mean, price))
+    candidates.append(
+        Candidate(
+            "ensemble", CandidateKind.ENSEMBLE, None, probabilities[labelled], prices.ensemble
+        )
+    )
     return build_scoreboard(
         f"split {config.split}, {int(labelled.sum())} labeled images",
         candidates,
@@ -164,7 +201,9 @@ def _split_board(
     )
 
 
-def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scoreboard | None:
+def _held_out_board(
+    config: EnsembleConfig, inputs: Inputs, fit: Fit, prices: Prices
+) -> Scoreboard | None:
     """Scores of the networks and the ensemble on the rows that it was fitted on."""
     if fit.out_of_fold is None:
         return None
@@ -173,11 +212,19 @@ def _held_out_board(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> Scorebo
     networks = held_out.representations(plain, COMBINERS["probabilities"](task))
     by_folds = ", by the folds alone" if inputs.runs.caveat else ""
     candidates = [
-        Candidate(network.name, CandidateKind.NETWORK, float(weight), one)
-        for network, weight, one in zip(inputs.networks, fit.network_weights, networks, strict=True)
+        Candidate(network.name, CandidateKind.NETWORK, float(weight), one, price)
+        for network, weight, one, price in zip(
+            inputs.networks, fit.network_weights, networks, prices.networks, strict=True
+        )
     ]
     candidates.append(
-        Candidate("ensemble", CandidateKind.ENSEMBLE, None, fit.out_of_fold.probabilities)
+        Candidate(
+            "ensemble",
+            CandidateKind.ENSEMBLE,
+            None,
+            fit.out_of_fold.probabilities,
+            prices.ensemble,
+        )
     )
     return build_scoreboard(
         f"{len(held_out.ids)} held-out images ({config.weights_split})" + by_folds,

@@ -18,6 +18,7 @@ from orchard.formats import (
     RunDir,
     RunRecord,
     Task,
+    TrainingCost,
     fingerprint_saved_model,
     fold_number,
     refit_number,
@@ -32,6 +33,7 @@ class Member:
     train_split, eval_split: names of dataset splits joined by '+'.
     fingerprint: hash of the contents of its saved_model. dataset_fingerprint: of what it saw.
     dataset_path: where that was. views: those of an image that its training drew.
+    cost: what it took; None: not known.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Member:
     dataset_fingerprint: str
     dataset_path: str = ""
     views: frozenset[View] = frozenset({AS_IT_IS})
+    cost: TrainingCost | None = None
 
     @property
     def saved_model_dir(self) -> str:
@@ -205,6 +208,7 @@ def _read(run: str, name: str) -> Member:
         dataset_fingerprint=record.dataset.fingerprint,
         dataset_path=record.dataset.path,
         views=drawn_views(record.config.get("augment", {})),
+        cost=record.cost,
     )
 
 

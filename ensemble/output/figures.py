@@ -7,8 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from trainer.evaluation import Reliability
+from ensemble.scoring import CandidateKind, Entry
+from trainer.evaluation import METRICS, Reliability
 
+# Marker, its size and color.
+_KINDS = {
+    CandidateKind.MEMBER: ("o", 5, "#8aa9c4"),
+    CandidateKind.NETWORK: ("s", 6, "#2f7d4f"),
+    CandidateKind.ENSEMBLE: ("*", 12, "#c8553d"),
+}
+_MAX_NAMED_POINTS = 12
 # More curves than these cannot be told apart, more cells cannot be read.
 MAX_CURVES = 10
 MAX_CONFUSION_CLASSES = 30
@@ -49,6 +57,81 @@ def reliability_figure(before: Reliability, after: Reliability | None) -> Figure
     bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
     top.legend(loc="upper left", frameon=False)
     return _plain(figure)
+
+
+def price_figure(entries: Sequence[Entry], metric: str) -> Figure | None:
+    """Scores against what a prediction and what training cost, each in a panel of its own.
+
+    Args:
+        entries: of a scoreboard.
+        metric: its metric.
+
+    Returns:
+        None where fewer than two entries have both a score and a cost.
+    """
+    scored = [one for one in entries if not np.isnan(one.scores[metric])]
+    inference = [
+        (one, one.candidate.price.flops_per_image / 1e9)
+        for one in scored
+        if one.candidate.price.flops_per_image
+    ]
+    training = [
+        (one, one.candidate.price.train_seconds)
+        for one in scored
+        if one.candidate.price.train_seconds
+    ]
+    units = {one.candidate.price.unit for one, _ in training}
+    panels = {"GFLOPs an image": inference}
+    if len(units) == 1:
+        panels[f"training, {units.pop()}"] = training
+    panels = {label: points for label, points in panels.items() if len(points) > 1}
+    if not panels:
+        return None
+    figure = Figure(figsize=(5 * len(panels), 4.6), layout="constrained")
+    drawn = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (label, points) in zip(drawn, panels.items(), strict=True):
+        _draw_points(axes, points, metric)
+        axes.set(xlabel=label, xscale="log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter("")
+        axes.margins(x=0.18)
+    better = "higher" if METRICS[metric].higher_is_better else "lower"
+    drawn[0].set_ylabel(f"{metric} ({better} is better)")
+    handles, labels = drawn[0].get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named, loc="outside lower center", ncols=len(named), frameon=False
+    )
+    return _plain(figure)
+
+
+def _draw_points(axes: Axes, points: Sequence[tuple[Entry, float]], metric: str) -> None:
+    for entry, cost in points:
+        candidate, score = entry.candidate, entry.scores[metric]
+        marker, size, color = _KINDS[candidate.kind]
+        low, high = entry.intervals.get(metric, (score, score))
+        axes.errorbar(
+            cost,
+            score,
+            # A percentile interval may lie beside its score.
+            yerr=[[max(0.0, score - low)], [max(0.0, high - score)]],
+            fmt=marker,
+            markersize=size,
+            color=color,
+            elinewidth=1,
+            capsize=2,
+            label=candidate.kind.value,
+        )
+        if candidate.kind != CandidateKind.MEMBER or len(points) <= _MAX_NAMED_POINTS:
+            axes.annotate(
+                candidate.name,
+                (cost, score),
+                # Two sides, since the ensemble costs little more than its most expensive network.
+                xytext=(6, 5) if candidate.kind == CandidateKind.ENSEMBLE else (-5, -10),
+                ha="left" if candidate.kind == CandidateKind.ENSEMBLE else "right",
+                textcoords="offset points",
+                fontsize="x-small",
+            )
 
 
 def roc_figure(

@@ -37,19 +37,26 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
                 eval_split=member.eval_split,
                 weight=float(combination.weights[at]),
                 temperature=tuple(combination.member_temperatures[at].tolist()),
+                price=result.prices.members[at],
             )
             for at, member in enumerate(inputs.members)
         ),
         networks=tuple(
             NetworkWeight(
-                network.name, tuple(inputs.members[m].name for m in network.members), float(weight)
+                network.name,
+                tuple(inputs.members[m].name for m in network.members),
+                float(weight),
+                price,
             )
-            for network, weight in zip(inputs.networks, fitted.network_weights, strict=True)
+            for network, weight, price in zip(
+                inputs.networks, fitted.network_weights, result.prices.networks, strict=True
+            )
         ),
         temperature=tuple(combination.temperature.tolist()),
         thresholds=tuple(result.thresholds.tolist()),
         selection=_selection(result),
         refits=_refits(result),
+        price=result.prices.ensemble,
     )
 
 

@@ -12,7 +12,7 @@ from ensemble.inference import NUM_VIEWS
 from ensemble.output import figures, predictions
 from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
 from ensemble.result import Result
-from ensemble.scoring import Scoreboard
+from ensemble.scoring import Scoreboard, inference_text, training_text
 from orchard import html, storage
 from orchard.formats import Task
 from trainer.evaluation import (
@@ -32,7 +32,7 @@ _MAX_LISTED = 10
 
 def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
     """Write the report of a finished ensemble, atomically."""
-    board = result.split_board or result.held_out_board
+    board = result.board
     page = html.render(
         "ensemble/report.html",
         config=config,
@@ -42,6 +42,7 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
         board=board,
         num_views=NUM_VIEWS[result.inputs.views.tta],
         left_out=result.left_out,
+        price_figure=board and _price_figure(board),
         weights=_weights(result),
         calibration=_calibration(config, board, result) if board else None,
         per_class=_per_class(board, result) if board else None,
@@ -65,8 +66,15 @@ def _table(board: Scoreboard) -> dict[str, Any]:
             spread = f"{interval[0]:.3f} to {interval[1]:.3f}" if text and interval else ""
             cells.append((text, spread))
         is_best = entry is board.best and not np.isnan(board.best.scores[board.metric])
-        rows.append((entry.candidate, is_best, cells))
+        price = entry.candidate.price
+        costs = inference_text(price), training_text(price)
+        rows.append((entry.candidate, is_best, cells, costs))
     return {"board": board, "metrics": shown, "rows": rows}
+
+
+def _price_figure(board: Scoreboard) -> str | None:
+    figure = figures.price_figure(board.entries, board.metric)
+    return None if figure is None else html.figure_to_uri(figure)
 
 
 def _weights(result: Result) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Scores with intervals: members and ensemble side by side on the same rows.
 
 `scores.py` takes the trainer's metrics of probabilities, `bootstrap.py` says how far they are from
-chance, and `scoreboard.py` brings both into one table with a verdict.
+chance, and `scoreboard.py` brings both into one table with a verdict. `price.py` adds up what they
+cost, and `cheapest.py` names the cheapest within chance of the best.
 """
 
 from typing import TYPE_CHECKING
@@ -10,9 +11,12 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from ensemble.scoring.bootstrap import difference_interval
+    from ensemble.scoring.cheapest import Cheapest, cheapest_within_chance
+    from ensemble.scoring.price import Prices, ensemble_prices, inference_text, training_text
     from ensemble.scoring.scoreboard import (
         Candidate,
         CandidateKind,
+        Entry,
         Scoreboard,
         build_scoreboard,
         scoreboard_text,
@@ -23,13 +27,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Candidate",
     "CandidateKind",
+    "Cheapest",
+    "Entry",
+    "Prices",
     "Scoreboard",
     "build_scoreboard",
+    "cheapest_within_chance",
     "difference_interval",
+    "ensemble_prices",
+    "inference_text",
     "regret",
     "score",
     "scoreboard_text",
     "scores_text",
+    "training_text",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from ensemble.scoring import bootstrap, scores
-from orchard.formats import Task
+from orchard.formats import Price, Task
 from trainer.evaluation import is_better, metric_names
 
 
@@ -28,12 +28,14 @@ class Candidate:
         kind: what it is.
         weight: its share of the ensemble; None for the ensemble.
         probabilities: float [rows, classes].
+        price: what its training took, and what a prediction takes.
     """
 
     name: str
     kind: CandidateKind
     weight: float | None
     probabilities: np.ndarray
+    price: Price = Price()
 
 
 @dataclass(frozen=True)

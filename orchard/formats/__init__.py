@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         load_checkpoint_file,
         save_checkpoint_file,
     )
-    from orchard.formats.cost import ComputeTime, TrainingCost
+    from orchard.formats.cost import ComputeTime, Price, TrainingCost
     from orchard.formats.ensemble import (
         EnsembleDataset,
         EnsembleDir,
@@ -98,6 +98,7 @@ __all__ = [
     "MemberWeight",
     "NO_SPLIT",
     "NetworkWeight",
+    "Price",
     "QUARANTINE_FILE",
     "RECORDS_FILE",
     "REPORT_FILE",

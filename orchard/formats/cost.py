@@ -1,4 +1,4 @@
-"""What a training took: time on a machine, and the arithmetic of its network."""
+"""What networks cost: time on a machine to train them, and arithmetic to predict with them."""
 
 from dataclasses import dataclass
 
@@ -52,3 +52,19 @@ class TrainingCost:
     train_images: int
     flops_per_image: int | None
     num_parameters: int
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one or more networks cost together.
+
+    Attributes:
+        train_seconds: of all trainings, in `unit`; None: not known of one of them, or of different
+            units, which have no sum.
+        unit: "CPU-s", "GPU-s" or "TPU-s"; "" where `train_seconds` is None.
+        flops_per_image: of one prediction, all test-time views; None: not known of one network.
+    """
+
+    train_seconds: float | None = None
+    unit: str = ""
+    flops_per_image: int | None = None

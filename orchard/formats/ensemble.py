@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from orchard import storage
+from orchard.formats.cost import Price
 from orchard.formats.json_record import JsonRecord
 from orchard.formats.kinds import Task
 
@@ -75,6 +76,7 @@ class MemberWeight:
         eval_split: what it was evaluated on; None: nothing.
         weight: its share, 0..1.
         temperature: what its logits are divided by: one number, or one a class.
+        price: of the run.
     """
 
     name: str
@@ -85,6 +87,7 @@ class MemberWeight:
     eval_split: str | None
     weight: float
     temperature: tuple[float, ...]
+    price: Price = Price()
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,13 @@ class NetworkWeight:
         name: of the network.
         members: names of its runs that predict: several are its folds and refits.
         weight: its share, 0..1.
+        price: of training all its runs, folds that vouch for refits too, and of predicting.
     """
 
     name: str
     members: tuple[str, ...]
     weight: float
+    price: Price = Price()
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,7 @@ class EnsembleRecord(JsonRecord):
         thresholds: of each class.
         selection: how greedy selection went; None for weights that were given.
         refits: how folds and refits share the work; not in the file where there are no refits.
+        price: of the training of all these, and of a prediction by members that have a weight.
     """
 
     REMEDY: ClassVar[str] = "run the command that wrote it again"
@@ -204,6 +210,7 @@ class EnsembleRecord(JsonRecord):
     thresholds: tuple[float, ...]
     selection: WeightSelection | None
     refits: RefitsChoice | None = None
+    price: Price = Price()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""

@@ -119,7 +119,8 @@ def test_run_with_refits_says_what_the_folds_vouch_for(world, tmp_path):
         "vouched_by": list(_FOLDS),
         "caveat": said[1],
     }
-    assert record["networks"] == [{"name": "net", "members": list(_REFITS), "weight": 1.0}]
+    (network,) = record["networks"]
+    assert (network["members"], network["weight"]) == (list(_REFITS), 1.0)
     page = (tmp_path / "report.html").read_text()
     assert said[0] in page and said[1] in page and "by the folds alone" in page
     soft = pd.read_csv(tmp_path / "soft_labels_out_of_fold.csv")

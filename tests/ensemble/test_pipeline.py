@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import json
 import re
 
@@ -10,6 +11,7 @@ from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
 from orchard.errors import OrchardError
+from orchard.formats import ComputeTime, EnsembleRecord, Price, TrainingCost
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
 from trainer.evaluation import probabilities
 
@@ -20,8 +22,10 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("pipeline")
     dataset = root / "leaves" / "1.0.0"
     truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
-    make_member(root / "a", dataset, seed=1, size=(16, 16))
-    make_member(root / "b", dataset, seed=2, size=(24, 12), noise=1.0)
+    make_member(root / "a", dataset, seed=1, size=(16, 16), cost=_cost(10.0, 2_000_000_000))
+    make_member(
+        root / "b", dataset, seed=2, size=(24, 12), noise=1.0, cost=_cost(30.0, 6_000_000_000)
+    )
     make_member(root / "c", dataset, seed=3, size=(16, 16), noise=2.0)
     labels = root / "labels.csv"
     names = [CLASS_NAMES[at] for at in truth["test"].argmax(axis=1)]
@@ -29,6 +33,11 @@ def world(tmp_path_factory):
         labels, index=False
     )
     return root, dataset, labels
+
+
+def _cost(cpu_seconds, flops):
+    time = ComputeTime(cpu_seconds / 2, cpu_seconds, 0.0, "cpu", 1)
+    return dataclasses.asdict(TrainingCost(time, 1000, flops, 50))
 
 
 def _config(world, output, members="abc", **overrides):
@@ -75,6 +84,29 @@ def test_run_with_labels_csv_scores_an_unlabeled_split(world, tmp_path):
     assert "Worst mistakes" in report
     assert "Where members disagree" in report
     assert "data:image/jpeg" in report
+
+
+def test_run_of_runs_whose_cost_is_known_says_it_everywhere(world, tmp_path):
+    config = _config(world, tmp_path, members="ab", labels_csv=str(world[2]), tta="mirror")
+    result = pipeline.run(config)
+    record = EnsembleRecord.load(str(tmp_path / "weights.json"))
+    both = Price(40.0, "CPU-s", 2 * 8_000_000_000)  # Two views an image.
+    assert [one.price for one in record.members] == [one.price for one in record.networks]
+    assert record.members[0].price == Price(10.0, "CPU-s", 2 * 2_000_000_000)
+    assert record.price == both == result.prices.ensemble
+    assert result.split_board.ensemble.candidate.price == both
+    page = (tmp_path / "report.html").read_text()
+    assert "Score against cost" in page and "40 CPU-s</td>" in page and "unknown" not in page
+    sentence = result.cheapest.sentence
+    assert "the best" in sentence and sentence in remarks(config, result)
+    assert sentence in html.unescape(page)
+
+
+def test_run_with_a_run_whose_cost_is_unknown_says_so(world, tmp_path):
+    result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
+    assert result.prices.members[2] == result.prices.ensemble == Price()
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("unknown</td>") == 2 * 2 * 2  # Of c and the ensemble, on two boards.
 
 
 def test_run_without_labels_reports_held_out_scores(world, tmp_path):
