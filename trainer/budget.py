@@ -70,9 +70,9 @@ class Division(JsonRecord):
 
     Attributes:
         budget: what --budget said.
-        folds: networks that leave one fold out; 0: it is a single training.
-        refits: networks on all rows.
-        steps: of each fold's network, or of the single one.
+        folds: networks that leave one fold out.
+        refits: networks on all rows; a single training where there are no folds either.
+        steps: of each fold's network; without folds, of each training.
         speed: of this machine; None where the budget is steps.
     """
 
@@ -87,9 +87,11 @@ class Division(JsonRecord):
     def __str__(self) -> str:
         """How the budget is divided, in a sentence."""
         networks = f"{self.steps:,} steps"
+        if self.refits and not self.folds:
+            networks = f"{self.refits} on all rows, of {self.steps:,} steps"
         if self.folds:
             networks = f"{self.folds} folds of {self.steps:,} steps"
-        if self.refits:
+        if self.folds and self.refits:
             networks += f", then {self.refits} on all rows, of about {self.refit_steps:,} steps"
         speed = ""
         if self.speed is not None:
@@ -151,7 +153,7 @@ def divide(
         if division.refit_steps >= STEPS_A_NETWORK:
             return division
     if division.steps < MIN_STEPS:
-        trainings = max(1, num_folds) + division.refits
+        trainings = division.folds + division.refits or 1
         raise OrchardError(
             f"--budget={text} leaves {max(0, division.steps)} steps for each of {trainings} "
             f"training{'s' if trainings > 1 else ''}, fewer than {MIN_STEPS}; raise it"
@@ -192,7 +194,7 @@ def within_budget(config: TrainConfig, started: float, train: Train | None = Non
 def _first_division(config: TrainConfig, started: float, train: Train | None) -> Division:
     folds = [n for n in map(fold_number, split_names(config.dataset)) if n is not None]
     num_folds = len(folds) if config.fold == ALL_FOLDS else 0
-    check_layout(config.run_dir, all_folds=num_folds > 0)
+    check_layout(config.run_dir, all_folds=bool(num_folds or config.refit))
     speed = None
     if parse_budget(config.budget).seconds:
         if place_in_cluster() is not None:
@@ -200,10 +202,8 @@ def _first_division(config: TrainConfig, started: float, train: Train | None) ->
                 f"--budget={config.budget}: several machines would each find another number of "
                 "steps; give the steps: --budget=6000steps"
             )
-        single = config
-        if num_folds:
-            single = dataclasses.replace(config, fold=str(folds[0]), refit=0)
-        speed = _rehearse(single, train)
+        fold = str(folds[0]) if num_folds else config.fold
+        speed = _rehearse(dataclasses.replace(config, fold=fold, refit=0), train)
     return divide(
         config.budget,
         num_folds=num_folds,
@@ -261,10 +261,11 @@ def _speed(config: TrainConfig, rehearsed: str, seconds: float) -> Speed:
 
 def _steps(budget: Budget, num_folds: int, refits: int, speed: Speed | None) -> int:
     """Steps of a fold's network, or of the single one."""
-    lengths = max(1, num_folds) + refits * _refit_share(num_folds)  # In a fold's training.
+    trainings = num_folds + refits or 1
+    lengths = num_folds + refits * _refit_share(num_folds) or 1  # In a fold's training.
     if speed is None:
         return int(budget.steps / lengths)
-    seconds = budget.seconds - speed.run_seconds * (max(1, num_folds) + refits)
+    seconds = budget.seconds - speed.run_seconds * trainings
     return int(seconds / speed.step_seconds / lengths)
 
 

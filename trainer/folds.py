@@ -1,4 +1,4 @@
-"""--fold=all: one run for each fold, one after the other, and the scores of all together.
+"""--fold=all and --refit: a run for each fold, one after the other, and the scores of all.
 
 `run_dir/fold0/`, `fold1/`, ... are run directories; `run_dir/folds.json` and the printed table have
 the scores on each held-out fold, their mean and spread, and those of all out-of-fold logits pooled:
@@ -25,7 +25,7 @@ from orchard.formats import (
     save_logits,
 )
 from trainer.config import TrainConfig
-from trainer.data import split_names
+from trainer.data import ALL_FOLDS, split_names
 from trainer.evaluation import evaluate
 from trainer.refit import exported_epochs, found_epochs, refit_config
 from trainer.results import next_command
@@ -36,7 +36,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     """Train every fold, then every refit, that is not finished.
 
     Args:
-        config: with fold "all".
+        config: with fold "all", or with refits.
         started: time.monotonic() from which --max_minutes counts, for all of them together.
         train: stands in for `loop.train_and_evaluate`.
 
@@ -47,13 +47,28 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
         from trainer.loop import train_and_evaluate
 
         train = train_and_evaluate
-    folds = _folds(config)
     check_layout(config.run_dir, all_folds=True)
-    for fold in folds:
-        print(f"fold {fold} of {', '.join(folds)}")
-        status = train(fold_config(config, fold), started)
+    epochs = None
+    if config.fold == ALL_FOLDS:
+        folds = _folds(config)
+        for fold in folds:
+            print(f"fold {fold} of {', '.join(folds)}")
+            status = train(fold_config(config, fold), started)
+            if status:
+                return status
+        epochs = _bring_together(config, folds)
+    for number in range(config.refit):
+        changed = refit_config(config, number, epochs)
+        print(f"refit {number} of {config.refit}, seed {changed.seed}")
+        status = train(changed, started)
         if status:
             return status
+    print(f"next: {next_command(config)}")
+    return 0
+
+
+def _bring_together(config: TrainConfig, folds: list[str]) -> float:
+    """Score the finished folds together; returns the epochs that they found."""
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
     scored = [load_logits(folder.fold(f).eval_logits_file(fold_name(f))) for f in folds]
@@ -73,14 +88,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     if config.refit:
         listed = ", ".join(f"{each:.3g}" for each in exported)
         print(f"the folds exported their steps after {listed} epochs: refits take {epochs:g}")
-    for number in range(config.refit):
-        changed = refit_config(config, number, epochs)
-        print(f"refit {number} of {config.refit}, seed {changed.seed}")
-        status = train(changed, started)
-        if status:
-            return status
-    print(f"next: {next_command(config)}")
-    return 0
+    return epochs
 
 
 def fold_config(config: TrainConfig, fold: str) -> TrainConfig:

@@ -52,7 +52,7 @@ def main() -> int:
         from trainer.budget import within_budget
 
         config = within_budget(config, started)
-    if config.fold == ALL_FOLDS:
+    if config.fold == ALL_FOLDS or config.refit:
         from trainer import folds
 
         return folds.train_all(config, started)

@@ -1,8 +1,9 @@
-"""--refit: after the folds, networks that train on all labeled rows for as long as the folds found.
+"""--refit: networks that train on all labeled rows, after the folds for as long as these found.
 
 A fold's network tells how good such a network is and when it is at its best, but it has seen only a
 part of the rows. `run_dir/refit0/`, `refit1/`, ... are runs that see all of them, each of one seed.
 They have no scores of their own, since nothing is left to score them on: the folds vouch for them.
+With --fold=none there are no folds, and the flags say how long.
 """
 
 import dataclasses
@@ -40,15 +41,21 @@ def found_epochs(config: TrainConfig, exported: Sequence[float]) -> float:
     return max(median, config.freeze_epochs + config.eval_every_epochs)
 
 
-def refit_config(config: TrainConfig, number: int, epochs: float) -> TrainConfig:
-    """The config of one network on all rows; the schedule spans its own length."""
-    return dataclasses.replace(
+def refit_config(config: TrainConfig, number: int, epochs: float | None) -> TrainConfig:
+    """The config of one network on all rows; the schedule spans its own length.
+
+    Args:
+        config: of the whole command.
+        number: of the network.
+        epochs: that the folds found; None without folds: as long as the config says.
+    """
+    alone = dataclasses.replace(
         config,
-        fold=NO_SPLIT,
         refit=0,
         run_dir=RunDir(config.run_dir).refit(number).path,
         seed=(config.seed + number) % _NUM_SEEDS,
-        epochs=epochs,
-        min_steps=0,  # What it added to the folds' epochs is in those that they found.
-        max_epochs=0.0,
     )
+    if epochs is None:
+        return alone
+    # What --min_steps added to the folds' epochs is in those that they found.
+    return dataclasses.replace(alone, fold=NO_SPLIT, epochs=epochs, min_steps=0, max_epochs=0.0)

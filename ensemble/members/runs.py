@@ -21,6 +21,7 @@ from orchard.formats import (
     TrainingCost,
     fingerprint_saved_model,
     fold_number,
+    is_part,
     refit_number,
 )
 
@@ -176,18 +177,12 @@ def _numbered(names: Sequence[str], number_of: Callable[[str], int | None]) -> l
     return sorted(found, key=lambda name: found[name])
 
 
-def _is_part(run: str) -> bool:
-    """Whether a run is one of several of its network, by the name of its folder."""
-    name = posixpath.basename(run)
-    return fold_number(name) is not None or refit_number(name) is not None
-
-
 def _short_names(runs: Sequence[str]) -> list[str]:
     def tail(run: str, parts: int) -> str:
         return "/".join(run.split("/")[-parts:])
 
     def base_parts(run: str) -> int:
-        return 2 if _is_part(run) else 1
+        return 2 if is_part(posixpath.basename(run)) else 1
 
     names = [tail(run, base_parts(run)) for run in runs]
     return [run if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
@@ -255,7 +250,8 @@ def _listing(names: Sequence[str]) -> str:
 def _group(members: Sequence[Member]) -> tuple[FoldGroup, ...]:
     groups: dict[str, list[int]] = {}
     for index, member in enumerate(members):
-        owner = posixpath.dirname(member.path) if _is_part(member.path) else member.path
+        folder, name = posixpath.split(member.path)
+        owner = folder if is_part(name) else member.path
         groups.setdefault(owner, []).append(index)
 
     def name_of(indices: list[int]) -> str:

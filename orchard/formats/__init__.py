@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         TextEnum,
         fold_name,
         fold_number,
+        is_part,
         refit_name,
         refit_number,
     )
@@ -125,6 +126,7 @@ __all__ = [
     "fingerprint_saved_model",
     "fold_name",
     "fold_number",
+    "is_part",
     "json_safe",
     "load_checkpoint_file",
     "load_logits",

@@ -49,6 +49,11 @@ def refit_number(name: str) -> int | None:
     return _number_after("refit", name)
 
 
+def is_part(name: str) -> bool:
+    """Whether a run directory of that name is one of several of its network."""
+    return fold_number(name) is not None or refit_number(name) is not None
+
+
 def _number_after(kind: str, name: str) -> int | None:
     match = re.fullmatch(rf"{kind}(\d+)", name)
     return int(match[1]) if match else None

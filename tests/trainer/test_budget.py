@@ -76,6 +76,12 @@ def test_divide_of_a_single_training_gives_it_everything():
     assert divide("777steps", num_folds=0, refits=None).steps == 777
 
 
+def test_divide_without_folds_shares_among_networks_on_all_rows():
+    division = divide("900steps", num_folds=0, refits=3)
+    assert (division.folds, division.refits, division.steps) == (0, 3, 300)
+    assert str(division) == "--budget=900steps: 3 on all rows, of 300 steps"
+
+
 def test_divide_time_pays_for_steps_and_for_what_is_beside_them():
     speed = Speed(step_seconds=0.5, run_seconds=30)
     division = divide("1h", num_folds=5, refits=2, speed=speed, spent_seconds=100)

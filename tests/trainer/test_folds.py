@@ -70,7 +70,10 @@ def test_train_all_where_one_training_is_and_the_reverse_are_refused(config, tmp
     with pytest.raises(OrchardError, match="holds a single training; choose another --run_dir"):
         folds.train_all(changed, time.monotonic(), _stand_in([]))
     assert folds.train_all(config, time.monotonic(), _stand_in([], stop_at="1")) == 75
-    with pytest.raises(OrchardError, match="holds the trainings of --fold=all"):
+    with pytest.raises(
+        OrchardError,
+        match=r"--refit; choose .* one of them: .*/fold0$",
+    ):
         train_and_evaluate(dataclasses.replace(config, fold="0"))
 
 
@@ -137,6 +140,18 @@ def test_train_all_with_refit_trains_on_all_rows_for_the_length_that_the_folds_f
     printed = capsys.readouterr().out
     assert "the folds exported their steps after 2, 4, 3.11 epochs: refits take 3.11\n" in printed
     assert printed.splitlines()[-1].startswith("next: python -m trainer.summary")
+
+
+def test_train_all_of_refits_alone_trains_seeds_on_all_rows_as_long_as_said(config):
+    trained = []
+    config = dataclasses.replace(config, fold="none", refit=2, min_steps=70, seed=5)
+    assert folds.train_all(config, time.monotonic(), _stand_in(trained)) == 0
+    assert [(one.seed, one.fold, one.min_steps, one.refit) for one in trained] == [
+        (5, "none", 70, 0),
+        (6, "none", 70, 0),
+    ]
+    assert [os.path.basename(one.run_dir) for one in trained] == ["refit0", "refit1"]
+    assert not os.path.exists(os.path.join(config.run_dir, "folds.json"))
 
 
 def test_train_all_stopped_refit_stops_with_its_status_and_keeps_the_folds_scores(config, capsys):

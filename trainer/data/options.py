@@ -34,8 +34,8 @@ class DatasetOptions(Options, group="data"):
     )
     refit: int = option(
         0,
-        "After --fold=all: networks, of one seed each, to train on all rows, for as long as the "
-        "folds found best.",
+        "Networks, of one seed each, to train on all rows: after --fold=all for as long as the "
+        "folds found best, or with --fold=none (--eval_split=none) alone.",
         at_least=0,
         kind=Kind.BOOKKEEPING,
         common=True,
@@ -60,11 +60,16 @@ class DatasetOptions(Options, group="data"):
             raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
         if self.fold not in ("", ALL_FOLDS, NO_SPLIT) and not self.fold.isdigit():
             raise OrchardError(f"--fold={self.fold}: choose 0, 1, 2, ..., all or none")
-        if self.refit and self.fold != ALL_FOLDS:
+        if self.refit and self.fold != ALL_FOLDS and not self._trains_on_everything:
             raise OrchardError(
-                f"--refit={self.refit} follows --fold=all, which finds how long to train; give it, "
-                "or train one network on everything: --fold=none"
+                f"--refit={self.refit} trains on all rows: after the folds with --fold=all, or "
+                "alone with --fold=none (--eval_split=none where there are no folds); give one of "
+                "them"
             )
+
+    @property
+    def _trains_on_everything(self) -> bool:
+        return NO_SPLIT in (self.fold, self.eval_split)
 
 
 @dataclass(frozen=True, kw_only=True)

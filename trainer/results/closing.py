@@ -3,7 +3,7 @@
 import posixpath
 import shlex
 
-from orchard.formats import RunDir, RunRecord, SplitKind, fold_number, refit_number
+from orchard.formats import RunDir, RunRecord, SplitKind, is_part
 from orchard.quantities import format_number, format_seconds
 from trainer.config import TrainConfig
 from trainer.data import split_names
@@ -24,8 +24,7 @@ def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
     if time is not None:
         charged = f"{format_number(time.charged_seconds)} {time.unit}"
         lines.insert(1, f"took: {format_seconds(time.wall_seconds)}, {charged}")
-    name = posixpath.basename(config.run_dir.rstrip("/"))
-    if fold_number(name) is None and refit_number(name) is None:
+    if not is_part(posixpath.basename(config.run_dir.rstrip("/"))):
         lines.append(f"next: {next_command(config)}")
     return lines
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import RunDir, fold_number
+from orchard.formats import RunDir, is_part
 
 _LOCK_FILE = ".lock"
 
@@ -32,23 +32,24 @@ def run_lock(run_dir: str, chief: bool = True) -> Iterator[Callable[[], None]]:
 
 
 def check_layout(run_dir: str, all_folds: bool) -> None:
-    """Refuse --fold=all where one training is, and one training where --fold=all was.
+    """Refuse several trainings where a single one is, and the reverse.
 
     Both would be accepted, and whoever reads the directory, such as --members, sees only one.
 
     Args:
         run_dir: where a training, or one of each fold, is about to begin or to go on.
-        all_folds: whether it is one of each fold.
+        all_folds: whether it is one of each fold, or refits.
     """
     folder = RunDir(run_dir)
     if all_folds and storage.exists(folder.network_file):
         raise OrchardError(
-            f"--fold=all: {run_dir} holds a single training; choose another --run_dir"
+            f"--fold=all and --refit: {run_dir} holds a single training; choose another --run_dir"
         )
-    if not all_folds and any(fold_number(name) is not None for name in _names(run_dir)):
+    parts = [name for name in _names(run_dir) if is_part(name)]
+    if not all_folds and parts:
         raise OrchardError(
-            f"{run_dir} holds the trainings of --fold=all; choose another --run_dir, or one of "
-            f"its folds: --run_dir={folder.fold(0).path}"
+            f"{run_dir} holds the trainings of --fold=all or --refit; choose another --run_dir, or "
+            f"one of them: --run_dir={storage.join(run_dir, min(parts))}"
         )
 
 

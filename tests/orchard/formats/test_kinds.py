@@ -8,9 +8,15 @@ from orchard.formats import (
     Task,
     fold_name,
     fold_number,
+    is_part,
     refit_name,
     refit_number,
 )
+
+
+def test_is_part_knows_folds_and_refits_alone():
+    names = ("fold0", "refit12", "fold", "b7", "refit", "fold0x")
+    assert [is_part(name) for name in names] == [True, True, False, False, False, False]
 
 
 def test_text_enum_member_is_its_text():
