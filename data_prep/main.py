@@ -6,6 +6,11 @@
 Run again with the same flags it goes on where it stopped, and changes nothing once it has finished.
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
 from orchard import cli, flags

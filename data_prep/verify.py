@@ -6,6 +6,11 @@
 Exit status 1 at the first damage found, which is named with its shard, record and id.
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 from dataclasses import dataclass, field
 
 from absl import logging

@@ -10,6 +10,8 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+from orchard import ctrl_c
+
 COMMANDS = {
     "prep": ("data_prep.main", "CSV, or one folder a class, and images to a dataset"),
     "verify": ("data_prep.verify", "check a dataset, or trace one of its images"),
@@ -31,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, where no command was run; a command exits by itself.
     """
+    if argv is None:
+        ctrl_c.end_at_once()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("help", "--help", "-h"):
         print("orchard COMMAND --flag=value ...; orchard COMMAND --help names the flags\n")

@@ -7,6 +7,11 @@ The output directory then holds predictions.csv, weights.json, report.html, save
 ensemble as one SavedModel) and logits/ (the cache that makes a second run cheap).
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 import posixpath
 import shlex
 from typing import TYPE_CHECKING

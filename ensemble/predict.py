@@ -8,6 +8,11 @@ Needs no dataset. Killed, it goes on where it stopped when it is run again.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 import dataclasses
 import os
 from dataclasses import dataclass, field

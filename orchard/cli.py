@@ -10,14 +10,13 @@ from types import TracebackType
 
 from absl import app, flags
 
-from orchard import storage
+from orchard import ctrl_c, storage
+from orchard.ctrl_c import EXIT_INTERRUPTED, INTERRUPTED
 from orchard.errors import OrchardError
 from orchard.flags import Options, parse
 
 EXIT_BAD_INPUT = 1
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, what shells report for Ctrl-C.
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, what they report for `command | head -1`.
-_INTERRUPTED = "interrupted: run the same command again to go on"
 _NO_TENSORFLOW = (
     "TensorFlow is not installed here; run, where Orchard's setup.py is: "
     "pip install -e '.[tensorflow]' (with a GPU '.[gpu]', on a TPU VM '.[tpu]')"
@@ -53,6 +52,7 @@ def _parse(options: tuple[type[Options], ...], argv: list[str]) -> list[str]:
 
 def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
     try:
+        ctrl_c.begin()
         if len(argv) > 1:
             raise OrchardError(f"{argv[1]!r} is not a flag; write every flag as --name=value")
         _expand_home(flags.FLAGS)
@@ -60,7 +60,7 @@ def _guarded(main: Callable[[], int | None], argv: list[str]) -> int | None:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print(_INTERRUPTED, file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         if not _reader_is_gone():
@@ -118,5 +118,5 @@ def _end_quietly(
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    print(_INTERRUPTED, file=sys.stderr)
+    print(INTERRUPTED, file=sys.stderr)
     sys.exit(EXIT_INTERRUPTED)

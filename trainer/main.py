@@ -6,6 +6,11 @@ r"""Train one network, or one a fold and then some on all folds.
 Run again with the same flags it goes on where it stopped.
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 import time
 from dataclasses import dataclass
 

@@ -6,6 +6,11 @@ r"""Compile a training step for TPUs, without a TPU: does it fit, how fast can i
 Nothing runs; exit status 1 where a step does not fit.
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 import json
 import sys
 

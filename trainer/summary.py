@@ -5,6 +5,11 @@
 It has the scores, what training and predicting cost, and the flags in which the runs differ.
 """
 
+if __name__ == "__main__":
+    from orchard import ctrl_c
+
+    ctrl_c.end_at_once()  # Before the imports, which take a while.
+
 import csv
 import io
 import posixpath
