@@ -1,12 +1,15 @@
-"""TrainConfig as absl flags, for the commands that take one (`main`, `preflight`)."""
+"""TrainConfig as absl flags, for the commands that take one (`main`, `preflight`, `preview`)."""
 
 import importlib.resources
 from dataclasses import dataclass
+from typing import TypeVar
 
 from absl import flags
 
 from orchard.flags import Options, build, option
 from trainer.config import EXCLUSIVE_FLAGS, TrainConfig
+
+Config = TypeVar("Config", bound=TrainConfig)
 
 
 def _choices() -> tuple[str, ...]:
@@ -22,10 +25,15 @@ class RecipeOptions(Options, group="bookkeeping"):
 
 def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
     """The TrainConfig of parsed flags; a flag on the command line beats the recipe."""
+    return build_with_recipe(TrainConfig, values)
+
+
+def build_with_recipe(kind: type[Config], values: flags.FlagValues = flags.FLAGS) -> Config:
+    """As `config_from_flags`, for a command with a TrainConfig of its own."""
     recipe = build(RecipeOptions, values).recipe
     if recipe:
         _apply_recipe(values, recipe)
-    return build(TrainConfig, values)
+    return build(kind, values)
 
 
 def recipes() -> list[str]:

@@ -98,7 +98,7 @@ def test_contact_sheet_of_a_plugins_augmentation_has_a_row_for_it(folder, tiny_d
     done = _run(
         folder,
         "trainer.preview",
-        *(f"--dataset={tiny_dataset}", "--output=sheet.png", "--image_size=32", "--epochs=1"),
+        *(f"--dataset={tiny_dataset}", "--output=sheet.png", "--image_size=32", "--columns=1"),
         "--each",
         plugins="grayscale",
     )
