@@ -34,6 +34,7 @@ from trainer.runtime import (
     check_pod,
     connect_to_train,
     stop_requests,
+    wait_for_all_workers,
 )
 from trainer.saved_config import SavedConfig
 from trainer.training import (
@@ -92,6 +93,8 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             if accelerator.is_chief:
                 check_lock()
                 print("\n".join(closing_lines(config, finish_run(config.run_dir))))
+            # With --fold=all each worker goes on with what the chief has written.
+            wait_for_all_workers(accelerator)
             return 0
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if not _can_lose_devices(accelerator):

@@ -9,6 +9,7 @@ import socket
 import numpy as np
 import pytest
 
+from orchard.formats import FoldsRecord, RunDir, RunRecord
 from tests.trainer import runs
 from tests.trainer.metadata_server import MetadataServer
 from trainer.checkpoints import files
@@ -106,3 +107,10 @@ def test_train_workers_with_one_notice_all_stop_at_its_step(setting):
     (event,) = [line for line in read_metrics(config.run_dir) if line["kind"] == "event"]
     assert event["reason"] == "another worker stops"
     assert files.steps(config.run_dir)[-1] == event["step"]
+
+
+def test_train_workers_go_from_fold_to_fold_together(setting):
+    config = setting("folds", fold="all", refit=1, epochs=1.0)
+    _finish(_start(config))
+    assert FoldsRecord.load(RunDir(config.run_dir).folds_file).folds.keys() == {"0", "1", "2"}
+    assert RunRecord.load(RunDir(config.run_dir).refit(0).record_file).eval_split is None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         StopRequests,
         same_on_all_workers,
         stop_requests,
+        wait_for_all_workers,
     )
     from trainer.runtime.options import ComputeOptions, HardwareOptions, InterruptionOptions
 
@@ -37,6 +38,7 @@ __all__ = [
     "same_on_all_workers",
     "set_precision",
     "stop_requests",
+    "wait_for_all_workers",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -117,6 +117,12 @@ def same_on_all_workers(value: int, accelerator: Accelerator) -> bool:
     return squares * accelerator.num_replicas == total * total
 
 
+def wait_for_all_workers(accelerator: Accelerator) -> None:
+    """Return when every worker has called this."""
+    if accelerator.num_hosts > 1:
+        _sum_over_replicas(0, accelerator)
+
+
 def _any_worker(flag: bool, accelerator: Accelerator) -> bool:
     return flag if accelerator.num_hosts == 1 else _sum_over_replicas(int(flag), accelerator) > 0
 
