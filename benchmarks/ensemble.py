@@ -103,7 +103,7 @@ def _make_member(folder: str, records: RecordTable, architecture: str, side_px: 
         NetworkOptions(architecture, len(records.class_names), side_px, side_px)
     )
     serving = export.ServingModule(
-        network, tuple(records.class_names), side_px, side_px, "squash", False
+        network, tuple(records.class_names), records.task, side_px, side_px, "squash", False
     )
     run = RunDir(os.path.join(folder, architecture))
     fingerprint = export.export(network, serving, run)

@@ -46,11 +46,14 @@ class SavedPredictor:
             # Of an ensemble {"class_names", "probabilities"}, of a network {"logits"}.
             self._output = max(self._signature.structured_outputs)
             self.class_names = tuple(name.decode() for name in model.class_names.numpy())
+            # Networks that an older version exported do not say their task themselves.
+            known = hasattr(model, "task")
+            self.task = (
+                Task(model.task.numpy().decode()) if known else _task_of_run(self._path, folder)
+            )
             if self._output == "probabilities":
-                self.task = Task(model.task.numpy().decode())
                 self.thresholds = model.thresholds.numpy()
             else:
-                self.task = _task_of_run(self._path, folder)
                 self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
         except (KeyError, AttributeError, TypeError, ValueError) as error:
             raise OrchardError(
@@ -135,6 +138,6 @@ def _task_of_run(path: str, folder: str) -> Task:
         if storage.exists(record):
             return RunRecord.load(record).task
     raise OrchardError(
-        f"{path} gives logits, but there is no run.json beside it to tell the task; give the run "
-        "directory"
+        f"{path} gives logits, but neither it nor a run.json beside it tells the task; give the "
+        "run directory"
     )

@@ -1,8 +1,10 @@
 """A trained network as a SavedModel and a .keras file, rebuilt outside any strategy, in float32.
 
-The SavedModel has two signatures, both giving {"logits": float32 [batch, num_classes]}:
+The SavedModel has three signatures. Two give {"logits": float32 [batch, num_classes]}:
 `serving_default` takes `image_bytes` (string [batch], encoded images), `images` takes `images`
 (uint8 [batch, height, width, 3]) and holds no strings, so that it also runs on a TPU and under XLA.
+`probabilities` takes `image_bytes` too and gives what an ensemble's `serving_default` does:
+{"probabilities": float32, "class_names": string}, [batch, num_classes] each.
 """
 
 import json
@@ -13,14 +15,14 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, fingerprint_saved_model
+from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, Task, fingerprint_saved_model
 from trainer.data import decode_image
 from trainer.keras_module import keras
 from trainer.models import batch_norm, json_with_policy
 
 
 class ServingModule(tf.Module):
-    """A network with its resize, class names and image size; what the SavedModel holds.
+    """A network with its resize, class names, task and image size; what the SavedModel holds.
 
     Converters, such as LiteRT's, freeze the tf.Variables that a module holds itself, but not those
     within a Keras model. So this module holds the variables itself, and not the model, which would
@@ -31,6 +33,7 @@ class ServingModule(tf.Module):
         self,
         network: keras.Model,
         class_names: tuple[str, ...],
+        task: Task,
         height_px: int,
         width_px: int,
         resize: str,
@@ -40,6 +43,8 @@ class ServingModule(tf.Module):
         self.weights = [variable.value for variable in network.variables]
         self._logits = lambda images: network(images, training=False)
         self.class_names = tf.Variable(list(class_names), trainable=False)
+        self.task = tf.Variable(str(task), trainable=False)
+        self._activation = tf.nn.softmax if task == Task.SINGLE_LABEL else tf.math.sigmoid
         self.image_size_px = tf.Variable([height_px, width_px], trainable=False)
         self._size = (height_px, width_px)
         self._resize, self._exact_decode = resize, exact_decode
@@ -48,9 +53,19 @@ class ServingModule(tf.Module):
         """The concrete functions to save, by name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         images = tf.TensorSpec([None, *self._size, 3], tf.uint8, name="images")
+        from_bytes = tf.function(self.classify_bytes).get_concrete_function(image_bytes)
+
+        def named_probabilities(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            # Calls the other function: a network's graph is large, and is not saved once more.
+            probabilities = self._activation(from_bytes(image_bytes)["logits"])
+            # A row for each image: TensorFlow Serving wants one batch size in all outputs.
+            names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
+            return {"probabilities": probabilities, "class_names": names}
+
         return {
-            "serving_default": tf.function(self.classify_bytes).get_concrete_function(image_bytes),
+            "serving_default": from_bytes,
             "images": tf.function(self.classify_images).get_concrete_function(images),
+            "probabilities": tf.function(named_probabilities).get_concrete_function(image_bytes),
         }
 
     def classify_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -160,6 +160,7 @@ def export_network(
     serving = export.ServingModule(
         network,
         dataset.class_names,
+        dataset.task,
         config.height_px,
         config.width_px,
         config.resize,

@@ -9,7 +9,7 @@ from ensemble.inference.cache import LogitsCache
 from ensemble.inference.one_pass import predict_members
 from ensemble.members.runs import load_members
 from orchard.errors import OrchardError
-from orchard.formats import ExportDir, fingerprint_saved_model
+from orchard.formats import ExportDir, Task, fingerprint_saved_model
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
 from trainer.data.decode import decode_image
 from trainer.data.load import load_records
@@ -165,7 +165,7 @@ def test_fingerprint_equals_the_trainers(tmp_path):
     network = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
     )
-    serving = export.ServingModule(network, ("a", "b"), 8, 8, "squash", False)
+    serving = export.ServingModule(network, ("a", "b"), Task.SINGLE_LABEL, 8, 8, "squash", False)
     expected = export.export(network, serving, ExportDir(str(tmp_path)))
     assert fingerprint_saved_model(str(tmp_path / "saved_model")) == expected
 

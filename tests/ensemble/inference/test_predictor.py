@@ -4,8 +4,10 @@ from PIL import Image
 
 from ensemble import SavedPredictor
 from orchard.errors import OrchardError
+from orchard.formats import ExportDir, Task
 from tests.ensemble.builders import CLASS_NAMES, make_ensemble, make_member, read_jpeg
 from trainer.evaluation import probabilities
+from trainer.results import export
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,17 @@ def test_saved_predictor_of_a_run_gives_its_probabilities(world):
     expected = probabilities(result.logits[0][:1], "single_label")
     np.testing.assert_allclose(model.predict([jpeg]), expected, atol=1e-5)
     assert SavedPredictor(str(root / "a" / "saved_model")).task == "single_label"
+
+
+def test_saved_predictor_of_a_copied_saved_model_reads_the_task_in_it(tmp_path):
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    network = keras.Sequential(layers)
+    serving = export.ServingModule(network, ("a", "b"), Task.MULTI_LABEL, 8, 8, "squash", False)
+    export.export(network, serving, ExportDir(str(tmp_path)))
+    model = SavedPredictor(tmp_path / "saved_model")
+    assert model.task == "multi_label" and list(model.thresholds) == [0.5, 0.5]
 
 
 def test_predict_jpegs_with_undecodable_pixels_gives_none_for_them(world):

@@ -5,15 +5,16 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import expit, softmax
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import RunRecord
+from orchard.formats import ExportDir, RunRecord, Task
 from tests.trainer import runs
 from trainer.checkpoints import files as checkpoint
 from trainer.loop import train_and_evaluate
 from trainer.models.build import BACKBONE_LAYER
-from trainer.results import finish
+from trainer.results import export, finish
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,28 @@ def test_default_signature_of_gray_and_odd_sized_files_gives_logits(config):
     signature = _load(config.run_dir).signatures["serving_default"]
     logits = signature(image_bytes=tf.constant(files))["logits"]
     assert logits.shape == (2, runs.NUM_CLASSES) and np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "activation"), [("single_label", softmax), ("multi_label", lambda x, axis: expit(x))]
+)
+def test_probabilities_signature_activates_the_logits_and_names_the_classes(
+    tmp_path, task, activation
+):
+    import keras
+
+    from tests.trainer.datasets import jpeg
+
+    layers = [keras.Input((16, 16, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    network = keras.Sequential([*layers, keras.layers.Dense(2)])
+    serving = export.ServingModule(network, ("a", "b"), Task(task), 16, 16, "squash", False)
+    export.export(network, serving, ExportDir(str(tmp_path)))
+    loaded, files = _load(tmp_path), tf.constant([jpeg(image) for image in _images()])
+    assert loaded.task.numpy().decode() == task
+    found = loaded.signatures["probabilities"](image_bytes=files)
+    logits = loaded.signatures["serving_default"](image_bytes=files)["logits"].numpy()
+    np.testing.assert_allclose(found["probabilities"], activation(logits, -1), atol=1e-6)
+    assert found["class_names"].numpy().tolist() == [[b"a", b"b"]] * 4
 
 
 def test_export_only_best_is_the_same_and_a_path_is_that_checkpoint(config):
