@@ -82,12 +82,12 @@ class RunDir(ExportDir):
         return self._join("run.json")
 
     def eval_logits_file(self, split: str) -> str:
-        """The `Logits` of the best weights on the split that the run was evaluated on."""
+        """The `Logits` of the exported weights on the split that they were evaluated on."""
         return self._join("eval_logits", f"{split}.npz")
 
-    def export_of(self, step: int) -> ExportDir:
-        """Where the weights of another step than the best are exported to."""
-        return ExportDir(self._join(f"export-{step:09d}"))
+    def export_of(self, step: int) -> "RunDir":
+        """Where the weights of another step than the best are exported to, with a record."""
+        return RunDir(self._join(f"export-{step:09d}"))
 
     def fold(self, number: int | str) -> "RunDir":
         """The run of one fold, of `--fold=all`."""
@@ -155,7 +155,8 @@ class RunRecord(JsonRecord):
         eval_split: what it was evaluated on; None: nothing.
         fold: the held-out fold, or none where all were trained on; empty without folds.
         best_step: the step whose weights are exported.
-        best_metric: the metric that selected it.
+        best_metric: the metric that selected it; "last": none, it is the last one; empty: none, it
+            was named by --checkpoint.
         scores: on `eval_split`.
         skipped_records: damaged records that the scores leave out.
         dataset: what it was trained on.

@@ -1,12 +1,20 @@
-"""The weights that an evaluation of a numbered checkpoint would score, without a training."""
+"""A numbered checkpoint as an evaluation at its step scores it, without a training."""
 
 import dataclasses
 
 import tensorflow as tf
 
-from orchard.formats import TrainingCheckpoint, WeightsCheckpoint, WeightsMeta
+from orchard.errors import OrchardError
+from orchard.formats import (
+    EVAL_LOGITS,
+    NO_SPLIT,
+    TrainingCheckpoint,
+    WeightsCheckpoint,
+    WeightsMeta,
+)
 from trainer.checkpoints import network_arrays
 from trainer.data import load_records
+from trainer.evaluation import Diverged
 from trainer.optim import Objective
 from trainer.results import export
 from trainer.runtime import Accelerator
@@ -17,15 +25,19 @@ from trainer.training import Run, Splits, check_same_data, make_plan, with_optim
 def evaluated(
     run_dir: str, saved: SavedConfig, checkpoint: TrainingCheckpoint
 ) -> WeightsCheckpoint:
-    """The weights that an evaluation at the step of a training checkpoint scores.
+    """The weights that an evaluation at the step of a training checkpoint scores, and its logits.
 
     These are the moving average, if one is kept, with BatchNorm statistics estimated anew, if
-    evaluations do that (which reads training images). It runs on one device.
+    evaluations do that (which reads training images). They score the run's evaluation split, if it
+    has one. It runs on one device, in float32.
 
     Args:
         run_dir: the run's directory.
         saved: its config.json.
         checkpoint: the whole state of the training.
+
+    Raises:
+        OrchardError: the dataset is another one, or gone; or the weights are no numbers.
     """
     resolved = saved.resolved
     # The training's batches, though its replicas may have been more.
@@ -40,6 +52,21 @@ def evaluated(
     network = export.rebuild_network(run_dir)
     state = with_optimizers(config, accelerator, network, plan)
     state.restore(checkpoint)
-    run = Run(config, accelerator, plan, records, None, Objective(records.task), state)
+    held_out = None
+    if splits.evaluate != NO_SPLIT:
+        held_out = load_records(config.dataset, splits.evaluate)
+    run = Run(config, accelerator, plan, records, held_out, Objective(records.task), state)
     with run.evaluation_weights():
-        return WeightsCheckpoint(checkpoint.step, network_arrays(network), WeightsMeta({}))
+        arrays, scores = network_arrays(network), None
+        if run.evaluation is not None:
+            try:
+                scores = run.evaluation.scores(lambda: True)
+            except Diverged:
+                raise OrchardError(
+                    f"{run_dir}: the weights of step {checkpoint.step} give no numbers, its "
+                    "training has diverged; export another --checkpoint"
+                ) from None
+    if scores is None:
+        return WeightsCheckpoint(checkpoint.step, arrays, WeightsMeta({}))
+    arrays = {EVAL_LOGITS: scores.logits, **arrays}
+    return WeightsCheckpoint(checkpoint.step, arrays, WeightsMeta(scores.by_metric))

@@ -1,6 +1,7 @@
 """From the best checkpoint to what a run leaves: SavedModel, logits, report, and run.json last."""
 
 import platform
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ from orchard.flags import Kind
 from orchard.formats import (
     EVAL_LOGITS,
     NO_SPLIT,
+    ComputeTime,
     DatasetOfRun,
     ExportDir,
     Logits,
@@ -30,9 +32,9 @@ from trainer.checkpoints import (
     load_latest_checkpoint,
     set_network_arrays,
 )
-from trainer.config import TrainConfig, changed_flags, name_changes
+from trainer.config import LAST_STEP, TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable, load_records, set_gcs_read_options
-from trainer.evaluation import intact_rows
+from trainer.evaluation import intact_rows, metric_names
 from trainer.keras_module import keras
 from trainer.models import forward_flops
 from trainer.results import export, report
@@ -67,43 +69,15 @@ def finish_run(run_dir: str) -> RunRecord:
     Reads files only, so that it can be done again, on another machine.
     """
     saved = SavedConfig.load(run_dir)
-    config, resolved = saved.config, saved.resolved
+    resolved = saved.resolved
     last = load_latest_checkpoint(run_dir)
     if last is None or last.meta.progress.best_step < 0:
         raise OrchardError(f"{run_dir} holds no evaluated weights yet; train first")
     best = load_best_checkpoint(run_dir, last.meta.progress.best_step)
-    dataset = last.meta.dataset
-    records, scored = save_eval_logits(run_dir, saved, best, dataset)
-    # Until it is written anew nothing here counts as a finished run.
     folder = RunDir(run_dir)
-    storage.remove_tree(folder.record_file)
-    network = _network(run_dir, best)
-    fingerprint = export_network(network, config, dataset, folder)
-    record = RunRecord(
-        class_names=dataset.class_names,
-        task=dataset.task,
-        architecture=config.architecture,
-        image_size_px=(config.height_px, config.width_px),
-        resize=config.resize,
-        exact_decode=config.exact_decode,
-        train_split=resolved.train_split,
-        eval_split=None if resolved.eval_split == NO_SPLIT else resolved.eval_split,
-        fold=config.fold,
-        best_step=best.step,
-        best_metric=resolved.best_metric,
-        scores=json_safe(best.meta.scores),
-        skipped_records=len(best.arrays[EVAL_LOGITS]) - len(scored.ids) if scored else 0,
-        dataset=DatasetOfRun(dataset.name, dataset.version, dataset.fingerprint, config.dataset),
-        member_fingerprint=fingerprint,
-        versions=versions(),
-        config=config.to_json(),
-        cost=TrainingCost(
-            time=last.meta.time,
-            train_images=last.step * resolved.batch_size,
-            flops_per_image=forward_flops(network),
-            num_parameters=network.count_params(),
-        ),
-    )
+    records, scored = save_eval_logits(folder, saved, best, last.meta.dataset)
+    selected = _Selected(best, resolved.best_metric, last.step, last.meta.time)
+    record = _export(run_dir, saved, last.meta.dataset, selected, scored, folder)
     report.write(run_dir, record, records, scored)
     if records is not None and scored is not None:
         report.write_sample_predictions(run_dir, record, records, scored)
@@ -111,11 +85,63 @@ def finish_run(run_dir: str) -> RunRecord:
     return record
 
 
+@dataclass(frozen=True)
+class _Selected:
+    """Weights to export: why these, and after how many steps and what time of training."""
+
+    weights: WeightsCheckpoint
+    best_metric: str
+    steps: int
+    time: ComputeTime | None
+
+
+def _export(
+    run_dir: str,
+    saved: SavedConfig,
+    dataset: TrainedDataset,
+    selected: _Selected,
+    scored: Logits | None,
+    output: RunDir,
+) -> RunRecord:
+    """Write the SavedModel and .keras file of selected weights; returns the record to save last."""
+    # Until it is written anew nothing here counts as a finished run.
+    storage.remove_tree(output.record_file)
+    config, resolved, weights = saved.config, saved.resolved, selected.weights
+    network = export.rebuild_network(run_dir)
+    set_network_arrays(network, weights)
+    fingerprint = export_network(network, config, dataset, output)
+    return RunRecord(
+        class_names=dataset.class_names,
+        task=dataset.task,
+        architecture=config.architecture,
+        image_size_px=(config.height_px, config.width_px),
+        resize=config.resize,
+        exact_decode=config.exact_decode,
+        train_split=resolved.train_split,
+        eval_split=resolved.eval_split if scored else None,
+        fold=config.fold,
+        best_step=weights.step,
+        best_metric=selected.best_metric,
+        scores=json_safe(weights.meta.scores) if scored else {},
+        skipped_records=len(weights.arrays[EVAL_LOGITS]) - len(scored.ids) if scored else 0,
+        dataset=DatasetOfRun(dataset.name, dataset.version, dataset.fingerprint, config.dataset),
+        member_fingerprint=fingerprint,
+        versions=versions(),
+        config=config.to_json(),
+        cost=TrainingCost(
+            time=selected.time,
+            train_images=selected.steps * resolved.batch_size,
+            flops_per_image=forward_flops(network),
+            num_parameters=network.count_params(),
+        ),
+    )
+
+
 def export_only(run_dir: str, which: str) -> int:
     """Export without training.
 
-    "best" finishes the run directory anew; another checkpoint's SavedModel and .keras file go to
-    `run_dir/export-STEP/`, with the weights that an evaluation would score.
+    "best" finishes the run directory anew. Another checkpoint is evaluated and exported to
+    `run_dir/export-STEP/`, a run directory of its own that can be a member of an ensemble.
 
     Args:
         run_dir: a run directory with checkpoints.
@@ -125,32 +151,47 @@ def export_only(run_dir: str, which: str) -> int:
     if not storage.exists(path):
         raise OrchardError(f"there is no {path}: --run_dir={run_dir} is no run directory")
     with run_lock(run_dir):
-        output = _export(run_dir, which)
+        if which == "best":
+            finish_run(run_dir)
+            output = RunDir(run_dir)
+        else:
+            output = _export_checkpoint(run_dir, which)
     print(f"exported to {output.saved_model_dir}")
+    if which != "best":
+        print(f"{output.path} can be a --model of ensemble.predict and one of --members")
     return 0
 
 
-def _export(run_dir: str, which: str) -> ExportDir:
-    if which == "best":
-        finish_run(run_dir)
-        return RunDir(run_dir)
+def _export_checkpoint(run_dir: str, which: str) -> RunDir:
+    """Export "last", or the checkpoint of a path, with its logits where they can be had."""
     last = load_latest_checkpoint(run_dir)
     if last is None:
         raise OrchardError(f"{run_dir} holds no checkpoint yet; train first")
-    saved = SavedConfig.load(run_dir)
-    weights = last if which == "last" else load_checkpoint_file(which)
-    if isinstance(weights, TrainingCheckpoint):
+    saved, dataset = SavedConfig.load(run_dir), last.meta.dataset
+    found = last if which == "last" else load_checkpoint_file(which)
+    if isinstance(found, TrainingCheckpoint):
         set_gcs_read_options(saved.config.dataset)
-        weights = evaluated(run_dir, saved, weights)
-    output = RunDir(run_dir).export_of(weights.step)
-    export_network(_network(run_dir, weights), saved.config, last.meta.dataset, output)
+        by = LAST_STEP if which == "last" else ""
+        weights = evaluated(run_dir, saved, found)
+        selected = _Selected(weights, by, found.step, found.meta.time)
+    else:
+        selected = _Selected(found, saved.resolved.best_metric, found.step, None)
+    output = RunDir(run_dir).export_of(found.step)
+    scored = None
+    if saved.resolved.eval_split == NO_SPLIT:
+        print("without held-out logits and scores: nothing was held out from this training")
+    elif not storage.exists(saved.config.dataset):
+        # Weights of an evaluation have their logits with them, but not the ids.
+        print(f"without held-out logits and scores: {saved.config.dataset} is not there")
+        storage.remove_tree(output.eval_logits_file(saved.resolved.eval_split))
+    else:
+        _, scored = save_eval_logits(output, saved, selected.weights, dataset)
+    record = _export(run_dir, saved, dataset, selected, scored, output)
+    record.save(output.record_file)
+    shown = [(name, record.scores.get(name)) for name in metric_names(record.task, main=True)]
+    scores = "  ".join(f"{name} {score:.4f}" for name, score in shown if score is not None)
+    print(f"step {record.best_step}" + (f": {scores}" if scores else ", without scores"))
     return output
-
-
-def _network(run_dir: str, weights: WeightsCheckpoint) -> keras.Model:
-    network = export.rebuild_network(run_dir)
-    set_network_arrays(network, weights)
-    return network
 
 
 def export_network(
@@ -170,9 +211,9 @@ def export_network(
 
 
 def save_eval_logits(
-    run_dir: str, saved: SavedConfig, best: WeightsCheckpoint, dataset: TrainedDataset
+    output: RunDir, saved: SavedConfig, weights: WeightsCheckpoint, dataset: TrainedDataset
 ) -> tuple[RecordTable | None, Logits | None]:
-    """Write, and return, the logits behind the best scores, keyed by id; None without any.
+    """Write, and return, the logits behind the weights' scores, keyed by id; None without any.
 
     Damaged records that were skipped have none.
     """
@@ -181,9 +222,9 @@ def save_eval_logits(
         return None, None
     records = load_records(saved.config.dataset, split)
     # Logits are stored by position, so the records must be the same.
-    check_same_data(run_dir, dataset.fingerprint, records)
-    path = RunDir(run_dir).eval_logits_file(split)
-    logits = best.arrays[EVAL_LOGITS]
+    check_same_data(output.path, dataset.fingerprint, records)
+    path = output.eval_logits_file(split)
+    logits = weights.arrays[EVAL_LOGITS]
     intact = np.flatnonzero(intact_rows(logits))
     records = records.take(intact)
     save_logits(path, records.ids, logits[intact], records.targets, records.class_names)

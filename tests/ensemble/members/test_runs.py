@@ -2,10 +2,15 @@ import json
 
 import pytest
 
-from ensemble.members.runs import check_dataset, load_members
+from ensemble import SavedPredictor
+from ensemble.fitting.held_out import out_of_fold
+from ensemble.members.runs import check_contents, check_dataset, load_members
 from orchard.errors import OrchardError
 from orchard.formats import DatasetOfRun
 from tests.records import run_record
+from tests.trainer import runs
+from trainer.loop import train_and_evaluate
+from trainer.results import export_only
 
 
 def _run(path, **changes):
@@ -142,3 +147,17 @@ def test_check_dataset_of_another_one_is_refused_unless_allowed(tmp_path):
         check_dataset(members, names[::-1], "single_label", "zzz", allow_other_dataset=True)
     with pytest.raises(OrchardError, match="task"):
         check_dataset(members, names, "multi_label", "abc123")
+
+
+def test_load_members_of_an_exported_checkpoint_is_a_member_of_its_own(tmp_path):
+    dataset = runs.tiny_dataset(tmp_path / "tiny" / "1.0.0")
+    backbone = runs.tiny_backbone(tmp_path / "tiny.keras")
+    config = runs.config(dataset, backbone, tmp_path / "run", epochs=1, eval_every_epochs=1)
+    assert train_and_evaluate(config) == 0
+    assert export_only(config.run_dir, "last") == 0
+    output = str(tmp_path / "run" / "export-000000004")
+    assert SavedPredictor(output).class_names == ("class0", "class1", "class2")
+    both = load_members([config.run_dir, output])
+    assert [network.name for network in both.networks] == ["run", "export-000000004"]
+    check_contents(both.members[1], both.members[1].saved_model_dir)
+    assert len(out_of_fold(both.members, both.networks).ids) == 18

@@ -1,6 +1,8 @@
 """The SavedModel of a run, where others will run it."""
 
+import dataclasses
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ from scipy.special import expit, softmax
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import ExportDir, RunRecord, Task
+from orchard.formats import ExportDir, RunRecord, Task, fingerprint_saved_model, load_logits
 from tests.trainer import runs
 from trainer.checkpoints import files as checkpoint
 from trainer.loop import train_and_evaluate
 from trainer.models.build import BACKBONE_LAYER
 from trainer.results import export, finish
+from trainer.saved_config import SavedConfig
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +138,40 @@ def test_export_only_last_has_the_evaluated_weights(tmp_path, tiny_dataset, tiny
     assert finish.export_only(config.run_dir, "last") == 0
     exported = keras.models.load_model(tmp_path / f"export-{last.step:09d}" / "model.keras")
     scored = keras.models.load_model(tmp_path / "model.keras")
+    output = tmp_path / f"export-{last.step:09d}"
+    best, run = (RunRecord.load(str(path / "run.json")) for path in (tmp_path, output))
+    assert (run.best_step, run.best_metric, run.eval_split) == (last.step, "last", "fold0")
+    assert run.member_fingerprint == fingerprint_saved_model(str(output / "saved_model"))
+    assert run.cost.time.wall_seconds > 0 and run.cost.train_images == 8 * last.step
+    ours, theirs = (load_logits(str(p / "eval_logits" / "fold0.npz")) for p in (output, tmp_path))
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-4)
+    assert run.scores["log_loss"] == pytest.approx(best.scores["log_loss"], abs=1e-4)
     for ours, theirs in zip(exported.get_weights(), scored.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     # Before the first step there is no average, only what training began with.
     start = os.path.join(config.run_dir, "checkpoints", "step-000000000.npz")
     assert finish.export_only(config.run_dir, start) == 0
     exported = keras.models.load_model(tmp_path / "export-000000000" / "model.keras")
+    start = RunRecord.load(str(tmp_path / "export-000000000" / "run.json"))
+    assert start.best_metric == "" and start.scores["log_loss"] > run.scores["log_loss"]
     assert all(kernel.any() for kernel in exported.get_weights() if kernel.ndim > 1)
+
+
+def test_export_only_of_a_best_checkpoint_without_the_dataset_has_no_scores_and_says_so(
+    config, tmp_path, capsys
+):
+    run_dir = str(shutil.copytree(config.run_dir, tmp_path / "run"))
+    saved = SavedConfig.load(run_dir)
+    gone = dataclasses.replace(saved.config, run_dir=run_dir, dataset=str(tmp_path / "gone"))
+    dataclasses.replace(saved, config=gone).save()
+    step = RunRecord.load(os.path.join(run_dir, "run.json")).best_step
+    path = os.path.join(run_dir, "checkpoints", f"best-{step:09d}.npz")
+    assert finish.export_only(run_dir, path) == 0
+    assert f"without held-out logits and scores: {gone.dataset}" in capsys.readouterr().out
+    run = RunRecord.load(os.path.join(run_dir, f"export-{step:09d}", "run.json"))
+    assert (run.eval_split, run.scores, run.best_metric) == (None, {}, "log_loss")
+    assert not os.path.exists(os.path.join(run_dir, f"export-{step:09d}", "eval_logits"))
 
 
 def test_export_only_that_fails_leaves_the_run_unfinished(config, monkeypatch):
