@@ -1,10 +1,10 @@
 """--fold=all and --refit: a run for each fold, one after the other, and the scores of all.
 
-`run_dir/fold0/`, `fold1/`, ... are run directories; `run_dir/folds.json` and the printed table have
-the scores on each held-out fold, their mean and spread, and those of all out-of-fold logits pooled:
-every record scored once by a network that has not seen it. With --refit, networks on all rows
-follow (`trainer.refit`). The same command goes on wherever it was stopped, and a larger --refit
-later adds what it lacks.
+`run_dir/fold0/`, `fold1/`, ... are run directories; `run_dir/folds.json`, `report.html` and the
+printed table have the scores on each held-out fold, their mean and spread, and those of all
+out-of-fold logits pooled: every record scored once by a network that has not seen it. With
+--refit, networks on all rows follow (`trainer.refit`). The same command goes on wherever it was
+stopped, and a larger --refit later adds what it lacks.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import (
     FoldsRecord,
@@ -28,7 +29,7 @@ from trainer.config import TrainConfig
 from trainer.data import ALL_FOLDS, split_names
 from trainer.evaluation import evaluate
 from trainer.refit import exported_epochs, found_epochs, refit_config
-from trainer.results import next_command
+from trainer.results import next_command, write_folds_report
 from trainer.training import check_layout
 
 
@@ -48,21 +49,25 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
 
         train = train_and_evaluate
     check_layout(config.run_dir, all_folds=True)
-    epochs = None
-    if config.fold == ALL_FOLDS:
-        folds = _folds(config)
+    epochs, folds = None, _folds(config) if config.fold == ALL_FOLDS else []
+    if folds:
         for fold in folds:
             print(f"fold {fold} of {', '.join(folds)}")
             status = train(fold_config(config, fold), started)
             if status:
                 return status
         epochs = _bring_together(config, folds)
+        write_report(config, folds)
     for number in range(config.refit):
         changed = refit_config(config, number, epochs)
         print(f"refit {number} of {config.refit}, seed {changed.seed}")
         status = train(changed, started)
         if status:
             return status
+        if folds:
+            write_report(config, folds)
+    if folds:
+        print(f"report: {RunDir(config.run_dir).report_file}")
     print(f"next: {next_command(config)}")
     return 0
 
@@ -89,6 +94,20 @@ def _bring_together(config: TrainConfig, folds: list[str]) -> float:
         listed = ", ".join(f"{each:.3g}" for each in exported)
         print(f"the folds exported their steps after {listed} epochs: refits take {epochs:g}")
     return epochs
+
+
+def write_report(config: TrainConfig, folds: list[str]) -> None:
+    """Write the report of the folds, which are finished, and of the refits that are."""
+    folder = RunDir(config.run_dir)
+    paths = {number: folder.refit(number).record_file for number in range(config.refit)}
+    write_folds_report(
+        config.run_dir,
+        FoldsRecord.load(folder.folds_file),
+        [RunRecord.load(folder.fold(fold).record_file) for fold in folds],
+        load_logits(folder.out_of_fold_file),
+        {number: RunRecord.load(path) for number, path in paths.items() if storage.exists(path)},
+        config.refit,
+    )
 
 
 def fold_config(config: TrainConfig, fold: str) -> TrainConfig:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ensemble.scoring import CandidateKind, Entry
-from trainer.evaluation import METRICS, Reliability
+from trainer.evaluation import METRICS
 
 # Marker, its size and color.
 _KINDS = {
@@ -32,31 +32,6 @@ _COLORS = (
     "#6f5a4c",
     "#3d4f8a",
 )
-
-
-def reliability_figure(before: Reliability, after: Reliability | None) -> Figure:
-    """Accuracy against confidence, and how many predictions each bin holds.
-
-    Args:
-        before: uncalibrated.
-        after: calibrated; None where nothing was.
-    """
-    figure = Figure(figsize=(5, 5.2), layout="constrained")
-    top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
-    top.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--", label="perfect")
-    series = [("ensemble" if after is None else "before", before, _COLORS[1])]
-    if after is not None:
-        series.append(("after", after, _COLORS[0]))
-    for name, one, color in series:
-        filled = one.count > 0
-        label = f"{name} (ECE {one.expected_error:.3f})"
-        top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=color, label=label)
-        edges = np.linspace(0, 1, len(one.count) + 1)
-        bottom.stairs(one.count, edges, color=color, fill=one is before, alpha=0.6)
-    top.set(ylabel="share that is right", ylim=(-0.02, 1.02))
-    bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
-    top.legend(loc="upper left", frameon=False)
-    return _plain(figure)
 
 
 def price_figure(entries: Sequence[Entry], metric: str) -> Figure | None:

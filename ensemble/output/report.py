@@ -23,7 +23,7 @@ from trainer.evaluation import (
     reliability,
     roc_auc_per_class,
 )
-from trainer.results import confusion_figure
+from trainer.results import confusion_figure, reliability_figure
 
 _NUM_EXAMPLES = 12
 _NUM_CONFUSIONS = 15
@@ -98,8 +98,9 @@ def _calibration(
     before, after = found, None
     if config.calibrate:
         before, after = reliability(_uncalibrated(board, result), board.targets, task), found
+    diagrams = {"ensemble": before} if after is None else {"before": before, "after": after}
     return {
-        "figure": html.figure_to_uri(figures.reliability_figure(before, after)),
+        "figure": html.figure_to_uri(reliability_figure(diagrams)),
         "before": before.expected_error,
         "after": None if after is None else after.expected_error,
         "where": board.where,

@@ -88,7 +88,8 @@ def test_train_all_trains_every_fold_and_scores_them_together(config, capsys):
     assert table["pooled"]["accuracy"] == pytest.approx(values.mean())
     pooled = load_logits(os.path.join(config.run_dir, "out_of_fold.npz"))
     assert len(np.unique(pooled.ids)) == 54
-    *rows, following = capsys.readouterr().out.splitlines()[-4:]
+    *rows, report, following = capsys.readouterr().out.splitlines()[-5:]
+    assert report == f"report: {config.run_dir}/report.html"
     assert following.startswith("next: python -m trainer.summary --runs_dir=")
     assert rows[0].split() == "fold 0 fold 1 fold 2 mean spread pooled".split()
     assert rows[1].split() == [
@@ -140,6 +141,8 @@ def test_train_all_with_refit_trains_on_all_rows_for_the_length_that_the_folds_f
     printed = capsys.readouterr().out
     assert "the folds exported their steps after 2, 4, 3.11 epochs: refits take 3.11\n" in printed
     assert printed.splitlines()[-1].startswith("next: python -m trainer.summary")
+    page = open(os.path.join(config.run_dir, "report.html")).read()
+    assert "of 3.11 epochs" in page and "2 of 2 are not finished yet" in page
 
 
 def test_train_all_of_refits_alone_trains_seeds_on_all_rows_as_long_as_said(config):
@@ -190,6 +193,15 @@ def test_train_all_of_networks_goes_on_and_a_larger_refit_adds_what_it_lacks(
     assert "refit 1 of 2, seed 1" in after
     assert first.stat().st_mtime_ns == written
     assert (tmp_path / "cv" / "refit1" / "saved_model").is_dir()
+    page = (tmp_path / "cv" / "report.html").read_text()
+    links = ["fold0", "fold1", "fold2", "refit0", "refit1"]
+    assert [name for name in links if f'<a href="{name}/report.html">' in page] == links
+    assert all((tmp_path / "cv" / name / "report.html").exists() for name in links)
+    images = sum(
+        RunRecord.load(str(tmp_path / "cv" / n / "run.json")).cost.train_images for n in links
+    )
+    assert f"<dt>training images</dt><dd>{images:,}</dd>" in page
+    assert "Confusion" in page and "calibration error" in page and "not finished" not in page
 
 
 def test_train_all_dataset_without_folds_is_refused(config, tmp_path):

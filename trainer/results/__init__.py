@@ -1,4 +1,7 @@
-"""What a finished run leaves: SavedModel, logits, report, and `run.json` last."""
+"""What a finished run leaves: SavedModel, logits, report, and `run.json` last.
+
+Start at `finish`. `folds_report` is the page of all folds together.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -7,8 +10,9 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.results import export
     from trainer.results.closing import closing_lines, next_command
-    from trainer.results.figures import confusion_figure
+    from trainer.results.figures import confusion_figure, reliability_figure
     from trainer.results.finish import export_only, finish_run, is_finished
+    from trainer.results.folds_report import write_folds_report
 
 __all__ = [
     "closing_lines",
@@ -18,6 +22,8 @@ __all__ = [
     "finish_run",
     "is_finished",
     "next_command",
+    "reliability_figure",
+    "write_folds_report",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -1,6 +1,6 @@
-"""What a run's report draws: curves over the steps, and the confusion of classes."""
+"""What reports draw: curves over the steps, the confusion of classes, confidence and truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
 
 from orchard.formats import Logits
+from trainer.evaluation import Reliability
+
+_FIRST_COLOR, _SECOND_COLOR = "#c8553d", "#1b6ca8"
 
 
 def curves(lines: list[dict[str, Any]], best_step: int) -> dict[str, Figure]:
@@ -73,4 +76,29 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(class_names)), class_names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    return figure
+
+
+def reliability_figure(diagrams: Mapping[str, Reliability]) -> Figure:
+    """Accuracy against confidence, and how many predictions each bin holds.
+
+    Args:
+        diagrams: one or two, by what to call them.
+    """
+    figure = Figure(figsize=(5, 5.2), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    top.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--", label="perfect")
+    for at, (name, one) in enumerate(diagrams.items()):
+        color = (_FIRST_COLOR, _SECOND_COLOR)[at]
+        filled = one.count > 0
+        label = f"{name} (ECE {one.expected_error:.3f})"
+        top.plot(one.confidence[filled], one.accuracy[filled], "o-", color=color, label=label)
+        edges = np.linspace(0, 1, len(one.count) + 1)
+        bottom.stairs(one.count, edges, color=color, fill=at == 0, alpha=0.6)
+    top.set(ylabel="share that is right", ylim=(-0.02, 1.02))
+    bottom.set(xlabel="confidence", ylabel="count", xlim=(-0.02, 1.02))
+    top.legend(loc="upper left", frameon=False)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
     return figure

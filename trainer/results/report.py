@@ -90,21 +90,28 @@ def worst_mistakes(scored: Logits, task: Task, count: int) -> np.ndarray:
 
 
 def _evaluation(run: RunRecord, records: RecordTable, scored: Logits) -> dict[str, Any]:
-    task, names = run.task, scored.class_names
-    small = task == Task.SINGLE_LABEL and len(names) <= _MAX_CONFUSION_CLASSES
+    task = run.task
     return {
         "split": run.eval_split,
         "count": len(scored.ids),
         "scores": run.scores,
-        "classes": _class_rows(scored, task),
-        "confusion": html.figure_to_uri(figures.confusion(scored)) if small else None,
+        "classes": class_rows(scored, task),
+        "confusion": confusion_uri(scored, task),
         "mistakes": [
             _mistake(records, scored, task, row) for row in worst_mistakes(scored, task, _MISTAKES)
         ],
     }
 
 
-def _class_rows(scored: Logits, task: Task) -> list[dict[str, Any]]:
+def confusion_uri(scored: Logits, task: Task) -> str | None:
+    """The confusion matrix as a picture; None for many labels, or too many classes to read."""
+    if task != Task.SINGLE_LABEL or len(scored.class_names) > _MAX_CONFUSION_CLASSES:
+        return None
+    return html.figure_to_uri(figures.confusion(scored))
+
+
+def class_rows(scored: Logits, task: Task) -> list[dict[str, Any]]:
+    """The scores of each class, for a table."""
     rows = per_class_table(scored.logits, scored.targets, task, scored.class_names)
     if task == Task.SINGLE_LABEL:  # The largest probability decides.
         rows = [{k: v for k, v in row.items() if k != "threshold"} for row in rows]
@@ -144,8 +151,7 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
     rates = [line["images_per_second"] for line in lines if line.get("images_per_second")]
     waits = [line["data_wait_share"] for line in lines if "data_wait_share" in line]
     facts = {
-        "architecture": os.path.basename(run.architecture),
-        "image size": "x".join(str(side) for side in run.image_size_px) + " px",
+        **network_facts(run),
         "trained on": run.train_split,
         "best step": f"{run.best_step} of {lines[-1]['step'] if lines else run.best_step}",
     }
@@ -153,10 +159,19 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
         facts["images a second"] = f"{np.median(rates):.4g}"
     if waits:  # They are not measured under op determinism.
         facts["waiting for data"] = f"{np.median(waits):.1%}"
-    return facts | _cost_facts(run.cost)
+    return facts | cost_facts(run.cost)
 
 
-def _cost_facts(cost: TrainingCost | None) -> dict[str, str]:
+def network_facts(run: RunRecord) -> dict[str, str]:
+    """The network and its images, for the head of a report."""
+    return {
+        "architecture": os.path.basename(run.architecture),
+        "image size": "x".join(str(side) for side in run.image_size_px) + " px",
+    }
+
+
+def cost_facts(cost: TrainingCost | None) -> dict[str, str]:
+    """What training took and a prediction takes, for the head of a report."""
     if cost is None:
         return {"training took": "unknown"}
     facts, time, flops = {}, cost.time, cost.flops_per_image
