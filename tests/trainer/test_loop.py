@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import os
 
 import numpy as np
@@ -146,8 +147,9 @@ def _jpeg(records, gid):
 
 
 def test_train_and_evaluate_screen_says_what_begins_goes_on_and_ends(
-    tmp_path, tiny_dataset, tiny_backbone, capsys
+    tmp_path, tiny_dataset, tiny_backbone, capsys, caplog
 ):
+    caplog.set_level(logging.INFO)
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", log_every_steps=0, epochs=2)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(StopRequests, "requested", lambda stop: True)
@@ -159,6 +161,7 @@ def test_train_and_evaluate_screen_says_what_begins_goes_on_and_ends(
     assert "training on 36 records of fold1+fold2, 3 classes (single_label); 18 of fold0" in out
     assert "9 steps of 8 images: 2 epochs of 4.5 steps" in out
     assert "going on after step 1 of 9 (epoch 0.222 of 2)" in out
+    assert "going on" not in caplog.text  # Once is enough.
     assert "step 9, epoch 2 of 2: log_loss " in out and "(best log_loss)" in out
     run = _run_json(config)
     assert run["best_metric"] == "log_loss"

@@ -6,8 +6,6 @@ Order of preference:
 3. They are of another training (other flags, data or network): refused, naming what differs.
 """
 
-from absl import logging
-
 from orchard.errors import OrchardError
 from orchard.formats import TrainingCheckpoint
 from trainer.checkpoints import load_latest_checkpoint, save_checkpoint
@@ -37,7 +35,6 @@ def resume_run(run: Run) -> None:
         # An older version, which kept no time, may have begun it: the sum would be too small.
         known = saved.meta.time is not None
         run.clock = ComputeClock(run.accelerator, saved.meta.time) if known else None
-        logging.info("going on after step %d", saved.step)
         return
     run.clock = ComputeClock(run.accelerator)
     if run.accelerator.is_chief:
