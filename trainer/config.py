@@ -6,6 +6,7 @@ of it; here are those that concern the training as a whole. Every field is a fla
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -311,6 +312,6 @@ def changed_flags(old: TrainConfig, new: TrainConfig, *kinds: Kind) -> list[Chan
     ]
 
 
-def name_changes(changes: list[Change]) -> str:
+def name_changes(changes: Sequence[Change]) -> str:
     """The changes in words."""
     return "; ".join(f"--{name} was {old!r}, now {new!r}" for name, old, new in changes)

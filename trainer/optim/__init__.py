@@ -9,7 +9,13 @@ if TYPE_CHECKING:
     from trainer.optim.objective import Objective, class_weights
     from trainer.optim.optimizers import clip_by_global_norm, make_optimizer
     from trainer.optim.options import ObjectiveOptions, OptimizerOptions, ScheduleOptions
-    from trainer.optim.schedules import SCHEDULES, Schedule, learning_rate, learning_rates
+    from trainer.optim.schedules import (
+        SCHEDULES,
+        SCHEDULES_OF_ANY_LENGTH,
+        Schedule,
+        learning_rate,
+        learning_rates,
+    )
 
 __all__ = [
     "LOSSES",
@@ -19,6 +25,7 @@ __all__ = [
     "ObjectiveOptions",
     "OptimizerOptions",
     "SCHEDULES",
+    "SCHEDULES_OF_ANY_LENGTH",
     "Schedule",
     "ScheduleOptions",
     "class_weights",

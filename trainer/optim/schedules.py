@@ -8,6 +8,9 @@ import numpy as np
 
 SCHEDULES = ("article", "cosine", "warm_restarts", "constant")
 
+# Whose learning rate at a step does not depend on how long the training is.
+SCHEDULES_OF_ANY_LENGTH = ("article", "warm_restarts", "constant")
+
 
 @dataclass(frozen=True)
 class Schedule:

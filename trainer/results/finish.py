@@ -40,11 +40,14 @@ from trainer.models import forward_flops
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
 from trainer.saved_config import SavedConfig
-from trainer.training import check_same_data, run_lock
+from trainer.training import asks_for_more, check_goes_on, check_same_data, run_lock
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Whether the run directory holds this training, finished; OrchardError if another one."""
+    """Whether the run directory holds this training, finished; OrchardError if another one.
+
+    One that was finished at a smaller length, and can go on, is not.
+    """
     path = RunDir(config.run_dir).record_file
     if not storage.exists(path):
         return False
@@ -52,6 +55,9 @@ def is_finished(config: TrainConfig) -> bool:
     done = TrainConfig.from_json(record.config)
     # What flags such as --batch_size resolve to is not computed here: the flags must be equal.
     changes = changed_flags(done, config, Kind.RESULT, Kind.RESOLVED)
+    if asks_for_more(changes):
+        check_goes_on(config, changes, finished=True)
+        return False
     if changes:
         raise OrchardError(
             f"{config.run_dir} holds a finished training with other flags: "

@@ -3,7 +3,8 @@
 `trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
 numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores; `clock`: the
 time it takes), `steps` takes the steps and `step` is one of them, where gradients are made and
-applied. `resume` finds where a training goes on, `progress` shows it.
+applied. `resume` finds where a training goes on, `longer` whether it can be given more epochs, `progress`
+shows it.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
     from trainer.training.evaluation import Evaluation, Scores
     from trainer.training.locking import check_layout, run_lock
+    from trainer.training.longer import asks_for_more, check_goes_on
     from trainer.training.opening import opening_lines
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
@@ -34,7 +36,9 @@ __all__ = [
     "TrainStep",
     "Trainer",
     "Update",
+    "asks_for_more",
     "assemble",
+    "check_goes_on",
     "check_layout",
     "check_same_data",
     "choose_splits",

@@ -1,5 +1,6 @@
 """What a training says on the screen before its first step."""
 
+from trainer.optim import learning_rate
 from trainer.training.run import Run
 
 
@@ -21,4 +22,10 @@ def opening_lines(run: Run) -> list[str]:
         lines[1] += f"; {len(run.eval_records)} of {plan.splits.evaluate} are held out"
     if step:
         lines.append(f"going on after step {step} of {plan.total_steps} ({run.epoch(step)})")
+    if run.earlier_steps is not None:
+        rate = learning_rate(plan.schedule, step)
+        lines.append(
+            f"it was to end after {run.earlier_steps} steps: --schedule={config.schedule} goes on "
+            f"at a learning rate of {rate:.3g}"
+        )
     return lines

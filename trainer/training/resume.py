@@ -3,7 +3,8 @@
 Order of preference:
 1. run_dir holds no checkpoint: a fresh start, kept as the checkpoint of step 0.
 2. run_dir holds checkpoints of the same training: the newest one that is whole.
-3. They are of another training (other flags, data or network): refused, naming what differs.
+3. They are of a shorter one: it goes on, if its learning rate can (`trainer.training.longer`).
+4. They are of another training (other flags, data or network): refused, naming what differs.
 """
 
 from orchard.errors import OrchardError
@@ -14,6 +15,7 @@ from trainer.data import RecordTable
 from trainer.runtime import same_on_all_workers
 from trainer.saved_config import SavedConfig
 from trainer.training.clock import ComputeClock
+from trainer.training.longer import asks_for_more, check_goes_on, check_not_stopped_early
 from trainer.training.progress import Reporter
 from trainer.training.run import Run
 from trainer.training.stages import save_network_graph
@@ -30,8 +32,11 @@ def resume_run(run: Run) -> None:
             f"{step}); it must be one directory that all of them share"
         )
     if saved is not None:
-        _check_same_training(run, saved)
+        longer = _check_same_training(run, saved)
         run.state.restore(saved)
+        if longer:
+            run.state.progress.finished = False
+            run.earlier_steps = saved.meta.resolved.total_steps
         # An older version, which kept no time, may have begun it: the sum would be too small.
         known = saved.meta.time is not None
         run.clock = ComputeClock(run.accelerator, saved.meta.time) if known else None
@@ -61,16 +66,23 @@ def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Rep
     report.write("event", saved.step, text, event="recovered", reason=what)
 
 
-def _check_same_training(run: Run, saved: TrainingCheckpoint) -> None:
+def _check_same_training(run: Run, saved: TrainingCheckpoint) -> bool:
+    """Refuse the checkpoint of another training; returns whether it is of a shorter one."""
     old = SavedConfig(TrainConfig.from_json(saved.meta.config), saved.meta.resolved)
     changes = old.changes_to(SavedConfig(run.config, run.resolved()))
-    if changes:
+    longer = asks_for_more(changes) and run.plan.total_steps > saved.meta.resolved.total_steps
+    if longer:
+        named = [change for change in changes if change.name != "total_steps"]
+        check_not_stopped_early(run.config, named, saved)
+        check_goes_on(run.config, named, finished=saved.meta.progress.finished)
+    elif changes:
         raise OrchardError(
             f"{run.config.run_dir} holds a training with other flags: "
             f"{name_changes(changes)}. Use those again, "
             "or another --run_dir"
         )
     check_same_data(run.config.run_dir, saved.meta.dataset.fingerprint, run.train_records)
+    return longer
 
 
 def check_same_data(run_dir: str, fingerprint: str, records: RecordTable) -> None:

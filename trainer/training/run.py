@@ -44,6 +44,7 @@ class Run:
         state: network, optimizers, progress. optimizers[0] trains the head alone, where the plan
             has such steps; the last one trains all.
         clock: measures what it takes; None where nobody knows what its first part took.
+        earlier_steps: where it was to end before more was asked for; None: it was not.
     """
 
     config: TrainConfig
@@ -54,6 +55,7 @@ class Run:
     objective: Objective
     state: TrainState
     clock: ComputeClock | None = None
+    earlier_steps: int | None = None
 
     @functools.cached_property
     def feed(self) -> Feed:
