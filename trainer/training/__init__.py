@@ -3,8 +3,8 @@
 `trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
 numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores; `clock`: the
 time it takes), `steps` takes the steps and `step` is one of them, where gradients are made and
-applied. `resume` finds where a training goes on, `longer` whether it can be given more epochs, `progress`
-shows it.
+applied. `resume` finds where a training goes on, `longer` whether it can be given more epochs,
+`progress` shows it.
 """
 
 from typing import TYPE_CHECKING
