@@ -38,12 +38,14 @@ class ChosenViews:
     Attributes:
         tta: a key of `NUM_VIEWS`.
         note: how `--tta=auto` came to it, in a sentence; "" where it was not asked.
+        tried: the views that `--tta=auto` put to the test; "" where it was not asked.
         unseen: whether some member's training did not draw all of them.
         held_out: whether the held-out logits are of them, too.
     """
 
     tta: str
     note: str = ""
+    tried: str = ""
     unseen: bool = False
     held_out: bool = True
 
@@ -189,22 +191,24 @@ class _Look:
             # A pass of their own for scores alone would cost more than the one that is wanted.
             scored = config.weights_split != OUT_OF_FOLD or config.needs_held_out
             unseen = never_drawn(drawn_by, config.tta) is not None
-            views = ChosenViews(config.tta, "", unseen, scored or config.tta == NO_VIEWS)
+            views = ChosenViews(
+                config.tta, unseen=unseen, held_out=scored or config.tta == NO_VIEWS
+            )
             found = self._held_out(runs.held_out, config.tta if scored else NO_VIEWS)
             return views, *found
         alone, _ = self._held_out(runs.held_out, NO_VIEWS)
         tta = widest(drawn_by, config.tta_unseen_views)
         if tta == NO_VIEWS:
             note = "The members' training drew no views in common"
-            return ChosenViews(tta, f"{note}: images are predicted as they are."), alone, ""
+            return ChosenViews(tta, f"{note}: images are predicted as they are.", tta), alone, ""
         seen, _ = self._held_out(runs.held_out, tta)
         verdict = self._judge(alone, seen)
         if verdict.trusted:
             unseen = never_drawn(drawn_by, tta) is not None
             note = f"Test-time views: {tta}, {NUM_VIEWS[tta]} an image ({verdict})."
-            return ChosenViews(tta, note, unseen), seen, ""
+            return ChosenViews(tta, note, tta, unseen), seen, ""
         note = f"Test-time views ({tta}) do not help beyond chance ({verdict}): none are used."
-        return ChosenViews(NO_VIEWS, note), alone, ""
+        return ChosenViews(NO_VIEWS, note, tta), alone, ""
 
     def _judge(self, before: HeldOut | None, after: HeldOut | None) -> ChangeVerdict:
         if before is None or after is None:

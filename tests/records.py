@@ -3,6 +3,7 @@
 from typing import Any
 
 from orchard.formats import (
+    AutoViews,
     DatasetOfRun,
     EnsembleDataset,
     EnsembleRecord,
@@ -114,4 +115,5 @@ def ensemble_record() -> EnsembleRecord:
         thresholds=(0.5, 0.5),
         selection=WeightSelection(("b7",), (0.3, None), {"b7": 1.0}, True, gain),
         refits=RefitsChoice("refits", "", ("b7/fold0",), "they saw less"),
+        tta_auto=AutoViews("mirror", False, "they do not help"),
     )

@@ -1,8 +1,11 @@
 """The record of an ensemble: what went into it and what weight each part has."""
 
 from ensemble.config import EnsembleConfig
+from ensemble.evidence import ChosenViews
+from ensemble.inference import NO_VIEWS
 from ensemble.result import Result
 from orchard.formats import (
+    AutoViews,
     EnsembleDataset,
     EnsembleRecord,
     GainOverUniform,
@@ -57,7 +60,14 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
         selection=_selection(result),
         refits=_refits(result),
         price=result.prices.ensemble,
+        tta_auto=_auto_views(inputs.views),
     )
+
+
+def _auto_views(views: ChosenViews) -> AutoViews | None:
+    if not views.tried:
+        return None
+    return AutoViews(views.tried, views.tta != NO_VIEWS, views.note)
 
 
 def _refits(result: Result) -> RefitsChoice | None:

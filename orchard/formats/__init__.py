@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from orchard.formats.cost import ComputeTime, Price, TrainingCost
     from orchard.formats.ensemble import (
+        AutoViews,
         EnsembleDataset,
         EnsembleDir,
         EnsembleRecord,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
 
 __all__ = [
+    "AutoViews",
     "Checkpoint",
     "ComputeTime",
     "DATASET_INFO_FILE",

@@ -171,6 +171,21 @@ class RefitsChoice:
 
 
 @dataclass(frozen=True)
+class AutoViews:
+    """What `--tta=auto` came to.
+
+    Attributes:
+        tried: the most views that all trainings drew.
+        accepted: whether these are averaged: held-out images confirmed them, beyond chance.
+        note: in a sentence, with the gain and its interval.
+    """
+
+    tried: str
+    accepted: bool
+    note: str
+
+
+@dataclass(frozen=True)
 class EnsembleRecord(JsonRecord):
     """The content of `weights.json`: what went into an ensemble and what weight each has.
 
@@ -180,7 +195,7 @@ class EnsembleRecord(JsonRecord):
         dataset: what was predicted.
         split: of the dataset.
         combine: how logits became probabilities.
-        tta: test-time augmentation.
+        tta: test-time augmentation, as `--tta=auto` came to it where that was asked.
         weights: the flag: "uniform", "greedy" or numbers.
         weights_split: where weights and temperatures were fitted; None: nowhere.
         metric: what judged.
@@ -191,6 +206,7 @@ class EnsembleRecord(JsonRecord):
         selection: how greedy selection went; None for weights that were given.
         refits: how folds and refits share the work; not in the file where there are no refits.
         price: of the training of all these, and of a prediction by members that have a weight.
+        tta_auto: how `tta` was found; None where --tta named it, and in older files.
     """
 
     REMEDY: ClassVar[str] = "run the command that wrote it again"
@@ -211,6 +227,7 @@ class EnsembleRecord(JsonRecord):
     selection: WeightSelection | None
     refits: RefitsChoice | None = None
     price: Price = Price()
+    tta_auto: AutoViews | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""

@@ -11,7 +11,7 @@ from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
 from orchard.errors import OrchardError
-from orchard.formats import ComputeTime, EnsembleRecord, Price, TrainingCost
+from orchard.formats import AutoViews, ComputeTime, EnsembleRecord, Price, TrainingCost
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
 from trainer.evaluation import probabilities
 
@@ -455,7 +455,9 @@ def test_run_with_auto_views_takes_what_held_out_images_confirm(world, tmp_path)
     assert views.tta in ("none", "mirror")
     assert ("do not help" in note) == (views.tta == "none") and "held-out images)" in note
     assert note in remarks(config, result)
-    assert json.loads((tmp_path / "weights.json").read_text())["tta"] == views.tta
+    record = EnsembleRecord.load(str(tmp_path / "weights.json"))
+    assert record.tta == views.tta
+    assert record.tta_auto == AutoViews("mirror", views.tta == "mirror", note)
 
 
 def test_run_with_auto_views_of_networks_without_flips_takes_none(world, tmp_path):
@@ -463,4 +465,6 @@ def test_run_with_auto_views_of_networks_without_flips_takes_none(world, tmp_pat
     config = _config(world, tmp_path / "out", tta="auto")
     result = pipeline.run(dataclasses.replace(config, members=(str(tmp_path / "m"),)))
     assert result.inputs.views.tta == "none"
+    record = EnsembleRecord.load(str(tmp_path / "out" / "weights.json"))
+    assert (record.tta_auto.tried, record.tta_auto.accepted) == ("none", False)
     assert "drew no views in common" in result.inputs.views.note
