@@ -8,19 +8,32 @@ from absl import flags
 
 from orchard.flags import Options, build, option
 from trainer.config import EXCLUSIVE_FLAGS, TrainConfig
+from trainer.runtime import HardwareOptions
 
 Config = TypeVar("Config", bound=TrainConfig)
 
 
+# Not a file: what it says depends on the data and the device.
+AUTO_RECIPE = "auto"
+
+# Who says the length in one of these ways says all of it.
+_LENGTH = ("epochs", "min_steps", "max_epochs", "budget")
+
+
 def _choices() -> tuple[str, ...]:
-    return ("", *recipes())
+    return ("", AUTO_RECIPE, *recipes())
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(Options, group="bookkeeping"):
     """Where the defaults of the other flags come from."""
 
-    recipe: str = option("", "Defaults for the other flags.", choices=_choices, common=True)
+    recipe: str = option(
+        "",
+        "Defaults for the other flags; auto: chosen by the data and the device.",
+        choices=_choices,
+        common=True,
+    )
 
 
 def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
@@ -31,7 +44,9 @@ def config_from_flags(values: flags.FlagValues = flags.FLAGS) -> TrainConfig:
 def build_with_recipe(kind: type[Config], values: flags.FlagValues = flags.FLAGS) -> Config:
     """As `config_from_flags`, for a command with a TrainConfig of its own."""
     recipe = build(RecipeOptions, values).recipe
-    if recipe:
+    if recipe == AUTO_RECIPE:
+        _apply_auto(values)
+    elif recipe:
         _apply_recipe(values, recipe)
     return build(kind, values)
 
@@ -48,8 +63,30 @@ def _apply_recipe(values: flags.FlagValues, recipe: str) -> None:
     for line in text.splitlines():
         if line.startswith("--"):
             name, _, value = line[2:].partition("=")
-            if not any(values[other].present for other in _other_ways_to_say(name)):
-                values.set_default(name, value)
+            _set_default(values, name, value)
+
+
+def _set_default(values: flags.FlagValues, name: str, value: str) -> bool:
+    """Set what was not given; returns whether it was set."""
+    if values[name].present or any(values[other].present for other in _other_ways_to_say(name)):
+        return False
+    values.set_default(name, value)
+    return True
+
+
+def _apply_auto(values: flags.FlagValues) -> None:
+    # It reads images and looks for devices, which nothing else here needs.
+    from trainer import auto_recipe
+
+    _apply_recipe(values, auto_recipe.BASE_RECIPE)
+    facts = auto_recipe.facts_of(values.dataset, build(HardwareOptions, values))
+    chosen = auto_recipe.choose(facts, values.architecture)
+    if any(values[name].present for name in _LENGTH):
+        chosen = {name: value for name, value in chosen.items() if name not in _LENGTH}
+    if "batch_size_per_replica" in chosen and not values["batch_size"].present:
+        values.set_default("batch_size", "0")  # The base recipe's.
+    used = {name: value for name, value in chosen.items() if _set_default(values, name, value)}
+    print(auto_recipe.describe(facts, used))
 
 
 def _other_ways_to_say(name: str) -> list[str]:

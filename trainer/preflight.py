@@ -18,7 +18,7 @@ from absl.flags import FLAGS
 
 from orchard import cli, flags
 from orchard.errors import OrchardError
-from trainer.command_line import RecipeOptions, config_from_flags
+from trainer.command_line import AUTO_RECIPE, RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
 from trainer.tpu import (
     GIB,
@@ -53,6 +53,11 @@ def main() -> int:
 
 def _config() -> TrainConfig:
     """The trainer's config; flags that do not affect the step may be left out."""
+    if FLAGS.recipe == AUTO_RECIPE:
+        raise OrchardError(
+            f"--recipe={AUTO_RECIPE} chooses for the data and the device of a training; name the "
+            "flags that it printed there, such as --architecture and --image_size"
+        )
     if not FLAGS.architecture and not FLAGS.recipe:
         raise OrchardError("--architecture is required: which network, such as efficientnet_b7")
     for name in ("dataset", "run_dir"):

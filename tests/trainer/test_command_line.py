@@ -9,10 +9,10 @@ from trainer.config import TrainConfig
 _NEEDED = ["--dataset=d", "--run_dir=r", "--architecture=mobilenet_v2"]
 
 
-def _config(*arguments):
+def _config(*arguments, needed=_NEEDED):
     values = flags.FlagValues()
     define(TrainConfig, command_line.RecipeOptions, values=values)
-    values(["main", *_NEEDED, *arguments])
+    values(["main", *needed, *arguments])
     return command_line.config_from_flags(values)
 
 
@@ -47,3 +47,42 @@ def test_config_from_flags_every_recipe_is_valid(name):
 def test_config_from_flags_unknown_recipe_is_refused_with_the_names():
     with pytest.raises(OrchardError, match="--recipe=slow: choose one of article, best"):
         _config("--recipe=slow")
+
+
+def test_config_from_flags_auto_recipe_is_chosen_by_the_data_and_said(tiny_dataset, capsys):
+    config = _config(
+        "--recipe=auto", "--accelerator=cpu", needed=[f"--dataset={tiny_dataset}", "--run_dir=r"]
+    )
+    assert (config.architecture, config.image_size) == ("efficientnet_b0", "64")
+    assert (config.batch_size, config.epochs, config.min_steps) == (8, 8, 600)
+    assert config.optimizer == "adamw"  # As in --recipe=fast.
+    assert capsys.readouterr().out == (
+        "--recipe=auto: 54 rows of 16 px on cpu: --architecture=efficientnet_b0 --image_size=64 "
+        "--batch_size=8 --epochs=8 --min_steps=600 --max_epochs=40, the rest as --recipe=fast\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        ("--architecture=mobilenet_v2", "architecture", "mobilenet_v2"),
+        ("--image_size=96", "image_size", "96"),
+        ("--batch_size_per_replica=4", "batch_size", 0),
+        ("--epochs=3", "min_steps", 0),
+        ("--budget=600steps", "max_epochs", 0),
+    ],
+)
+def test_config_from_flags_given_flag_beats_the_auto_recipe(
+    tiny_dataset, capsys, given, name, value
+):
+    needed = [f"--dataset={tiny_dataset}", "--run_dir=r"]
+    config = _config("--recipe=auto", "--accelerator=cpu", given, needed=needed)
+    assert getattr(config, name) == value
+    said = capsys.readouterr().out
+    assert given.partition("=")[0] + "=" not in said and f"--{name}=" not in said
+
+
+def test_config_from_flags_auto_recipe_on_a_tpu_gives_the_batch_of_a_replica(tiny_dataset):
+    needed = [f"--dataset={tiny_dataset}", "--run_dir=r"]
+    config = _config("--recipe=auto", "--accelerator=tpu", needed=needed)
+    assert (config.batch_size, config.batch_size_per_replica) == (0, 16)

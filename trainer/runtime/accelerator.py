@@ -80,6 +80,15 @@ def connect(options: HardwareOptions) -> Accelerator:
     return _connect_cpus(options.replicas or 1)
 
 
+def expected_kind(options: HardwareOptions) -> str:
+    """What `connect` would connect to: "tpu", "gpu" or "cpu"; makes nothing ready."""
+    if options.accelerator != "auto":
+        return options.accelerator
+    if options.tpu or _tpu_in_environment():
+        return "tpu"
+    return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+
+
 def connect_to_train(options: ComputeOptions) -> Accelerator:
     """Find the hardware, make it ready, and check that it can compute as the options say."""
     if options.deterministic:
