@@ -21,7 +21,7 @@ _LENGTH = ("epochs", "min_steps", "max_epochs", "budget")
 
 
 def _choices() -> tuple[str, ...]:
-    return ("", AUTO_RECIPE, *recipes())
+    return ("", *sorted([AUTO_RECIPE, *recipes()]))
 
 
 @dataclass(frozen=True, kw_only=True)

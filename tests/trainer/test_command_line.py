@@ -45,7 +45,7 @@ def test_config_from_flags_every_recipe_is_valid(name):
 
 
 def test_config_from_flags_unknown_recipe_is_refused_with_the_names():
-    with pytest.raises(OrchardError, match="--recipe=slow: choose one of article, best"):
+    with pytest.raises(OrchardError, match="--recipe=slow: choose one of article, auto, best"):
         _config("--recipe=slow")
 
 

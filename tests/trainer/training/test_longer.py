@@ -65,7 +65,9 @@ def test_finished_run_of_a_schedule_that_ended_names_a_way_that_works(
         tiny_dataset, tiny_backbone, tmp_path / "run", epochs=1, eval_every_epochs=1
     )
     assert train_and_evaluate(config) == 0
-    with pytest.raises(OrchardError, match="--epochs was 1, now 2; --schedule=cosine") as caught:
+    with pytest.raises(
+        OrchardError, match="--epochs was 1.0, now 2.0; --schedule=cosine"
+    ) as caught:
         train_and_evaluate(dataclasses.replace(config, epochs=2))
     weights = re.search(r"--weights=(\S+) --run_dir=NEW", str(caught.value))[1]
     following = dataclasses.replace(
