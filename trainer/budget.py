@@ -12,13 +12,13 @@ import io
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import JsonRecord, RunDir, fold_number
+from orchard.formats import NO_SPLIT, JsonRecord, RunDir, fold_number
 from orchard.quantities import format_seconds
 from trainer.config import TrainConfig
 from trainer.data import ALL_FOLDS, load_records, split_names
@@ -26,9 +26,10 @@ from trainer.runtime import place_in_cluster
 from trainer.saved_config import SavedConfig
 from trainer.training import check_layout, read_metrics
 
-# Networks on all rows where --refit does not say how many: as many as get at least these steps.
-# benchmarks/worth: below, one network that trains longer is better than several.
-STEPS_A_NETWORK = 300
+# Steps that a network should have before there are several of them: below, one that trains longer
+# is better (docs/benchmarks.md, "Is the ensemble worth its price?").
+STEPS_PRETRAINED = 300
+STEPS_FROM_SCRATCH = 3000
 MAX_REFITS = 3
 # Fewer steps than these train nothing.
 MIN_STEPS = 50
@@ -129,7 +130,8 @@ def divide(
     text: str,
     *,
     num_folds: int,
-    refits: int | None,
+    refits: Sequence[int],
+    enough_steps: int = 0,
     speed: Speed | None = None,
     spent_seconds: float = 0.0,
 ) -> Division:
@@ -138,7 +140,9 @@ def divide(
     Args:
         text: the budget, as --budget says it.
         num_folds: how many there are; 0: a single training.
-        refits: networks on all rows that were asked for; None: as many as are worth it.
+        refits: how many networks on all rows there may be; the first number is taken with which
+            each has enough steps, or the last.
+        enough_steps: for a network on all rows.
         speed: of this machine, for a budget of time.
         spent_seconds: of such a budget, by the rehearsal.
 
@@ -147,11 +151,10 @@ def divide(
     """
     budget = parse_budget(text)
     left = dataclasses.replace(budget, seconds=budget.seconds - spent_seconds)
-    counts = list(range(MAX_REFITS, -1, -1)) if num_folds and refits is None else [refits or 0]
-    for count in counts:
+    for count in refits:
         division = Division(text, num_folds, count, _steps(left, num_folds, count, speed), speed)
-        if division.refit_steps >= STEPS_A_NETWORK:
-            return division
+        if division.refit_steps >= enough_steps:
+            break
     if division.steps < MIN_STEPS:
         trainings = division.folds + division.refits or 1
         raise OrchardError(
@@ -207,10 +210,22 @@ def _first_division(config: TrainConfig, started: float, train: Train | None) ->
     return divide(
         config.budget,
         num_folds=num_folds,
-        refits=config.refit or None,
+        refits=_refits(config),
+        enough_steps=STEPS_FROM_SCRATCH if config.weights == "none" else STEPS_PRETRAINED,
         speed=speed,
         spent_seconds=time.monotonic() - started,
     )
+
+
+def _refits(config: TrainConfig) -> Sequence[int]:
+    """How many networks on all rows there may be, the most first."""
+    if config.refit:
+        return (config.refit,)
+    if config.fold == ALL_FOLDS:
+        return range(MAX_REFITS, -1, -1)
+    if config.fold == NO_SPLIT:
+        return (*range(MAX_REFITS, 1, -1), 0)  # One alone is a single training.
+    return (0,)
 
 
 def _rehearse(config: TrainConfig, train: Train | None) -> Speed:

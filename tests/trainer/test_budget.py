@@ -58,47 +58,50 @@ def test_parse_budget_of_anything_else_is_refused_with_examples(text):
         parse_budget(text)
 
 
-@pytest.mark.parametrize(("steps", "refits"), [(9000, None), (9000, 5), (700, None), (301, 2)])
+@pytest.mark.parametrize(
+    ("steps", "refits"), [(9000, (3, 2)), (9000, (5,)), (700, (3, 2, 1, 0)), (301, (2,))]
+)
 def test_divide_steps_are_spent_and_not_exceeded(steps, refits):
-    division = divide(f"{steps}steps", num_folds=3, refits=refits)
+    division = divide(f"{steps}steps", num_folds=3, refits=refits, enough_steps=300)
     spent = 3 * division.steps + division.refits * division.refit_steps
     assert steps - 8 <= spent <= steps + division.refits  # Whole steps a training.
 
 
 def test_divide_small_budget_has_fewer_networks_on_all_rows_rather_than_short_ones():
     counts = [
-        divide(f"{steps}steps", num_folds=3, refits=None).refits for steps in (600, 901, 5000)
+        divide(f"{steps}steps", num_folds=3, refits=(3, 2, 1, 0), enough_steps=300).refits
+        for steps in (600, 901, 5000)
     ]
     assert counts == [0, 1, 3]
 
 
 def test_divide_of_a_single_training_gives_it_everything():
-    assert divide("777steps", num_folds=0, refits=None).steps == 777
+    assert divide("777steps", num_folds=0, refits=(0,)).steps == 777
 
 
 def test_divide_without_folds_shares_among_networks_on_all_rows():
-    division = divide("900steps", num_folds=0, refits=3)
+    division = divide("900steps", num_folds=0, refits=(3,))
     assert (division.folds, division.refits, division.steps) == (0, 3, 300)
     assert str(division) == "--budget=900steps: 3 on all rows, of 300 steps"
 
 
 def test_divide_time_pays_for_steps_and_for_what_is_beside_them():
     speed = Speed(step_seconds=0.5, run_seconds=30)
-    division = divide("1h", num_folds=5, refits=2, speed=speed, spent_seconds=100)
+    division = divide("1h", num_folds=5, refits=(2,), speed=speed, spent_seconds=100)
     seconds = 7 * 30 + 0.5 * (5 * division.steps + 2 * division.refit_steps)
     assert 3600 - 100 - 5 <= seconds <= 3600 - 100 + 1
 
 
 def test_divide_too_little_is_refused_with_what_is_left():
     with pytest.raises(OrchardError, match="100steps leaves 33 steps for each of 3 trainings"):
-        divide("100steps", num_folds=3, refits=None)
+        divide("100steps", num_folds=3, refits=(0,))
     with pytest.raises(OrchardError, match="leaves 0 steps for each of 1 training, fewer"):
-        divide("1m", num_folds=0, refits=None, speed=Speed(0.1, 70))
+        divide("1m", num_folds=0, refits=(0,), speed=Speed(0.1, 70))
 
 
 def test_within_budget_of_steps_sets_length_and_refits(config, capsys):
     made = within_budget(
-        dataclasses.replace(config, epochs=10.0, budget="3000steps"), time.monotonic(), _no_training
+        dataclasses.replace(config, weights="imagenet", budget="3000steps"), 0.0, _no_training
     )
     assert (made.budget, made.refit, made.min_steps) == ("", 3, 400)
     assert made.total_steps(steps_per_epoch=4.5) == 400
@@ -107,8 +110,27 @@ def test_within_budget_of_steps_sets_length_and_refits(config, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "refits", "steps"),
+    [
+        ({"fold": "none", "weights": "imagenet"}, 3, 300),
+        ({"fold": "none", "weights": "none"}, 0, 900),
+        ({"fold": "none", "weights": "none", "refit": 2}, 2, 450),
+        ({"fold": "0", "weights": "imagenet"}, 0, 900),
+    ],
+)
+def test_within_budget_networks_on_all_rows_are_as_many_as_are_worth_it(
+    config, flags, refits, steps
+):
+    config = dataclasses.replace(config, budget="900steps", **flags)
+    made = within_budget(config, time.monotonic(), _no_training)
+    assert (made.refit, made.min_steps) == (refits, steps)
+
+
 def test_within_budget_of_time_rehearses_once(config):
-    config = dataclasses.replace(config, budget="1h", eval_every_epochs=1.0, num_evals=5)
+    config = dataclasses.replace(
+        config, budget="1h", weights="imagenet", eval_every_epochs=1.0, num_evals=5
+    )
     made = within_budget(config, time.monotonic(), _rehearsal)
     # A step of 8 images at 4 a second; four evaluations more than the rehearsal had.
     assert made.min_steps == pytest.approx((3600 - 6 * 2.0) / 2 / (3 + 3 * 1.5), abs=3)
