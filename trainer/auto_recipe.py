@@ -1,7 +1,8 @@
-"""--recipe=auto: network, size, batch and length from the data and the device.
+"""--recipe=auto: network, size and batch from the data and the device.
 
 `choose` is the rule, a pure function; `facts_of` finds what it looks at. Everything else is as in
---recipe=fast. The rule is careful and not tuned: docs/guides/train.md says what it rests on.
+--recipe=fast, whose length is in steps where the rows are few. The rule is careful and not tuned:
+docs/guides/train.md says what it rests on.
 """
 
 import io
@@ -34,7 +35,6 @@ TPU_BATCH_PER_REPLICA = 16
 BATCH, MIN_BATCH = 32, 8
 # An epoch of fewer steps than these is cut into smaller batches.
 _STEPS_PER_EPOCH = 20
-EPOCHS, MIN_STEPS, MAX_EPOCHS = 8, 600, 40
 
 _NUM_SAMPLED = 64
 
@@ -70,9 +70,6 @@ def choose(facts: Facts, architecture: str = "") -> dict[str, str]:
         "architecture": architecture,
         "image_size": str(_side_px(facts, architecture)),
         **_batch(facts),
-        "epochs": str(EPOCHS),
-        "min_steps": str(MIN_STEPS),
-        "max_epochs": str(MAX_EPOCHS),
     }
 
 

@@ -16,9 +16,6 @@ Config = TypeVar("Config", bound=TrainConfig)
 # Not a file: what it says depends on the data and the device.
 AUTO_RECIPE = "auto"
 
-# Who says the length in one of these ways says all of it.
-_LENGTH = ("epochs", "min_steps", "max_epochs", "budget")
-
 
 def _choices() -> tuple[str, ...]:
     return ("", *sorted([AUTO_RECIPE, *recipes()]))
@@ -81,8 +78,6 @@ def _apply_auto(values: flags.FlagValues) -> None:
     _apply_recipe(values, auto_recipe.BASE_RECIPE)
     facts = auto_recipe.facts_of(values.dataset, build(HardwareOptions, values))
     chosen = auto_recipe.choose(facts, values.architecture)
-    if any(values[name].present for name in _LENGTH):
-        chosen = {name: value for name, value in chosen.items() if name not in _LENGTH}
     if "batch_size_per_replica" in chosen and not values["batch_size"].present:
         values.set_default("batch_size", "0")  # The base recipe's.
     used = {name: value for name, value in chosen.items() if _set_default(values, name, value)}
@@ -90,4 +85,6 @@ def _apply_auto(values: flags.FlagValues) -> None:
 
 
 def _other_ways_to_say(name: str) -> list[str]:
-    return [b if name == a else a for a, b in EXCLUSIVE_FLAGS if name in (a, b)]
+    others = [b if name == a else a for a, b in EXCLUSIVE_FLAGS if name in (a, b)]
+    # Whoever says the epochs does not want more of them for the sake of a recipe's steps.
+    return others + ["epochs"] * (name in ("min_steps", "max_epochs"))

@@ -29,9 +29,6 @@ def test_choose_network_size_and_batch_by_rows_images_and_device(facts, network,
         "architecture": network,
         "image_size": str(side_px),
         "batch_size": str(batch),
-        "epochs": "8",
-        "min_steps": "600",
-        "max_epochs": "40",
     }
 
 
