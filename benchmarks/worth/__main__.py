@@ -1,0 +1,143 @@
+r"""Is the ensemble worth its price? Everything is trained for the same number of steps, and scored.
+
+    pip install elpv-dataset && apt install dataset-fashion-mnist
+    python -m benchmarks.worth --output_dir=/tmp/worth \
+        --backbones=efficientnet_lite0.keras,efficientnet_lite1.keras,efficientnet_lite2.keras
+
+Hours on two cores. Run again it goes on where it stopped: a training that is finished is not done
+again. --sets=digits, which needs no backbones, takes ten minutes. --write puts the figures into
+benchmarks/results/worth.json, and the picture into docs/images; without it both stay in the folder.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from benchmarks.worth import jobs, plans, scores, sets, table
+from benchmarks.worth.plans import SETTINGS, Contender, Network
+from trainer.keras_module import keras
+from trainer.models import forward_flops
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
+_SETS = flags.DEFINE_list("sets", list(SETTINGS), "Of solar, fashion, fashion_10k, digits.")
+_BACKBONES = flags.DEFINE_list(
+    "backbones", [], "Three .keras files with ImageNet weights that take 127/128: for the photos."
+)
+_FASHION_DIR = flags.DEFINE_string(
+    "fashion_dir", "/usr/share/datasets/fashion-mnist", "Where Fashion-MNIST's four files are."
+)
+_REPEATS = flags.DEFINE_integer("repeats", 0, "Seeds; default: those of the documentation.")
+_STEPS = flags.DEFINE_list("steps", [], "What contenders may spend; default: likewise.")
+_FIRST = flags.DEFINE_integer("first", 0, "Only so many contenders, in the order of the tables.")
+_WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Trainings at a time, a core each.")
+_TRAIN = flags.DEFINE_bool("train", True, "Or score the contenders whose trainings are finished.")
+_WRITE = flags.DEFINE_bool("write", False, "Replace the figures of the documentation.")
+
+_FROM_SCRATCH = ("worth_cnn", "worth_resnet", "worth_separable")
+
+
+def main(argv: list[str]) -> None:
+    """Prepare, train, score, print."""
+    del argv
+    output = Path(_OUTPUT_DIR.value).absolute()
+    comparisons = [(name, steps) for name in _SETS.value for steps in _steps(name)]
+    repeats = {
+        (name, steps): [
+            plans.contenders(_networks(name), steps, repeat)[: _FIRST.value or None]
+            for repeat in range(_REPEATS.value or SETTINGS[name].repeats)
+        ]
+        for name, steps in comparisons
+    }
+    folders = {name: jobs.Folder(output, name) for name in _SETS.value}
+    for folder in folders.values():
+        _prepare(folder)
+    trainings = {
+        (name, training.key): (folders[name], SETTINGS[name], training)
+        for (name, _), contenders in repeats.items()
+        for one in contenders
+        for contender in one
+        for training in contender.trainings
+    }
+    # What is needed for a first table comes first.
+    in_order = sorted(trainings.values(), key=lambda one: one[2].seed >= plans.SEEDS_A_REPEAT)
+    if _TRAIN.value:
+        jobs.run_all(in_order, _WORKERS.value)
+    rows = [
+        row
+        for (name, steps), contenders in repeats.items()
+        for row in scores.rows_of(folders[name], steps, _finished(folders[name], contenders))
+    ]
+    text = json.dumps([dataclasses.asdict(row) for row in rows], indent=1)
+    (output / "worth.json").write_text(text + "\n")
+    table.save(rows, output / "worth.png")
+    if _WRITE.value:
+        scores.results_file().write_text(text + "\n")
+        table.save(rows, scores.results_file().parents[2] / "docs" / "images" / "worth.png")
+    print(table.markdown(rows))
+
+
+def _finished(folder: jobs.Folder, repeats: list[list[Contender]]) -> list[list[Contender]]:
+    """The contenders of whole repeats; of the first one whatever is finished, if plain Keras is."""
+
+    def done(contender: Contender) -> bool:
+        return all(folder.cost_file(training).exists() for training in contender.trainings)
+
+    whole = [one for one in repeats if all(map(done, one))]
+    if whole:
+        return whole
+    first = [contender for contender in repeats[0] if done(contender)]
+    return [first] if first and first[0].name == plans.PLAIN else []
+
+
+def _steps(name: str) -> tuple[int, ...]:
+    return tuple(int(text) for text in _STEPS.value) or SETTINGS[name].steps
+
+
+def _networks(name: str) -> tuple[Network, ...]:
+    """The networks of a set, the one that is cheapest first, and their prices."""
+    setting = SETTINGS[name]
+    names = _BACKBONES.value if setting.pretrained else _FROM_SCRATCH
+    if not names:
+        raise SystemExit(f"--sets={name} needs --backbones: .keras files with ImageNet weights")
+    flops = [_flops(one, setting.image_size_px) for one in names]
+    found = [
+        Network(Path(one).stem, one, own / min(flops))
+        for one, own in zip(names, flops, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda network: network.price))
+
+
+def _flops(architecture: str, size_px: int) -> int:
+    shape = (size_px, size_px, 3)
+    if architecture.endswith(".keras"):
+        loaded = keras.models.load_model(architecture, compile=False)
+        inputs = keras.Input(shape)
+        return forward_flops(keras.Model(inputs, loaded(inputs)))
+    from benchmarks.worth import networks
+
+    return forward_flops(getattr(networks, architecture)(shape[:2]))
+
+
+def _prepare(folder: jobs.Folder) -> None:
+    if not (folder.images / "test_labels.csv").exists():
+        sets.write(folder.name, folder.images, Path(_FASHION_DIR.value))
+    command = [
+        *(sys.executable, "-m", "data_prep.main"),
+        f"--csv={folder.images / 'train.csv'}",
+        f"--test_csv={folder.images / 'test.csv'}",
+        f"--images_dir={folder.images / 'images'}",
+        f"--name={folder.name}",
+        "--version=1.0.0",
+        f"--data_dir={folder.dataset.parents[1]}",
+        f"--folds={sets.NUM_FOLDS}",
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    app.run(main)

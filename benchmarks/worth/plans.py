@@ -1,0 +1,165 @@
+"""What is compared: contenders that cost the same training compute, and the trainings of each.
+
+The unit is a step of the set's first network on 32 images; a step of another network counts as its
+FLOPs say. Evaluations cost nothing here, though ours does one a training and plain Keras none.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from benchmarks.worth.sets import NUM_FOLDS
+
+ALL_ROWS = "none"  # What --fold says for them.
+ALL_FOLDS = "all"
+BATCH_SIZE = 32
+# Repeats of a contender differ by more than their trainings among each other do.
+SEEDS_A_REPEAT = 100
+
+
+class Network(NamedTuple):
+    """A network of a set.
+
+    Attributes:
+        name: for tables.
+        architecture: what --architecture takes.
+        price: FLOPs of an image, in those of the set's first network.
+    """
+
+    name: str
+    architecture: str
+    price: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the networks of a set are trained, by whomever.
+
+    Attributes:
+        pretrained: whether they have weights of ImageNet; else they learn from scratch.
+        image_size_px: side of the images.
+        learning_rate: at the peak, for ours and for plain Keras alike.
+        usual_learning_rate: what plain Keras is often given, with label smoothing of 0.1.
+        flips: "none", "horizontal" or "both".
+        steps: what contenders may spend; each number is a comparison of its own.
+        repeats: with other seeds.
+    """
+
+    pretrained: bool
+    image_size_px: int
+    learning_rate: float
+    usual_learning_rate: float
+    flips: str
+    steps: tuple[int, ...]
+    repeats: int
+
+
+SETTINGS = {
+    "solar": Setting(True, 64, 2e-3, 5e-4, "horizontal", (900,), 1),
+    "fashion": Setting(True, 48, 2e-3, 5e-4, "horizontal", (900,), 1),
+    "fashion_10k": Setting(False, 28, 4e-3, 1e-3, "horizontal", (2400,), 1),
+    "digits": Setting(False, 28, 4e-3, 1e-3, "none", (900, 9000), 1),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One command: a network, or one a fold and then some.
+
+    Attributes:
+        plain: by Keras' `fit`, not by the trainer.
+        network: which one.
+        rows: what --fold says.
+        steps: of one network; of a fold's where rows is ALL_FOLDS.
+        seed: of everything.
+        refits: what --refit says.
+        recipe: what --recipe says; not of a plain one.
+        usual: whether a plain one has the usual learning rate and label smoothing.
+    """
+
+    plain: bool
+    network: Network
+    rows: str
+    steps: int
+    seed: int
+    refits: int = 0
+    recipe: str = ""
+    usual: bool = False
+
+    @property
+    def key(self) -> str:
+        """A name for files."""
+        how = ("usual" if self.usual else "keras") if self.plain else self.recipe
+        refits = f"-refit{self.refits}" if self.refits else ""
+        return f"{how}-{self.network.name}-{self.rows}-{self.steps}-seed{self.seed}{refits}"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to score.
+
+    Attributes:
+        name: for tables.
+        trainings: what it is made of.
+        calibrated: whether its folds give temperatures.
+        networks_an_image: forward passes for one image, in those of the set's first network.
+    """
+
+    name: str
+    trainings: tuple[Training, ...]
+    calibrated: bool
+    networks_an_image: float
+
+
+PLAIN = "plain Keras, one network"
+
+
+def contenders(networks: tuple[Network, ...], steps: int, repeat: int) -> list[Contender]:
+    """All that may spend so many steps, plain Keras first.
+
+    Args:
+        networks: of the set; the first one is trained wherever one is enough.
+        steps: what each may spend, in steps of the first network.
+        repeat: of what number the seeds are.
+    """
+    first, seed = networks[0], repeat * SEEDS_A_REPEAT
+
+    def ours(network: Network, rows: str, share: float, at: int = 0, **how) -> Training:
+        own = round(steps * share / network.price)
+        return Training(
+            False, network, rows, own, seed + at, recipe=how.pop("recipe", "fast"), **how
+        )
+
+    # A refit sees the rows as often as a fold's network did: NUM_FOLDS / (NUM_FOLDS - 1) its steps.
+    refit = NUM_FOLDS / (NUM_FOLDS - 1)
+    price = sum(network.price for network in networks)
+
+    def seeds(recipe: str) -> tuple[Training, ...]:
+        return tuple(ours(first, ALL_ROWS, 1 / 3, at, recipe=recipe) for at in range(3))
+
+    # What matters most comes first: a benchmark that is cut short has it.
+    return [
+        Contender(PLAIN, (Training(True, first, ALL_ROWS, steps, seed),), False, 1),
+        Contender("one network", (ours(first, ALL_ROWS, 1),), False, 1),
+        Contender("3 seeds", seeds("fast"), False, 3),
+        Contender(
+            f"{len(networks)} architectures",
+            tuple(ours(network, ALL_ROWS, network.price / price) for network in networks),
+            False,
+            price,
+        ),
+        Contender(f"{NUM_FOLDS} folds", (ours(first, ALL_FOLDS, 1 / NUM_FOLDS),), True, NUM_FOLDS),
+        Contender(
+            f"{NUM_FOLDS} folds, then 2 on all rows",
+            (ours(first, ALL_FOLDS, 1 / (NUM_FOLDS + 2 * refit), refits=2),),
+            True,
+            2,
+        ),
+        Contender("one network, best", (ours(first, ALL_ROWS, 1, recipe="best"),), False, 1),
+        Contender("3 seeds, best", seeds("best"), False, 3),
+        Contender(
+            "plain Keras, usual rate and smoothing",
+            (Training(True, first, ALL_ROWS, steps, seed, usual=True),),
+            False,
+            1,
+        ),
+    ]

@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.worth import plans, sets, table
+from benchmarks.worth.plans import ALL_FOLDS, Network, Training, contenders
+from benchmarks.worth.scores import Row, results_file
+
+_NETWORKS = (Network("a", "a", 1.0), Network("b", "b", 1.5), Network("c", "c", 2.1))
+
+
+def _cost(training: Training) -> float:
+    """What a training spends, in steps of the first network."""
+    runs = 1.0
+    if training.rows == ALL_FOLDS:  # A refit sees all rows as often as a fold's run sees its part.
+        runs = sets.NUM_FOLDS + training.refits * sets.NUM_FOLDS / (sets.NUM_FOLDS - 1)
+    return training.steps * training.network.price * runs
+
+
+@pytest.mark.parametrize("steps", [300, 600, 3600])
+def test_contenders_all_spend_the_same(steps):
+    for contender in contenders(_NETWORKS, steps, repeat=1):
+        spent = sum(_cost(training) for training in contender.trainings)
+        # Steps are whole numbers.
+        assert spent == pytest.approx(steps, abs=6), contender.name
+
+
+def test_contenders_of_another_repeat_share_no_training():
+    first, second = (
+        {training.key for one in contenders(_NETWORKS, 600, repeat) for training in one.trainings}
+        for repeat in (0, 1)
+    )
+    assert not first & second
+
+
+def test_contenders_names_are_distinct_and_plain_keras_comes_first():
+    names = [one.name for one in contenders(_NETWORKS, 600, 0)]
+    assert names[0] == plans.PLAIN and len(set(names)) == len(names)
+
+
+def test_markdown_gain_beyond_chance_is_bold():
+    rows = [
+        Row(
+            "digits",
+            600,
+            plans.PLAIN,
+            10.0,
+            1,
+            dict.fromkeys(("roc_auc", "accuracy", "log_loss"), [0.5]),
+            {},
+        ),
+        Row(
+            *("digits", 600, "3 seeds", 10.0, 3),
+            dict.fromkeys(("roc_auc", "accuracy", "log_loss"), [0.7, 0.9]),
+            {"roc_auc": (0.3, 0.1, 0.5), "accuracy": (0.1, -0.1, 0.2), "log_loss": (-1, -2, -0.1)},
+        ),
+    ]
+    text = table.markdown(rows)
+    assert "| 0.8000 | **+0.3000 (+0.1000 to +0.5000)** | 0.8000 | +0.1000 (-0.1000 to" in text
+    assert "**-1.0000 (-2.0000 to -0.1000)**" in text
+
+
+def test_digits_train_and_test_share_no_image(tmp_path):
+    found = sets.SETS["digits"](tmp_path)
+    assert (len(found.train.labels), len(found.test.labels)) == (599, 1198)
+    train = {one.tobytes() for one in found.train.pixels}
+    # Two of the 1,797 digits are drawn alike, whichever way they are divided.
+    assert sum(one.tobytes() in train for one in found.test.pixels) <= 2
+    assert found.train.pixels[0].shape == (32, 32) and found.train.pixels[0].dtype == np.uint8
+
+
+def test_results_file_is_what_the_documentation_says():
+    rows = [Row(**row) for row in json.loads(results_file().read_text())]
+    with open("docs/benchmarks.md", encoding="utf-8") as file:
+        assert table.markdown(rows).strip() in file.read()
