@@ -70,6 +70,61 @@ def rotated_jpeg(orientation, seed=0, height=24, width=32):
     return pillow_bytes(image, "JPEG", quality=95, exif=exif)
 
 
+def with_stray_bytes(data, marker, stray=b"\0\1\xff\0\2"):
+    """A JPEG with bytes before its first marker of a kind that decoders skip with a warning."""
+    at = data.index(b"\xff" + bytes([marker]))
+    return data[:at] + stray + data[at:]
+
+
+def sampled_jpeg(sampling):
+    """A JPEG whose chroma is sampled as simplejpeg calls it: 444, 440, 411, ..."""
+    return simplejpeg.encode_jpeg(pixels(3), quality=95, colorsubsampling=sampling)
+
+
+def odd_images():
+    """A file of each kind that preparation takes, by what is odd about it."""
+    plain, photo = jpeg(1), picture()
+    alpha = photo.convert("RGBA")
+    alpha.putalpha(Image.fromarray(np.linspace(0, 255, 24 * 32).reshape(24, 32).astype(np.uint8)))
+    palette = photo.convert("P")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return {
+        "jpeg": plain,
+        "gray": jpeg(1, gray=True),
+        "progressive": pillow_bytes(photo, "JPEG", progressive=True, quality=95),
+        "comment": pillow_bytes(photo, "JPEG", comment=b"\xff\xd9 not the end"),
+        "restarts": pillow_bytes(photo, "JPEG", restart_marker_blocks=1),
+        "stray_before_tables": with_stray_bytes(plain, 0xDB),
+        "stray_before_frame": with_stray_bytes(plain, 0xC0),
+        "stray_before_scan": with_stray_bytes(plain, 0xDA),
+        "stray_before_end": plain[:-2] + b"stray bytes" + plain[-2:],
+        "appended": plain + b"what some cameras append",
+        "padded_markers": plain.replace(b"\xff\xda", b"\xff\xff\xff\xda", 1),
+        "chroma_444": sampled_jpeg("444"),
+        "chroma_440": sampled_jpeg("440"),
+        "chroma_411": sampled_jpeg("411"),
+        "chroma_unusual": jpeg_of_odd_sampling(),
+        "rgb_jpeg": pillow_bytes(photo, "JPEG", keep_rgb=True, quality=95),
+        "upright_exif": rotated_jpeg(1),
+        "cmyk": pillow_bytes(photo.convert("CMYK"), "JPEG", quality=95),
+        "rotated": rotated_jpeg(6),
+        "png": pillow_bytes(photo, "PNG"),
+        "png_gray": pillow_bytes(photo.convert("L"), "PNG"),
+        "png_1_bit": pillow_bytes(photo.convert("1", dither=Image.Dither.NONE), "PNG"),
+        "png_palette": pillow_bytes(palette, "PNG"),
+        "png_palette_2_bits": pillow_bytes(photo.quantize(4), "PNG"),
+        "png_palette_2_bits_alpha": pillow_bytes(photo.quantize(4), "PNG", transparency=0),
+        "png_alpha": pillow_bytes(alpha, "PNG"),
+        "png_gray_alpha": pillow_bytes(alpha.convert("LA"), "PNG"),
+        "png_palette_alpha": pillow_bytes(palette, "PNG", transparency=palette.getpixel((0, 0))),
+        "png_appended": pillow_bytes(photo, "PNG") + b"what some programs append",
+        "png_rotated": pillow_bytes(photo, "PNG", exif=exif),
+        "webp": pillow_bytes(photo, "WEBP", quality=95),
+        "webp_alpha": pillow_bytes(alpha, "WEBP", lossless=True),
+    }
+
+
 def exif_with_a_mistyped_tag(orientation):
     """The orientation, and a resolution that is text where a fraction belongs."""
     entries = struct.pack("<HHHII", 2, 0x0112, 3, 1, orientation)

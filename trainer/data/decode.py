@@ -24,6 +24,8 @@ PAD_VALUE = 128
 # Above it, bilinear sampling skips source pixels.
 MAX_BILINEAR_FACTOR = 2
 JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+WEBP_START = b"RIFF"
 # What Pillow decodes with. TensorFlow's default is the fast transform, which libjpeg-turbo has in
 # narrower instructions: no faster, and 44 dB away.
 DCT_METHOD = "INTEGER_ACCURATE"
@@ -68,10 +70,11 @@ def decode_image(
     exact: bool = False,
     crop: "RandomCrop | None" = None,
 ) -> tf.Tensor:
-    """Decodes a JPEG (or PNG, BMP, a GIF's first frame) to one size.
+    """Decodes a JPEG (or PNG, WebP, BMP, a GIF's first frame) to one size.
 
     Args:
-        encoded: scalar string, the encoded image; gray images become three equal channels.
+        encoded: scalar string, the encoded image; gray images become three equal channels, and
+            transparent pixels lie on white.
         height_px: rows of the result.
         width_px: columns of the result.
         resize: what happens where the aspect differs: "squash" changes it, "crop" takes the largest
@@ -172,8 +175,47 @@ class _RandomTarget(_Target):
 
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    return tf.cond(
+        tf.strings.substr(encoded, 0, len(PNG_START)) == PNG_START,
+        lambda: _on_white(_decode_png(encoded)),
+        lambda: tf.cond(
+            tf.strings.substr(encoded, 0, len(WEBP_START)) == WEBP_START,
+            lambda: _decode_webp(encoded),
+            lambda: _of_channels(encoded, 3),
+        ),
+    )
+
+
+def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_png(encoded, channels=4)
+    # Where TensorFlow adds alpha to pixels of 1, 2 or 4 bits, it takes 1, 3 or 15 for opaque.
+    bits = tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0]
+    opaque = tf.bitwise.left_shift(1, tf.cast(bits, tf.int32)) - 1
+    alpha = image[..., 3:]
+    is_opaque = tf.reduce_all(tf.cast(alpha, tf.int32) == opaque)
+    alpha = tf.where(is_opaque, tf.constant(255, tf.uint8), alpha)
+    return tf.concat([image[..., :3], alpha], axis=2)
+
+
+def _of_channels(encoded: tf.Tensor, channels: int) -> tf.Tensor:
+    image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels or None])
+
+
+def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
+    # TensorFlow reads it from 2.21 on at the latest, in as many channels as it has and no others.
+    image = _of_channels(encoded, 0)
+    return tf.cond(
+        tf.shape(image)[2] == 4,
+        lambda: _on_white(tf.ensure_shape(image, [None, None, 4])),
+        lambda: tf.ensure_shape(image, [None, None, 3]),
+    )
+
+
+def _on_white(image: tf.Tensor) -> tf.Tensor:
+    """RGBA over white, as preparation has it; opaque pixels are as they were."""
+    color, alpha = tf.cast(image[..., :3], tf.float32), tf.cast(image[..., 3:], tf.float32)
+    return _rounded(255 + (color - 255) * (alpha / 255))
 
 
 def _decode_jpeg(encoded: tf.Tensor, window: Window | None, scale: int) -> tf.Tensor:

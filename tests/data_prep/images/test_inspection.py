@@ -4,7 +4,13 @@ from PIL import Image
 
 from data_prep.images import convert, inspection
 from data_prep.images.inspection import PASS, ImageOptions
-from tests.data_prep.builders import jpeg, picture, pillow_bytes, rotated_jpeg
+from tests.data_prep.builders import (
+    jpeg,
+    picture,
+    pillow_bytes,
+    rotated_jpeg,
+    with_stray_bytes,
+)
 
 AS_IS = ImageOptions()
 PNG_END = b"IEND\xaeB`\x82"
@@ -110,11 +116,6 @@ def test_inspect_image_of_a_side_above_jpegs_limit_needs_shrinking():
     wide = jpeg(1)[:start] + b"\x00\x18\xff\xff" + jpeg(1)[start + 4 :]
     for options in (AS_IS, ImageOptions(max_side_px=512)):
         assert inspection.inspect_image(wide, options).problem[0] == "too many pixels"
-
-
-def with_stray_bytes(data, marker, stray=b"\0\1\xff\0\2"):
-    at = data.index(b"\xff" + bytes([marker]))
-    return data[:at] + stray + data[at:]
 
 
 @pytest.mark.parametrize("marker", [0xDB, 0xC0, 0xC4, 0xDA])
