@@ -91,13 +91,15 @@ class CsvImages(
         if storage.exists(storage.join(data_dir, FEATURES_FILE)):
             manifest = load_manifest(data_dir)
             task, class_names = manifest.task, manifest.class_names
+            has_targets = manifest.has_targets
         else:
             config = self.config()
             table = LABEL_SOURCES[config.layout](config.source_options).read().labelled.table
             task, class_names = table.task, table.class_names
+            has_targets = not table.targets.are_classes
         return tfds.core.DatasetInfo(
             builder=self,
-            features=features(task, class_names),
+            features=features(task, class_names, has_targets),
             supervised_keys=supervised_keys(task),
         )
 

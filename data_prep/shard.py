@@ -14,7 +14,7 @@ from data_prep.images import ImageOptions, SourceProblem, image_source, record_j
 from data_prep.plan import PlannedShard
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Task, tfrecord
+from orchard.formats import Targets, Task, tfrecord
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -113,7 +113,7 @@ def write_shard(task: ShardTask) -> WrittenShard:
             if shard.reencode[position]:
                 jpeg = _convert(jpeg, task, position)
                 crc = google_crc32c.value(jpeg)
-            rest = _rest_of_example(shard.ids[position], shard.targets[position], task.task)
+            rest = _rest_of_example(shard.ids[position], shard.targets, position, task.task)
             lengths.append(_write_record(writer, jpeg, rest))
             image_crcs.append(crc)
             if position in pictured:
@@ -169,9 +169,15 @@ def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
     return length
 
 
-def _rest_of_example(image_id: str, target: np.ndarray, task: Task) -> bytes:
+def _rest_of_example(image_id: str, targets: Targets, position: int, task: Task) -> bytes:
     """The features after `image`, in the order of their names."""
-    return tfrecord.bytes_entry("image_id", image_id.encode()) + _labels(target.tobytes(), task)
+    value = targets.values[position]
+    labels = (
+        tfrecord.int64_entry("label", [int(value)])
+        if targets.are_classes
+        else _labels(value.tobytes(), task)
+    )
+    return tfrecord.bytes_entry("image_id", image_id.encode()) + labels
 
 
 @functools.lru_cache(maxsize=4096)

@@ -50,7 +50,7 @@ def targets_of_csv(
             )
     targets = np.full((len(ids), len(class_names)), -1, np.float32)
     wanted = [table.ids[row] for row in rows]
-    targets[match_ids(wanted, ids, f"--labels_csv={path}")] = table.targets[rows]
+    targets[match_ids(wanted, ids, f"--labels_csv={path}")] = table.targets[rows].matrix
     return targets
 
 

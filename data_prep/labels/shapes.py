@@ -19,7 +19,7 @@ from data_prep.labels.csv_table import CsvTable
 from data_prep.labels.given_splits import SPLIT_NAME
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
-from orchard.formats import Task
+from orchard.formats import Targets, Task
 
 # Values may be rounded to two decimals each; of many classes such errors cancel.
 _SUM_TOLERANCE, _SUM_TOLERANCE_PER_CLASS, _MAX_SUM_TOLERANCE = 1e-3, 0.005, 0.05
@@ -41,10 +41,10 @@ _MIN_ROWS_TOGETHER = 10
 
 @dataclass(frozen=True)
 class Labels:
-    """What the label columns say: targets float32 [n, num_classes], and the bad rows."""
+    """What the label columns say, and the bad rows."""
 
     class_names: tuple[str, ...]
-    targets: np.ndarray
+    targets: Targets
     task: Task
     problems: list[Problem]
 
@@ -259,40 +259,25 @@ def from_columns(
             f"{', '.join(class_names)}"
         )
     names = class_names or tuple(columns)
-    problems = []
-    targets = np.zeros((len(table.rows), len(names)), np.float32)
-    for column, name in enumerate(names):
-        for row, text in enumerate(table.column(name)):
-            value = _number(text)
-            if value is None or not 0 <= value <= 1:
-                detail = f"{text!r} in column {name!r} is not a number from 0 to 1"
-                problems.append(
-                    Problem(table.file, table.row_numbers[row], ids[row], "bad label value", detail)
-                )
-                value = 0.0
-            targets[row, column] = value
+    targets, problems = _read_values(table, names, ids)
     bad = {problem.row for problem in problems}
     good = np.array([number not in bad for number in table.row_numbers])
-    sums = targets.sum(1, dtype=np.float64)
-    off = good & (np.abs(sums - 1) > _tolerance(len(names)))
-    several = off.sum() > _MULTI_LABEL_SHARE * good.sum()
+    sums = _Sums.of(targets, good)
     if ask and not class_names:
-        single = task == Task.SINGLE_LABEL or not several
-        _refuse_other_columns(table, names, targets[good], off[good], single or task != "auto")
-    tenths = _tolerance_of_tenths(targets[good]) if good.any() else 0.0
-    near = good & (np.abs(sums - 1) > max(tenths, _tolerance(len(names))))
+        single = task != "auto" or not sums.are_several
+        _refuse_other_columns(table, names, targets[good], sums.off[good], single)
+    wrong = sums.far
     if task == "auto":
-        if several and tenths and near.sum() <= _MULTI_LABEL_SHARE * good.sum():
+        if sums.are_doubtful:
+            first = int(np.flatnonzero(sums.off)[0])
             raise OrchardError(
                 f"{table.file}: the labels are rounded to one decimal and sum to about 1, such as "
-                f"{sums[off][0]:g} in row {table.row_numbers[int(np.flatnonzero(off)[0])]}; pass "
+                f"{targets[first].sum(dtype=np.float64):g} in row {table.row_numbers[first]}; pass "
                 "--task=single_label or --task=multi_label"
             )
-        task = Task.MULTI_LABEL if several else Task.SINGLE_LABEL
-    elif tenths:
-        off = near
+        task, wrong = Task.MULTI_LABEL if sums.are_several else Task.SINGLE_LABEL, sums.off
     if task == Task.SINGLE_LABEL:
-        for row in np.flatnonzero(off).tolist():
+        for row in np.flatnonzero(wrong).tolist():
             detail = (
                 f"the labels sum to {targets[row].sum():g}, not to 1 (if an image may have "
                 "several classes or none, pass --task=multi_label)"
@@ -302,7 +287,67 @@ def from_columns(
                     table.file, table.row_numbers[row], ids[row], "labels do not sum to 1", detail
                 )
             )
-    return Labels(names, targets, Task(task), problems)
+    return Labels(names, Targets.of_matrix(targets), Task(task), problems)
+
+
+def _read_values(
+    table: CsvTable, names: Sequence[str], ids: Sequence[str]
+) -> tuple[np.ndarray, list[Problem]]:
+    """The cells of these columns, float32 [n, names], and those that are no number from 0 to 1."""
+    problems = []
+    values = np.zeros((len(table.rows), len(names)), np.float32)
+    for column, name in enumerate(names):
+        for row, text in enumerate(table.column(name)):
+            value = _number(text)
+            if value is None or not 0 <= value <= 1:
+                detail = f"{text!r} in column {name!r} is not a number from 0 to 1"
+                problems.append(
+                    Problem(table.file, table.row_numbers[row], ids[row], "bad label value", detail)
+                )
+                value = 0.0
+            values[row, column] = value
+    return values, problems
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Which rows' labels do not sum to 1, among the good rows.
+
+    Attributes:
+        off: by more than rounding to two decimals explains, bool [n].
+        far: the same; where all values are soft labels of one decimal, by more than that explains.
+        of_tenths: whether they are.
+        num_good: how many good rows there are.
+    """
+
+    off: np.ndarray
+    far: np.ndarray
+    of_tenths: bool
+    num_good: int
+
+    @classmethod
+    def of(cls, targets: np.ndarray, good: np.ndarray) -> "_Sums":
+        """Of targets float32 [n, num_classes] and the good ones of their rows, bool [n]."""
+        errors = np.abs(targets.sum(1, dtype=np.float64) - 1)
+        hundredths = _tolerance(targets.shape[1])
+        tenths = _tolerance_of_tenths(targets[good]) if good.any() else 0.0
+        return cls(
+            off=good & (errors > hundredths),
+            far=good & (errors > max(tenths, hundredths)),
+            of_tenths=tenths > 0,
+            num_good=int(good.sum()),
+        )
+
+    @property
+    def are_several(self) -> bool:
+        """Whether so many rows are off that several labels a row are meant."""
+        return bool(self.off.sum() > _MULTI_LABEL_SHARE * self.num_good)
+
+    @property
+    def are_doubtful(self) -> bool:
+        """Whether several labels a row are meant, or one whose values are rounded to tenths."""
+        few_far = self.far.sum() <= _MULTI_LABEL_SHARE * self.num_good
+        return self.are_several and self.of_tenths and bool(few_far)
 
 
 def from_names(
@@ -359,10 +404,9 @@ def from_names(
             present += [(row, index[label]) for label in row_labels]
             continue
         problems.append(Problem(table.file, table.row_numbers[row], ids[row], kind, detail))
-    targets = np.zeros((len(labels), len(names)), np.float32)
-    if present:
-        targets[tuple(np.transpose(present))] = 1
-    return Labels(names, targets, task_of_shape(shape), problems)
+    task = task_of_shape(shape)
+    targets = Targets.of_present(present, len(labels), len(names), task)
+    return Labels(names, targets, task, problems)
 
 
 def _refuse_marks(table: CsvTable, column: str, cells: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from data_prep.labels.csv_table import CsvTable, find_image_column, read_csv, re
 from data_prep.labels.given_splits import read_splits
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
-from orchard.formats import SplitKind, Task
+from orchard.formats import SplitKind, Targets, Task
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class LabelTable:
         file: what messages call the CSV.
         ids: trimmed.
         csv_rows: int64 [n]; the header is row 1.
-        targets: float32 [n, num_classes]: one-hot, multi-hot or soft 0..1; -1 everywhere when the
-            CSV gives ids only.
+        targets: what the labels say; without labels when the CSV gives ids only.
         class_names: in the order of the targets.
         task: what the targets mean.
         shape: `columns`, `name`, `names`, or `ids` when there are no labels.
@@ -54,7 +53,7 @@ class LabelTable:
     file: str
     ids: tuple[str, ...]
     csv_rows: np.ndarray
-    targets: np.ndarray
+    targets: Targets
     class_names: tuple[str, ...]
     task: Task
     shape: str
@@ -130,21 +129,24 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         given = read_splits(table, options.split_column, ids)
         problems, splits = problems + given.problems, given.splits
         is_test = np.array([split == SplitKind.TEST for split in splits])
-        targets = np.where(is_test[:, None], np.float32(-1), targets)
+        targets = targets.without(is_test)
         without = {table.row_numbers[row] for row in np.flatnonzero(is_test)}
         label_problems = [one for one in label_problems if one.row not in without]
+    every = (*problems, *label_problems)
+    bad = {problem.row for problem in every}
+    used = np.array([number not in bad for number in table.row_numbers], bool)
     return LabelTable(
         file=table.file,
         ids=tuple(ids),
         csv_rows=np.asarray(table.row_numbers, np.int64),
-        targets=targets,
+        targets=targets.compacted(labels.task, used),
         class_names=labels.class_names,
         task=labels.task,
         shape=shape,
         image_column=image_column,
         ignored_columns=ignored,
         groups=tuple(table.column(options.group_column)) if options.group_column else None,
-        problems=_in_order((*problems, *label_problems)),
+        problems=_in_order(every),
         sha256=table.sha256,
         splits=splits,
     )
@@ -165,7 +167,7 @@ def ids_of_csv(
         file=table.file,
         ids=tuple(ids),
         csv_rows=np.asarray(table.row_numbers, np.int64),
-        targets=np.full((len(table.rows), len(class_names)), -1, np.float32),
+        targets=Targets.unlabeled_rows(len(table.rows), len(class_names)),
         class_names=tuple(class_names),
         task=task,
         shape="ids",

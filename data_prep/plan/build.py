@@ -178,10 +178,11 @@ def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterat
 
 def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig) -> Plan:
     """The plan of all shards, splits in the order of `assignment.splits`."""
+    are_classes = images.labelled.table.targets.are_classes
     planned = [
         shard
         for name, split in assignment.splits.items()
-        for shard in _shards_of_split(name, split, config)
+        for shard in _shards_of_split(name, split, config, are_classes)
     ]
     task, options = images.labelled.table.task, config.image_options
     pictured = choose_samples([shard.targets for shard in planned])
@@ -230,8 +231,13 @@ def _record_bytes(checked: CheckedTable, config: PrepConfig) -> np.ndarray:
     return np.where(known > 0, known, pixels * density)
 
 
-def _shards_of_split(name: str, split: SplitRows, config: PrepConfig) -> Iterator[PlannedShard]:
-    """The shards of one split, without their pictures and fingerprints."""
+def _shards_of_split(
+    name: str, split: SplitRows, config: PrepConfig, are_classes: bool
+) -> Iterator[PlannedShard]:
+    """The shards of one split, without their pictures and fingerprints.
+
+    `are_classes` is the form of the dataset's targets.
+    """
     checked, table = split.table, split.table.table
     total_bytes = int(_record_bytes(checked, config)[split.rows].sum())
     count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
@@ -247,7 +253,7 @@ def _shards_of_split(name: str, split: SplitRows, config: PrepConfig) -> Iterato
             ids=tuple(table.ids[row] for row in rows.tolist()),
             files=tuple(checked.files[row] for row in rows.tolist()),
             csv_rows=table.csv_rows[rows],
-            targets=table.targets[rows],
+            targets=table.targets[rows].in_form(are_classes),
             num_bytes=facts["num_bytes"].copy(),
             crc32c=facts["crc32c"].copy(),
             sha256=facts["sha256"].copy(),

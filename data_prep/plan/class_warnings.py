@@ -28,7 +28,7 @@ def warn_of_classes(labeled: CheckedTable, folds: int) -> Iterator[str]:
             f"warning: classes whose names differ in case, spaces or dashes only: {_first(alike)}; "
             "correct the labels if they are one class"
         )
-    counts = (labeled.table.targets[labeled.usable] >= 0.5).sum(0).tolist()
+    counts = labeled.table.targets[labeled.usable].counts.tolist()
     empty = [repr(name) for name, count in zip(names, counts, strict=True) if not count]
     if empty:
         yield f"warning: classes without any usable row: {_first(empty)}"

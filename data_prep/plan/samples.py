@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orchard.formats import Targets
+
 _MAX_PICTURES = 160
 _MAX_PICTURES_PER_CLASS = 6
 
@@ -13,20 +15,20 @@ def pictures_per_class(num_classes: int) -> int:
     return min(_MAX_PICTURES_PER_CLASS, _MAX_PICTURES // min(num_classes, _MAX_PICTURES))
 
 
-def choose_samples(targets: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+def choose_samples(targets: Sequence[Targets]) -> list[tuple[int, ...]]:
     """The first records of each class, of several classes too, as positions in each shard.
 
     Args:
-        targets: float32 [records, num_classes] of each shard, in order; -1: unlabeled.
+        targets: of each shard, in order.
     """
-    num_classes = targets[0].shape[1]
+    num_classes = targets[0].num_classes
     shown = min(num_classes, _MAX_PICTURES)
     missing = np.full(shown, pictures_per_class(num_classes))
     chosen: list[tuple[int, ...]] = []
     for shard in targets:
         positions = []
         if missing.any():
-            present = shard[:, :shown] >= 0.5
+            present = shard.present(shown)
             for position in np.flatnonzero((present & (missing > 0)).any(1)).tolist():
                 wanted = present[position] & (missing > 0)
                 if wanted.any():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.images import ImageOptions
-from orchard.formats import Task
+from orchard.formats import Targets, Task
 
 # Part of every fingerprint: change it with anything that `write_shard` makes of the same plan.
 FORMAT_VERSION = 1
@@ -32,7 +32,7 @@ class PlannedShard:
         ids: of the images.
         files: of the images, within their folder.
         csv_rows: of the labels.
-        targets: float32 [n, num_classes].
+        targets: what the labels say, in the one form of all shards of a dataset.
         num_bytes, crc32c, sha256: of the source files.
         reencode: whether the record holds another JPEG than the file.
         spool_offset: where the spool has the file's bytes, or -1.
@@ -48,7 +48,7 @@ class PlannedShard:
     ids: tuple[str, ...]
     files: tuple[str, ...]
     csv_rows: np.ndarray
-    targets: np.ndarray
+    targets: Targets
     num_bytes: np.ndarray
     crc32c: np.ndarray
     sha256: np.ndarray
@@ -60,7 +60,7 @@ class PlannedShard:
     @property
     def labelled(self) -> bool:
         """Whether the rows have labels; a shard has all of them or none."""
-        return bool(self.targets[0, 0] >= 0)
+        return not self.targets.unlabeled[0]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ class Plan:
     task: Task
     options: ImageOptions
     shards: tuple[PlannedShard, ...]
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether records and index have `target`, and not the class alone."""
+        return not self.shards[0].targets.are_classes
 
     @property
     def splits(self) -> dict[str, list[int]]:
@@ -119,6 +124,6 @@ def fingerprint_shard(dataset: str, task: Task, options: ImageOptions, shard: Pl
         shard.files,
     ]
     digest.update(json.dumps(head, sort_keys=True).encode())
-    for array in (shard.csv_rows, shard.targets, shard.sha256, shard.reencode):
+    for array in (shard.csv_rows, shard.targets.values, shard.sha256, shard.reencode):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

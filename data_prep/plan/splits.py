@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchard.formats import Task
+from orchard.formats import Targets, Task
 
 # A holdout of 10 % is one fold of ten; other fractions are made of up to so many parts, smaller
 # ones by holding out of what was held out.
@@ -24,13 +24,13 @@ class Rows:
     """Rows to deal out to splits.
 
     Attributes:
-        targets: float32 [n, num_classes], 0..1.
+        targets: of labeled rows.
         task: what they mean.
         groups: int64 [n]; rows of one number stay together.
         order: int64 [n]: the rows in an order that does not depend on the CSV's.
     """
 
-    targets: np.ndarray
+    targets: Targets
     task: Task
     groups: np.ndarray
     order: np.ndarray
@@ -78,7 +78,7 @@ def _deal(rows: Rows, folds: int, seed: int) -> np.ndarray:
         return _round_robin(rows.groups, folds, seed)
     if rows.task == Task.MULTI_LABEL:
         return _deal_many_labels(rows, folds, seed)
-    classes = rows.targets.argmax(1)
+    classes = rows.targets.largest
     if np.bincount(classes).max() < folds:
         # scikit-learn refuses when no class has as many rows as there are folds.
         return _round_robin(rows.groups, folds, seed)
@@ -92,8 +92,9 @@ def _deal_many_labels(rows: Rows, folds: int, seed: int) -> np.ndarray:
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 
     unique, inverse = np.unique(rows.groups, return_inverse=True)
-    labels = np.zeros((len(unique), rows.targets.shape[1]), np.int64)
-    np.maximum.at(labels, inverse, rows.targets >= 0.5)
+    num_classes = rows.targets.num_classes
+    labels = np.zeros((len(unique), num_classes), np.int64)
+    np.maximum.at(labels, inverse, rows.targets.present(num_classes))
     if labels.shape[1] == 1:
         # It does not accept a single column; its complement serves as a second one.
         labels = np.concatenate([labels, 1 - labels], 1)

@@ -153,7 +153,7 @@ def _duplicate_rows(dataset: WrittenDataset, groups: Sequence[np.ndarray]) -> li
         {
             "ids": [labelled.table.ids[row] for row in group],
             "split": split_of[int(group[0])],
-            "conflict": len({labelled.table.targets[row].tobytes() for row in group}) > 1,
+            "conflict": len({labelled.table.targets.key_of(row) for row in group}) > 1,
         }
         for group in groups
     ]
@@ -170,7 +170,7 @@ def _pictures(
             if not small:
                 continue
             picture = {"id": shard.ids[position], "uri": html.image_to_uri(small)}
-            for label in np.flatnonzero(shard.targets[position] >= 0.5).tolist():
+            for label in shard.targets.classes_of(position):
                 if len(shown[class_names[label]]) < most:
                     shown[class_names[label]].append(picture)
     return [(name, pictures) for name, pictures in shown.items() if pictures]

@@ -13,10 +13,10 @@ from data_prep.plan import Plan, deciding_versions
 from data_prep.publish.manifests import dataset_fingerprint
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Manifest, load_manifest, load_records
+from orchard.formats import Manifest, Targets, load_manifest, load_records
 
 _FILE = "given.json"
-# By id: the digest of the image's file, and the target's bytes.
+# By id: the digest of the image's file, and what says its labels.
 _Rows = dict[str, tuple[str, bytes]]
 
 
@@ -112,7 +112,9 @@ def check_finished(dataset_dir: str, config: PrepConfig, images: CheckedImages, 
     if published.fingerprint != dataset_fingerprint(config, images, plan):
         before, now = Given.of_dataset(published), Given.of_run(config, images)
         phrases = describe_changes(before, now)
-        phrases += _row_changes(dataset_dir, images, before.class_names == now.class_names)
+        phrases += _row_changes(
+            dataset_dir, published, images, before.class_names == now.class_names
+        )
         phrases = phrases or ["other row numbers, files or bad rows, or by another Orchard"]
         raise OrchardError(
             f"{dataset_dir} is finished and was made of other things: {'; '.join(phrases)}; "
@@ -129,19 +131,24 @@ def check_finished(dataset_dir: str, config: PrepConfig, images: CheckedImages, 
             )
 
 
-def _row_changes(dataset_dir: str, images: CheckedImages, same_classes: bool) -> Iterator[str]:
+def _row_changes(
+    dataset_dir: str, published: Manifest, images: CheckedImages, same_classes: bool
+) -> Iterator[str]:
     """One phrase for each kind of difference between a dataset's rows and the present ones."""
     records = load_records(dataset_dir)
-    columns = (records["id"], records["source_sha256"], records["target"])
+    # Older datasets have vectors of any number of classes.
+    targets = Targets.of_index(records, len(published.class_names)).compacted(published.task)
     before: _Rows = {
-        image_id: (digest, target.tobytes())
-        for image_id, digest, target in zip(*columns, strict=True)
+        image_id: (digest, targets.key_of(row))
+        for row, (image_id, digest) in enumerate(
+            zip(records["id"], records["source_sha256"], strict=True)
+        )
     }
     now: _Rows = {}
     for one in images.all:
         digests = hex_digests(one.facts["sha256"]).astype(str).tolist()
         for row in np.flatnonzero(one.usable).tolist():
-            now[one.table.ids[row]] = (digests[row], one.table.targets[row].tobytes())
+            now[one.table.ids[row]] = (digests[row], one.table.targets.key_of(row))
     both = [image_id for image_id in before if image_id in now]
     content = [image_id for image_id in both if before[image_id][0] != now[image_id][0]]
     labels = [image_id for image_id in both if before[image_id][1] != now[image_id][1]]

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.checks import hex_digests
 from data_prep.plan import Plan, PlannedShard
 from data_prep.shard import Receipt
-from orchard.formats import tfrecord
+from orchard.formats import Targets, tfrecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,7 @@ def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
 def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
     import pyarrow as pa
 
-    count, num_classes = shard.targets.shape
+    count = len(shard.targets)
     lengths = np.asarray(receipt.lengths, np.int64)
     frames = lengths + tfrecord.FRAME_OVERHEAD_BYTES
     columns = {
@@ -43,14 +43,22 @@ def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
         "length": _numbers(lengths, np.int32),
         "csv_row": _numbers(shard.csv_rows, np.int64),
         "image_crc32c": _numbers(np.asarray(receipt.image_crc32c), np.uint32),
-        "target": pa.ListArray.from_arrays(
-            _numbers(np.arange(count + 1) * num_classes, np.int32),
-            _numbers(shard.targets.ravel(), np.float32),
-        ),
+        **_labels(shard.targets),
         "source_file": _strings(shard.files),
         "source_sha256": _texts(hex_digests(shard.sha256).tolist()),
     }
     return pa.Table.from_arrays(list(columns.values()), list(columns))
+
+
+def _labels(targets: Targets) -> dict[str, "pa.Array"]:
+    """The column `target`, or `label` where that says it all."""
+    import pyarrow as pa
+
+    if targets.are_classes:
+        return {"label": _numbers(targets.values, np.int32)}
+    ends = np.arange(len(targets) + 1) * targets.num_classes
+    values = _numbers(targets.values.ravel(), np.float32)
+    return {"target": pa.ListArray.from_arrays(_numbers(ends, np.int32), values)}
 
 
 # Arrow's own conversions import pandas or its compute functions, which takes longer than to write a

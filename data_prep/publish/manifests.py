@@ -20,7 +20,7 @@ from data_prep.plan import (
 from data_prep.publish.written import WrittenDataset
 from data_prep.shard import Receipt
 from orchard import storage
-from orchard.formats import Manifest, ShardInfo, SplitInfo
+from orchard.formats import Manifest, ShardInfo, SplitInfo, Targets
 
 
 def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -> str:
@@ -60,6 +60,7 @@ def make_manifest(dataset: WrittenDataset) -> Manifest:
         settings=config.settings(),
         inputs=_input_facts(dataset.images),
         library_versions=library_versions(),
+        has_targets=plan.has_targets,
     )
 
 
@@ -83,9 +84,9 @@ def _input_facts(images: CheckedImages) -> dict[str, Any]:
 
 
 def _split_info(shards: Sequence[PlannedShard], receipts: Sequence[Receipt]) -> SplitInfo:
-    targets = np.concatenate([shard.targets for shard in shards])
+    targets = Targets.concatenate([shard.targets for shard in shards])
     labelled = shards[0].labelled
-    counts = targets.sum(0, dtype=np.float64) if labelled else np.zeros(targets.shape[1])
+    counts = targets.sums if labelled else np.zeros(targets.num_classes)
     return SplitInfo(
         shards=tuple(
             ShardInfo(receipt.file, len(receipt.lengths), receipt.num_bytes, receipt.crc32c)

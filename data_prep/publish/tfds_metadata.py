@@ -31,18 +31,23 @@ def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
         )
 
 
-def features(task: Task, class_names: Sequence[str]) -> tfds.features.FeaturesDict:
+def features(
+    task: Task, class_names: Sequence[str], has_targets: bool = True
+) -> tfds.features.FeaturesDict:
     """What a record holds."""
     label = tfds.features.ClassLabel(names=list(class_names))
     if task == Task.SINGLE_LABEL:
         labels = {"label": label}
     else:
         labels = {"labels": tfds.features.Sequence(label)}
+    targets = {}
+    if has_targets:
+        targets["target"] = tfds.features.Tensor(shape=(len(class_names),), dtype=np.float32)
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
             "image_id": tfds.features.Text(),
-            "target": tfds.features.Tensor(shape=(len(class_names),), dtype=np.float32),
+            **targets,
             **labels,
         }
     )
@@ -66,7 +71,7 @@ def metadata_files(manifest: Manifest, description: str) -> dict[str, bytes]:
         ]
         tfds.folder_dataset.write_metadata(
             data_dir=directory,
-            features=features(manifest.task, manifest.class_names),
+            features=features(manifest.task, manifest.class_names, manifest.has_targets),
             split_infos=split_infos,
             version=manifest.version,
             check_data=False,

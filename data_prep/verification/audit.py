@@ -17,6 +17,7 @@ from orchard.formats import (
     FEATURES_FILE,
     Manifest,
     ShardInfo,
+    Targets,
     Task,
     load_manifest,
     load_records,
@@ -40,7 +41,7 @@ class AuditTask:
     offsets: np.ndarray
     lengths: np.ndarray
     image_crc32c: np.ndarray
-    targets: np.ndarray
+    targets: Targets
     decode_check: bool
 
 
@@ -155,9 +156,15 @@ def _check_index(records: "pandas.DataFrame", manifest: Manifest) -> None:
                 f"{len(found)} shards, the manifest {sum(wanted.values())} in {len(wanted)}"
             )
     counts = {name: split.class_counts for name, split in manifest.splits.items() if split.labelled}
+    if ("target" in records) != manifest.has_targets:
+        raise OrchardError(
+            f"records.parquet has {'a' if 'target' in records else 'no'} column 'target', against "
+            "the manifest"
+        )
     for name, wanted_counts in counts.items():
-        targets = np.stack(records["target"][records["split"] == name].to_list())
-        if not np.allclose(targets.sum(0, dtype=np.float64), wanted_counts, atol=1e-4):
+        rows = records[records["split"] == name]
+        targets = Targets.of_index(rows, len(manifest.class_names))
+        if not np.allclose(targets.sums, wanted_counts, atol=1e-4):
             raise OrchardError(
                 f"records.parquet: the labels of split {name!r} are not the manifest's"
             )
@@ -179,7 +186,7 @@ def _tasks(
                 offsets=rows["offset"].to_numpy(),
                 lengths=rows["length"].to_numpy(),
                 image_crc32c=rows["image_crc32c"].to_numpy(),
-                targets=np.stack(rows["target"].to_list()).astype(np.float32),
+                targets=Targets.of_index(rows, len(manifest.class_names)),
                 decode_check=decode_check,
             )
 
@@ -220,7 +227,7 @@ def _check_record(task: AuditTask, index: int, frame: tfrecord.Frame) -> None:
     try:
         example = tfrecord.Example(frame.payload)
         jpeg, image_id = example.bytes_of("image"), example.bytes_of("image_id")
-        target = example.floats_of("target")
+        target = None if task.targets.are_classes else example.floats_of("target")
         labels = example.ints_of("label" if task.task == Task.SINGLE_LABEL else "labels")
     except ValueError as error:
         raise OrchardError(f"{where}: not a tf.train.Example of ours ({error})") from error
@@ -236,14 +243,16 @@ def _check_record(task: AuditTask, index: int, frame: tfrecord.Frame) -> None:
         problem = decode_problem(jpeg)
     if problem:
         raise OrchardError(f"{where}: {problem}")
-    if reason := label_problem(target, labels, task.targets[index], task.task):
+    if reason := label_problem(target, labels, task.targets.values[index], task.task):
         raise OrchardError(f"{where}: {reason}")
 
 
 def label_problem(
-    target: np.ndarray, labels: Sequence[int], wanted: np.ndarray, task: Task
+    target: np.ndarray | None, labels: Sequence[int], wanted: np.ndarray, task: Task
 ) -> str | None:
-    """What is wrong with a record's labels, or None."""
+    """What is wrong with a record's labels, or None; without a target, `wanted` is the label."""
+    if target is None:
+        return None if labels == [wanted] else f"label {labels}, the index says [{wanted}]"
     if target.shape != wanted.shape or (target != wanted).any():
         return f"target {target.tolist()}, the index says {wanted.tolist()}"
     unlabeled = bool((target == -1).all())

@@ -62,7 +62,7 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
         ("byte offset", str(row["offset"])),
         ("record bytes", str(row["length"])),
         ("CSV row", str(row["csv_row"])),
-        ("labels", _labels(np.asarray(row["target"]), manifest.class_names)),
+        ("labels", _labels(row, manifest.class_names)),
         ("image", f"{facts.width_px}x{facts.height_px} JPEG, {len(jpeg)} bytes"),
         ("image crc32c", f"{checksum:08x}"),
         ("source file", row["source_file"]),
@@ -101,7 +101,10 @@ def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
         raise OrchardError(f"{where}: the record is damaged ({error})") from error
 
 
-def _labels(target: np.ndarray, class_names: tuple[str, ...]) -> str:
+def _labels(row: "pandas.Series", class_names: tuple[str, ...]) -> str:
+    if "target" not in row:
+        return class_names[row["label"]] if row["label"] >= 0 else "none (unlabeled)"
+    target = np.asarray(row["target"])
     if target[0] < 0:
         return "none (unlabeled)"
     present = [

@@ -1,10 +1,10 @@
 """What passes between the stages: files, as types.
 
-`manifest` is a dataset's description and index, `run` a training's directory and record, `logits`
-its outputs, `checkpoint` its state, `cost` what it took, `ensemble` what is made of several runs.
-Each type reads and writes its own file and refuses one that is damaged or of another version with
-one line; no other module knows a file's name or its fields. JSON files build on `json_record`;
-below are TFRecord frames and `.npz` archives. Start with `run`.
+`manifest` is a dataset's description and index, `targets` the labels in it, `run` a training's
+directory and record, `logits` its outputs, `checkpoint` its state, `cost` what it took, `ensemble`
+what is made of several runs. Each type reads and writes its own file and refuses one that is
+damaged or of another version with one line; no other module knows a file's name or its fields. JSON
+files build on `json_record`; below are TFRecord frames and `.npz` archives. Start with `run`.
 """
 
 from typing import TYPE_CHECKING
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         Scores,
     )
     from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
+    from orchard.formats.targets import Targets
 
 __all__ = [
     "AutoViews",
@@ -115,6 +116,7 @@ __all__ = [
     "ShardInfo",
     "SplitInfo",
     "SplitKind",
+    "Targets",
     "Task",
     "TextEnum",
     "TrainedDataset",

@@ -36,6 +36,7 @@ class JsonRecord:
     """
 
     SCHEMA_VERSION: ClassVar[int] = 1
+    ALSO_READS: ClassVar[tuple[int, ...]] = ()  # Other versions, whose fields are the same.
     REMEDY: ClassVar[str] = "write it again"  # What to do about a file that cannot be read.
 
     def to_json(self) -> dict[str, Any]:
@@ -61,10 +62,11 @@ class JsonRecord:
             if not isinstance(value, dict):
                 raise ValueError(f"it holds {_shown(value)}, not an object")
             version = value.get(_VERSION_KEY)
-            if version != cls.SCHEMA_VERSION:
+            readable = (cls.SCHEMA_VERSION, *cls.ALSO_READS)
+            if version not in readable:
                 raise OrchardError(
                     f"{path}: {_VERSION_KEY} is {version!r}, this Orchard reads "
-                    f"{cls.SCHEMA_VERSION}; {cls.REMEDY}"
+                    f"{' and '.join(map(str, readable))}; {cls.REMEDY}"
                 )
             fields = {name: one for name, one in value.items() if name != _VERSION_KEY}
             return parse(cls, cls._fields_of(fields))

@@ -75,9 +75,13 @@ class Manifest(JsonRecord):
         library_versions: of the libraries that decide the bytes.
         files: by name, all that lies beside the shards but the manifest and `run_log.json`; empty
             in datasets that were written before there was such a list.
+        has_targets: whether records and index have `target`. Where they have not, `label` says it
+            all, and `schema_version` is 2, which an Orchard that looks for `target` refuses; else
+            the file does not have this field.
     """
 
     REMEDY: ClassVar[str] = _AGAIN
+    ALSO_READS: ClassVar[tuple[int, ...]] = (2,)
 
     name: str
     version: str
@@ -89,11 +93,16 @@ class Manifest(JsonRecord):
     inputs: dict[str, Any]
     library_versions: dict[str, str]
     files: dict[str, FileInfo] = field(default_factory=dict)
+    has_targets: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
         # JSON objects have no order of their own once keys are sorted.
-        return super().to_json() | {"split_order": list(self.splits)}
+        value = super().to_json() | {"split_order": list(self.splits)}
+        if self.has_targets:
+            del value["has_targets"]
+            return value
+        return value | {"schema_version": 2}
 
     @classmethod
     def _fields_of(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -133,8 +142,9 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     the record's frame in the shard file), `length` (int32, bytes of the serialized
     tf.train.Example; the frame is 16 bytes longer), `csv_row` (int64, the header is row 1),
     `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
-    everywhere: unlabeled), `source_file` (string, within the images folder) and `source_sha256`
-    (hex, of that file's content).
+    everywhere: unlabeled) or, where the manifest says that there are no targets, `label` (int32,
+    the class, -1: unlabeled), `source_file` (string, within the images folder) and `source_sha256`
+    (hex, of that file's content). `Targets.of_index` reads the labels of both.
 
     Raises:
         OrchardError: there is no index, or it was damaged.
@@ -150,6 +160,7 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OrchardError(f"{path} was damaged ({reason}); {_AGAIN}") from error
-    if missing := [name for name in RECORDS_COLUMNS if name not in records.columns]:
+    there = {*records.columns, *(("target",) if "label" in records else ())}
+    if missing := [name for name in RECORDS_COLUMNS if name not in there]:
         raise OrchardError(f"{path} has no column {missing[0]!r}; {_AGAIN}")
     return records

@@ -7,6 +7,7 @@ import pandas as pd
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import Targets
 from orchard.formats import manifest as manifests
 from trainer.data import gcs_reads, tfds_records
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
@@ -78,7 +79,7 @@ def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
         file_index=file_index.astype(np.int32),
         offsets=frame["offset"].to_numpy(np.int64),
         lengths=frame["length"].to_numpy(np.int32),
-        targets=np.stack(list(frame["target"])).astype(np.float32),
+        targets=Targets.of_index(frame, len(manifest.class_names)).matrix,
         class_names=manifest.class_names,
         task=manifest.task,
         fingerprint=manifest.fingerprint,

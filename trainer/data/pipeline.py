@@ -306,9 +306,8 @@ def _threads(options: InputOptions) -> int:
 def _target_table(targets: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     """From gids to float32 targets; a large one-hot table is kept as one number a record."""
     classes = targets.argmax(axis=1)
-    one_hot = np.zeros_like(targets)
-    one_hot[np.arange(len(targets)), classes] = 1
-    if np.array_equal(one_hot, targets):
+    ones = (targets[np.arange(len(targets)), classes] == 1).all()
+    if ones and np.count_nonzero(targets) == len(targets):
         table = tf.constant(classes)
         return lambda gids: tf.one_hot(tf.gather(table, gids), targets.shape[1])
     table = tf.constant(targets)

@@ -39,5 +39,5 @@ def test_labels_of_csv_with_a_split_column_takes_the_labels_of_test_away():
     text = "id,label,part\na,x,train\nb,y,eval\nc,,test\n"
     table = labels_of_csv(parse_csv(text.encode(), "train.csv"), LabelOptions(split_column="part"))
     assert (table.class_names, table.splits) == (("x", "y"), ("train", "eval", "test"))
-    np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1], [-1, -1]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 0], [0, 1], [-1, -1]])
     assert not table.problems and not table.ignored_columns

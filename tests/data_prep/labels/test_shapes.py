@@ -20,7 +20,7 @@ def test_from_columns_of_one_hot_values_is_one_label_in_their_order(tmp_path):
         "single_label",
         ("rust", "healthy"),
     )
-    np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 0], [0, 1]])
     assert table.csv_rows.tolist() == [2, 3]
     assert not table.problems
 
@@ -28,7 +28,7 @@ def test_from_columns_of_one_hot_values_is_one_label_in_their_order(tmp_path):
 def test_from_columns_of_soft_values_keeps_them(tmp_path):
     table = read(tmp_path, [("image_id", "x", "y"), ("a", 0.25, 0.75), ("b", 1, 0)])
     assert table.task == "single_label"
-    np.testing.assert_array_equal(table.targets, np.float32([[0.25, 0.75], [1, 0]]))
+    np.testing.assert_array_equal(table.targets.matrix, np.float32([[0.25, 0.75], [1, 0]]))
 
 
 def test_from_columns_of_rounded_soft_values_is_one_label(tmp_path):
@@ -83,7 +83,7 @@ def test_detect_shape_of_words_that_also_stand_alone_is_names(tmp_path):
     rows = [("image", "labels"), ("a.jpg", "scab rust"), ("b.jpg", "rust"), ("c.jpg", "scab")]
     table = read(tmp_path, rows)
     assert (table.shape, table.task, table.image_column) == ("names", "multi_label", "image")
-    np.testing.assert_array_equal(table.targets, [[1, 1], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 1], [1, 0], [0, 1]])
 
 
 def test_detect_shape_of_names_with_spaces_is_name(tmp_path):
@@ -120,7 +120,7 @@ def test_detect_shape_of_classes_joined_by_other_marks_refuses_them(tmp_path, ma
         read(tmp_path, rows[:-1])
     table = read(tmp_path, rows, label_delimiter=mark.strip())
     assert (table.class_names, table.task) == (("mass", "no finding"), "multi_label")
-    np.testing.assert_array_equal(table.targets, [[1, 1], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 1], [1, 0], [0, 1]])
 
 
 def test_detect_shape_of_parts_that_recur_in_joined_cells_alone_asks(tmp_path):
@@ -156,7 +156,7 @@ def test_from_names_of_shape_names_with_other_marks_asks_for_the_delimiter(tmp_p
 def test_from_names_of_lists_reads_their_items(tmp_path, cells):
     table = read(tmp_path, [("image", "labels"), *zip("abc", cells, strict=True)])
     assert (table.shape, table.task, table.class_names) == ("names", "multi_label", ("cat", "dog"))
-    np.testing.assert_array_equal(table.targets, [[1, 1], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 1], [0, 1], [1, 0]])
     assert not table.problems
 
 
@@ -168,7 +168,7 @@ def test_from_names_of_lists_of_one_item_is_one_label(tmp_path):
 
 def test_from_names_of_an_empty_list_has_no_class(tmp_path):
     table = read(tmp_path, [("image", "labels"), ("a", "[]"), ("b", "['x', 'y']"), ("c", "")])
-    np.testing.assert_array_equal(table.targets, [[0, 0], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(table.targets.matrix, [[0, 0], [1, 1], [0, 0]])
     assert [(one.row, one.kind) for one in table.problems] == [(4, "no label")]
 
 
@@ -187,7 +187,7 @@ def test_from_names_of_lists_of_zeros_and_ones_refuses_them(tmp_path):
 def test_from_columns_of_true_and_false_is_one_hot(tmp_path):
     rows = [("image_id", "x", "y"), ("a", "True", "False"), ("b", "FALSE", "true")]
     table = read(tmp_path, rows)
-    np.testing.assert_array_equal(table.targets, [[1, 0], [0, 1]])
+    np.testing.assert_array_equal(table.targets.matrix, [[1, 0], [0, 1]])
     assert (table.task, table.problems) == ("single_label", ())
 
 
@@ -273,8 +273,8 @@ def test_from_names_of_any_one_class_a_row_finds_it(names, data):
     classes = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=20))
     rows = list(zip(ids(len(classes)), classes, strict=True))
     table = parse(("image_id", "label"), rows, label_shape="name")
-    assert [table.class_names[target.argmax()] for target in table.targets] == classes
-    assert (table.targets.sum(1) == 1).all() and not table.problems
+    assert [table.class_names[target.argmax()] for target in table.targets.matrix] == classes
+    assert (table.targets.matrix.sum(1) == 1).all() and not table.problems
     assert set(table.class_names) == set(classes)
 
 
@@ -288,7 +288,7 @@ def test_from_names_of_any_one_class_a_row_finds_it(names, data):
 def test_from_names_of_any_classes_a_row_finds_all_of_them(classes):
     rows = list(zip(ids(len(classes)), (" ".join(sorted(row)) for row in classes), strict=True))
     table = parse(("image_id", "labels"), rows, label_shape="names")
-    found = [{table.class_names[at] for at in np.flatnonzero(row)} for row in table.targets]
+    found = [{table.class_names[at] for at in np.flatnonzero(row)} for row in table.targets.matrix]
     assert found == classes and table.task == "multi_label"
 
 
@@ -299,5 +299,5 @@ def test_from_columns_of_any_values_from_0_to_1_keeps_them(num_classes, data):
     names = [f"class {number}" for number in range(num_classes)]
     rows = [(name, *row) for name, row in zip(ids(len(given_values)), given_values, strict=True)]
     table = parse(("image_id", *names), rows, label_shape="columns", task="multi_label")
-    np.testing.assert_array_equal(table.targets, np.float32(given_values))
+    np.testing.assert_array_equal(table.targets.matrix, np.float32(given_values))
     assert table.class_names == tuple(names) and not table.problems

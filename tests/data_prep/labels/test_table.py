@@ -35,4 +35,4 @@ def test_read_ids_of_a_sample_submission_ignores_its_probabilities(tmp_path):
     table = read_ids(path, "image_id", ("x", "y"), "single_label")
     assert table.ids == ("t",) and table.shape == "ids"
     assert table.ignored_columns == ("x", "y")
-    assert (table.targets == -1).all()
+    assert (table.targets.matrix == -1).all()

@@ -1,6 +1,11 @@
 import numpy as np
 
-from data_prep.plan.samples import choose_samples
+from data_prep.plan import samples
+from orchard.formats import Targets
+
+
+def choose_samples(shards):
+    return samples.choose_samples([Targets.of_matrix(shard) for shard in shards])
 
 
 def one_hot(*labels, num_classes=3):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from data_prep.plan import splits
 from data_prep.plan.splits import Rows
+from orchard.formats import Targets
 
 
 def one_hot(classes, count):
@@ -16,11 +17,11 @@ def alone(rows):
 
 
 def assign_folds(targets, task, groups, order, folds, seed):
-    return splits.assign_folds(Rows(targets, task, groups, order), folds, seed)
+    return splits.assign_folds(Rows(Targets.of_matrix(targets), task, groups, order), folds, seed)
 
 
 def holdout(targets, task, groups, order, fraction, seed):
-    return splits.holdout(Rows(targets, task, groups, order), fraction, seed)
+    return splits.holdout(Rows(Targets.of_matrix(targets), task, groups, order), fraction, seed)
 
 
 def test_assign_folds_of_classes_gives_each_fold_its_share():

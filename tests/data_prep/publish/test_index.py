@@ -7,7 +7,7 @@ from data_prep.images import ImageOptions
 from data_prep.plan import Plan, PlannedShard
 from data_prep.publish.index import records_parquet
 from data_prep.shard import Receipt
-from orchard.formats import Task
+from orchard.formats import Targets, Task
 
 
 def planned(index, *ids):
@@ -20,7 +20,7 @@ def planned(index, *ids):
         ids=ids,
         files=tuple(f"{image_id}.jpg" for image_id in ids),
         csv_rows=np.arange(2, 2 + count),
-        targets=np.eye(3, dtype=np.float32)[:count],
+        targets=Targets.of_matrix(np.eye(3, dtype=np.float32)[:count]),
         num_bytes=np.ones(count, np.int64),
         crc32c=np.zeros(count, np.uint32),
         sha256=np.frombuffer(bytes(range(32)) * count, "V32"),

@@ -39,7 +39,7 @@ def read(root, **options):
 
 def labels(tables):
     table = tables.labelled.table
-    names = [table.class_names[target.argmax()] for target in table.targets]
+    names = [table.class_names[target.argmax()] for target in table.targets.matrix]
     return dict(zip(table.ids, names, strict=True))
 
 
@@ -68,7 +68,7 @@ def test_read_of_train_and_test_has_test_images_without_labels(tmp_path, test_fi
     tables = read(tmp_path)
     assert labels(tables) == {"train/cat/1.jpg": "cat", "train/dog/1.jpg": "dog"}
     assert tables.test.table.ids == test_files
-    assert (tables.test.table.targets == -1).all() and tables.test.table.targets.shape == (2, 2)
+    assert (tables.test.table.targets.matrix == [[-1, -1], [-1, -1]]).all()
 
 
 def test_read_of_train_alone_has_its_folders_as_classes(tmp_path):
