@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from data_prep.images.source import file_name, is_image_name
 from orchard import storage
+from orchard.errors import OrchardError
 
 _MAX_SEARCHED_FOLDERS = 1000
 
@@ -19,8 +20,7 @@ class FoundFiles:
     Attributes:
         files: of each id; where nothing was found, what the id says.
         odd: (id, file) of those that were found under another name than the id says.
-        missing: positions of ids without a file; always empty of remote folders, which are not
-            listed.
+        missing: positions of ids without a file.
     """
 
     files: tuple[str, ...]
@@ -33,11 +33,10 @@ def find_files(images_dir: str, ids: Sequence[str], extension: str) -> FoundFile
 
     An id may have the images folder before it (`/data/images/a.jpg`, `images/a.jpg`), another case
     or ending than its file (`a` or `a.jpg` for `a.PNG`), or another Unicode form. Of several files
-    the one with the same ending is taken, or none.
+    the one with the same ending is taken, or none. Each folder that an id names is listed once; in
+    one that cannot be listed, as on some web servers, ids are taken by the word.
     """
     wanted = [file_name(image_id, extension) for image_id in ids]
-    if storage.is_remote(images_dir):
-        return FoundFiles(tuple(wanted))
     folders = _Folders(images_dir)
     files, odd, missing = [], [], []
     for position, (image_id, file) in enumerate(zip(ids, wanted, strict=True)):
@@ -64,6 +63,8 @@ def describe_odd(found: FoundFiles, csv: str) -> str:
 def advise(images_dir: str, files: Sequence[str], found: FoundFiles, flag: str) -> dict[int, str]:
     """For missing files that lie in sub-folders: where, and what to do, by their positions.
 
+    Remote folders, which may be of any size, are not searched.
+
     Args:
         images_dir: where the files should be.
         files: of all ids.
@@ -72,6 +73,8 @@ def advise(images_dir: str, files: Sequence[str], found: FoundFiles, flag: str) 
     """
     names = {posixpath.basename(files[position]): position for position in found.missing}
     places: dict[int, str] = {}
+    if storage.is_remote(images_dir):
+        return {}
     for number, (folder, _, here) in enumerate(os.walk(images_dir)):
         if number > _MAX_SEARCHED_FOLDERS:
             break
@@ -97,8 +100,13 @@ class _Folders:
 
     def __post_init__(self) -> None:
         root = self.root.rstrip("/")
-        whole = os.path.abspath(root)
-        prefixes = (root, whole, os.path.realpath(root), whole.lstrip("/"), os.path.basename(whole))
+        if storage.is_remote(root):
+            path = root.partition("://")[2]
+            prefixes: tuple[str, ...] = (root, path, posixpath.basename(path))
+        else:
+            whole = os.path.abspath(root)
+            real = os.path.realpath(root)
+            prefixes = (root, whole, real, whole.lstrip("/"), os.path.basename(whole))
         self._prefixes = tuple(dict.fromkeys(f"{one}/" for one in prefixes if one.strip("/")))
 
     def find(self, file: str, image_id: str, extension: str) -> str | None:
@@ -136,10 +144,11 @@ class _Folders:
             leads_out = folder.startswith("/") or ".." in folder.split("/") or "\0" in folder
             names = frozenset()
             if not leads_out:
+                place = storage.join(self.root, folder) if folder else self.root
                 try:
-                    names = frozenset(os.listdir(os.path.join(self.root, folder)))
-                except OSError:
-                    pass
+                    names = frozenset(storage.list_names(place))
+                except OrchardError:
+                    pass  # Reading its files says why.
             self._names[folder] = names
         return names
 

@@ -4,6 +4,8 @@ import unicodedata
 import pytest
 
 from data_prep.images import advise, describe_odd, find_files
+from orchard import storage
+from orchard.errors import OrchardError
 
 
 @pytest.fixture
@@ -54,6 +56,42 @@ def test_find_files_of_an_absolute_path_in_the_folder_takes_it(folder, tmp_path,
 def test_find_files_of_no_file_or_several_is_missing(folder, image_id):
     found = find_files(folder, [image_id, "a"], ".jpg")
     assert found.missing == (0,) and not found.odd
+
+
+@pytest.fixture
+def memory(folder):
+    """The same files in fsspec's memory, under the name of the folder."""
+    fsspec = pytest.importorskip("fsspec")
+    files = fsspec.filesystem("memory")
+    files.put(folder, "/odd/images", recursive=True)
+    yield "memory://odd/images"
+    files.rm("/odd", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("image_id", "file"),
+    [
+        ("a", "a.jpg"),
+        ("B", "b.JPG"),
+        ("c.jpg", "c.png"),
+        ("images/a.jpg", "a.jpg"),
+        ("memory://odd/images/b", "b.JPG"),
+        ("animals/G", "animals/g.jpg"),
+        (unicodedata.normalize("NFC", "f\u00fcr"), unicodedata.normalize("NFD", "f\u00fcr.jpg")),
+    ],
+)
+def test_find_files_of_a_remote_folder_takes_the_file_that_an_id_means(memory, image_id, file):
+    found = find_files(memory, [image_id, "nowhere"], ".jpg")
+    assert (found.files, found.missing) == ((file, "nowhere.jpg"), (1,))
+    assert advise(memory, found.files, found, "images_dir") == {}
+
+
+def test_find_files_of_a_remote_folder_that_cannot_be_listed_takes_ids_by_the_word(monkeypatch):
+    def refuse(directory):
+        raise OrchardError(f"{directory}: no")
+
+    monkeypatch.setattr(storage, "list_names", refuse)
+    assert find_files("memory://odd/images", ["B"], ".jpg").files == ("B.jpg",)
 
 
 def test_describe_odd_counts_them(folder):
