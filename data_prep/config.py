@@ -80,10 +80,16 @@ class PrepConfig(Options):
         common=True,
     )
     image_column: str | None = option(
-        None, "Column of the ids; default: image_id, image, ... or the first.", group="labels"
+        None,
+        "Column of the ids; default: image_id, image, ... or the first.",
+        group="labels",
+        multiline=True,
     )
     label_columns: tuple[str, ...] = option(
-        (), "Columns of the labels; default: all others.", group="labels"
+        (),
+        "Columns of the labels; default: all others.",
+        group="labels",
+        multiline=True,
     )
     label_shape: str = option(
         "auto",
@@ -96,6 +102,7 @@ class PrepConfig(Options):
         "",
         "What is between the names in one cell, such as | or a comma: the labels are names.",
         group="labels",
+        multiline=True,
     )
     task: str = option(
         "auto", "One label an image, or any number.", group="labels", choices=("auto", *Task)
@@ -144,12 +151,14 @@ class PrepConfig(Options):
         None,
         "With --folds or --eval_fraction: rows with the same value here stay in one split.",
         group="splits",
+        multiline=True,
     )
     split_column: str | None = option(
         None,
         "Instead of --folds: column of each row's split: train, eval, test (which loses its "
         "labels) or the number of a fold; a column such as is_valid may hold True or False.",
         group="splits",
+        multiline=True,
     )
     near_duplicates: bool = option(
         False, "Keep images that look alike in one split, too.", group="splits"
@@ -242,6 +251,7 @@ class PrepConfig(Options):
         "",
         "Beam's own flags, in one string, for --engine=beam.",
         group="hardware",
+        multiline=True,
         kind=Kind.BOOKKEEPING,
     )
     overwrite: bool = option(

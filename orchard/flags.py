@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_LINE_BREAK = re.compile(r"[\r\n]")
 _REQUIRED: Any = object()
 
 
@@ -73,6 +74,7 @@ class Flag:
         above: all numbers above this are allowed.
         below: all numbers below this are allowed.
         common: one of the few that nearly everybody needs; --help begins with them.
+        multiline: a text may have line breaks, which no path that is passed on should have.
         is_required: it has no default.
         is_optional: the field may be None.
     """
@@ -90,6 +92,7 @@ class Flag:
     above: float | None = None
     below: float | None = None
     common: bool = False
+    multiline: bool = False
     is_required: bool = False
     is_optional: bool = False
 
@@ -131,6 +134,10 @@ class Flag:
             raise OrchardError(
                 f"--{self.name}={text!r} is not UTF-8; rename it, or run in a locale of UTF-8, "
                 "such as LC_ALL=C.UTF-8"
+            )
+        if isinstance(value, str | tuple) and not self.multiline and _LINE_BREAK.search(text):
+            raise OrchardError(
+                f"--{self.name}={text!r} has a line break; remove it, or rename what it names"
             )
         if isinstance(value, str) and (allowed := self.allowed) and value not in allowed:
             names = ", ".join(choice for choice in allowed if choice)
@@ -200,7 +207,7 @@ def option(default: Any, help: str, *, group: str = "", name: str = "", **more: 
         help: one or more sentences that say what it does.
         group: the headline that it stands under; default: that of its class.
         name: of the flag, where it is not the field's.
-        **more: kind, choices, at_least, at_most, above, below, common; see `Flag`.
+        **more: kind, choices, at_least, at_most, above, below, common, multiline; see `Flag`.
     """
     return dataclasses.field(default=default, metadata=_metadata(help, group, name, more))
 

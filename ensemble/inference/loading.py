@@ -1,5 +1,11 @@
 """SavedModels of members and ensembles: loaded, or named in one line."""
 
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import tensorflow as tf
 
 from ensemble.members import Member, check_contents
@@ -53,11 +59,26 @@ def load_saved_model(path: str, owner: str) -> tf.Module:
         OrchardError: it cannot be loaded.
     """
     try:
-        with storage.local_copy(path) as folder:
-            return tf.saved_model.load(folder)
+        with storage.local_copy(path) as folder, _without_wildcards(folder) as name:
+            return tf.saved_model.load(name)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OrchardError(
             f"{owner}: its SavedModel cannot be loaded ({reason}); it is damaged or incomplete: "
             "export it again"
         ) from error
+
+
+@contextmanager
+def _without_wildcards(folder: str) -> Iterator[str]:
+    """A name of a folder that means nothing else: TensorFlow takes that of its variables as a glob.
+
+    Of the folder `runs[1]` it would look for the variables in `runs1`.
+    """
+    if not re.search(r"[*?\[\]\\]", folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="orchard-") as place:
+        link = os.path.join(place, "saved_model")
+        os.symlink(os.path.abspath(folder), link)
+        yield link

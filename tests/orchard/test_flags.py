@@ -109,11 +109,21 @@ def test_build_empty_optional_text_is_none():
         ({"fast": True}, "--fast excludes --count; drop one"),
         ({"source": "d\udcff"}, r"--source='d\\udcff' is not UTF-8"),
         ({"names": ("a", "b\udcff")}, r"--names='a,b\\udcff' is not UTF-8"),
+        ({"source": "a\nb"}, r"--source='a\\nb' has a line break; remove it, or rename what"),
+        ({"names": ("a", "b\r")}, r"--names='a,b\\r' has a line break"),
     ],
 )
 def test_options_impossible_value_is_refused_in_flag_terms(changes, message):
     with pytest.raises(OrchardError, match=message):
         Config(**{"source": "x", **changes})
+
+
+def test_options_line_break_where_it_is_allowed_is_kept():
+    @dataclass(frozen=True, kw_only=True)
+    class Columns(Options):
+        column: str = option("", "A name in a CSV.", multiline=True)
+
+    assert Columns(column="two\nlines").column == "two\nlines"
 
 
 def test_options_unknown_enum_value_is_refused_with_the_choices():
