@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from ensemble.inference.folder import prepare_photo
-from orchard.formats import tfrecord
+from orchard.formats import Task, tfrecord
 from tests.data_prep.builders import odd_images, run, write_csv
 from trainer.data import decode_image, load_records, read_few
 from trainer.keras_module import keras
@@ -52,7 +52,8 @@ def _jpegs(dataset):
 def model():
     """The JPEG signature of an exported model whose logits are its pixels."""
     network = keras.Sequential([keras.Input((_SIDE_PX, _SIDE_PX, 3)), keras.layers.Flatten()])
-    serving = ServingModule(network, ("a", "b"), _SIDE_PX, _SIDE_PX, "squash", False)
+    task = Task.SINGLE_LABEL
+    serving = ServingModule(network, ("a", "b"), task, _SIDE_PX, _SIDE_PX, "squash", False)
     function = serving.signatures()["serving_default"]
     shape = (_SIDE_PX, _SIDE_PX, 3)
     return lambda data: function(image_bytes=tf.constant([data]))["logits"].numpy().reshape(shape)

@@ -105,7 +105,7 @@ def test_write_soft_labels_is_read_by_preparation(tmp_path):
     assert table.problems == ()
     assert table.task == "single_label"
     assert table.ids == tuple(IDS)
-    np.testing.assert_allclose(table.targets, p, atol=1e-6)
+    np.testing.assert_allclose(table.targets.matrix, p, atol=1e-6)
 
 
 def test_write_soft_labels_is_read_by_distillation(tmp_path):
