@@ -52,8 +52,9 @@ def _jpegs(dataset):
 def model():
     """The JPEG signature of an exported model whose logits are its pixels."""
     network = keras.Sequential([keras.Input((_SIDE_PX, _SIDE_PX, 3)), keras.layers.Flatten()])
+    names = tuple(map(str, range(3 * _SIDE_PX**2)))
     task = Task.SINGLE_LABEL
-    serving = ServingModule(network, ("a", "b"), task, _SIDE_PX, _SIDE_PX, "squash", False)
+    serving = ServingModule(network, names, task, _SIDE_PX, _SIDE_PX, "squash", False)
     function = serving.signatures()["serving_default"]
     shape = (_SIDE_PX, _SIDE_PX, 3)
     return lambda data: function(image_bytes=tf.constant([data]))["logits"].numpy().reshape(shape)
