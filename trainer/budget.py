@@ -18,10 +18,10 @@ from typing import ClassVar
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import NO_SPLIT, JsonRecord, RunDir, fold_number
+from orchard.formats import NO_SPLIT, JsonRecord, RunDir
 from orchard.quantities import format_seconds
 from trainer.config import TrainConfig
-from trainer.data import ALL_FOLDS, load_records, split_names
+from trainer.data import ALL_FOLDS, all_folds, load_records
 from trainer.runtime import place_in_cluster
 from trainer.saved_config import SavedConfig
 from trainer.training import check_layout, read_metrics
@@ -195,9 +195,8 @@ def within_budget(config: TrainConfig, started: float, train: Train | None = Non
 
 
 def _first_division(config: TrainConfig, started: float, train: Train | None) -> Division:
-    folds = [n for n in map(fold_number, split_names(config.dataset)) if n is not None]
-    num_folds = len(folds) if config.fold == ALL_FOLDS else 0
-    check_layout(config.run_dir, all_folds=bool(num_folds or config.refit))
+    folds = all_folds(config.dataset) if config.fold == ALL_FOLDS else []
+    check_layout(config.run_dir, all_folds=bool(folds or config.refit))
     speed = None
     if parse_budget(config.budget).seconds:
         if place_in_cluster() is not None:
@@ -205,11 +204,11 @@ def _first_division(config: TrainConfig, started: float, train: Train | None) ->
                 f"--budget={config.budget}: several machines would each find another number of "
                 "steps; give the steps: --budget=6000steps"
             )
-        fold = str(folds[0]) if num_folds else config.fold
+        fold = folds[0] if folds else config.fold
         speed = _rehearse(dataclasses.replace(config, fold=fold, refit=0), train)
     return divide(
         config.budget,
-        num_folds=num_folds,
+        num_folds=len(folds),
         refits=_refits(config),
         enough_steps=STEPS_FROM_SCRATCH if config.weights == "none" else STEPS_PRETRAINED,
         speed=speed,

@@ -211,11 +211,7 @@ class TrainConfig(
                 raise OrchardError(f"--{a} and --{b} say the same thing; give one of them")
         self._check_length()
         self._check_batch()
-        square = self.augment.needs_square
-        if square and self.height_px != self.width_px:
-            raise OrchardError(
-                f"--{square} needs square images, not --image_size={self.image_size}; drop one"
-            )
+        self.check_square()
         if self.freeze_epochs and self.weights == "none":
             raise OrchardError(
                 "--freeze_epochs would train a head on random features; drop it, or give --weights"
@@ -232,6 +228,14 @@ class TrainConfig(
             )
         if self.profile_steps:
             self.profile_range()
+
+    def check_square(self) -> None:
+        """Refuse augmentations that turn images, where these are not square."""
+        square = self.augment.needs_square
+        if square and self.height_px != self.width_px:
+            raise OrchardError(
+                f"--{square} needs square images, not --image_size={self.image_size}; drop one"
+            )
 
     def _check_length(self) -> None:
         """Refuse a ceiling of nothing, or below what --epochs asks for."""

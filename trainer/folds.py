@@ -13,20 +13,18 @@ from collections.abc import Callable
 import numpy as np
 
 from orchard import storage
-from orchard.errors import OrchardError
 from orchard.formats import (
     FoldsRecord,
     Logits,
     RunDir,
     RunRecord,
     fold_name,
-    fold_number,
     json_safe,
     load_logits,
     save_logits,
 )
 from trainer.config import TrainConfig
-from trainer.data import ALL_FOLDS, split_names
+from trainer.data import ALL_FOLDS, all_folds
 from trainer.evaluation import evaluate
 from trainer.refit import exported_epochs, found_epochs, refit_config
 from trainer.results import next_command, write_folds_report
@@ -49,7 +47,7 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
 
         train = train_and_evaluate
     check_layout(config.run_dir, all_folds=True)
-    epochs, folds = None, _folds(config) if config.fold == ALL_FOLDS else []
+    epochs, folds = None, all_folds(config.dataset) if config.fold == ALL_FOLDS else []
     if folds:
         for fold in folds:
             print(f"fold {fold} of {', '.join(folds)}")
@@ -151,16 +149,6 @@ def _numbers(scores: list[float | None]) -> np.ndarray:
     """The scores that are numbers: JSON has null for NaN."""
     numbers = np.array(scores, float)
     return numbers[~np.isnan(numbers)]
-
-
-def _folds(config: TrainConfig) -> list[str]:
-    numbers = [fold_number(name) for name in split_names(config.dataset)]
-    folds = [str(number) for number in numbers if number is not None]
-    if len(folds) < 2:
-        raise OrchardError(
-            f"--fold=all: {config.dataset} has no folds; prepare it with data_prep.main --folds=5"
-        )
-    return folds
 
 
 def _pool(scored: list[Logits]) -> Logits:

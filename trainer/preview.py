@@ -58,11 +58,7 @@ class PreviewConfig(TrainConfig, group="sheet"):
         if self.architecture:
             super().check()
             return
-        square = self.augment.needs_square
-        if square and self.height_px != self.width_px:
-            raise OrchardError(
-                f"--{square} needs square images, not --image_size={self.image_size}; drop one"
-            )
+        self.check_square()
 
     def _size_px(self) -> tuple[int, int]:
         if self.architecture:

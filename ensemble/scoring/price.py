@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.members import Cast, Member
-from orchard.formats import Price, TrainingCost
+from orchard.formats import Price, TrainingCost, total_time
 from orchard.quantities import format_number
 
 UNKNOWN = "unknown"
@@ -70,15 +70,14 @@ def price(
         used: what predicts.
         num_views: of each image.
     """
-    seconds = unit = flops = None
-    times = [cost.time if cost else None for cost in trained]
-    known = [time for time in times if time is not None]
-    if len(known) == len(times) and len({time.unit for time in known}) == 1:
-        seconds, unit = sum(time.charged_seconds for time in known), known[0].unit
+    time = total_time([cost.time if cost else None for cost in trained])
+    flops = None
     passes = [cost.flops_per_image if cost else None for cost in used]
     if None not in passes:
         flops = num_views * sum(one for one in passes if one is not None)
-    return Price(seconds, unit or "", flops)
+    if time is None:
+        return Price(flops_per_image=flops)
+    return Price(time.charged_seconds, time.unit, flops)
 
 
 def inference_text(of: Price) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         load_checkpoint_file,
         save_checkpoint_file,
     )
-    from orchard.formats.cost import ComputeTime, Price, TrainingCost
+    from orchard.formats.cost import ComputeTime, Price, TrainingCost, total_time
     from orchard.formats.ensemble import (
         AutoViews,
         EnsembleDataset,
@@ -144,6 +144,7 @@ __all__ = [
     "save_checkpoint_file",
     "save_logits",
     "tfrecord",
+    "total_time",
 ]
 
 __getattr__, __dir__ = attach(__name__)

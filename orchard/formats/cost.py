@@ -1,5 +1,6 @@
 """What networks cost: time on a machine to train them, and arithmetic to predict with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -34,6 +35,24 @@ class ComputeTime:
         if self.device_seconds and self.device_kind == "cpu":
             return "device-s"  # It went on without the devices that it began with.
         return f"{self.device_kind.upper()}-s"
+
+
+def total_time(times: Sequence[ComputeTime | None]) -> ComputeTime | None:
+    """What several trainings took together.
+
+    None where it is not known of one of them, and where they are in different units, which have no
+    sum.
+    """
+    known = [time for time in times if time is not None]
+    if len(known) < len(times) or len({time.unit for time in known}) != 1:
+        return None
+    return ComputeTime(
+        wall_seconds=sum(time.wall_seconds for time in known),
+        cpu_seconds=sum(time.cpu_seconds for time in known),
+        device_seconds=sum(time.device_seconds for time in known),
+        device_kind=known[0].device_kind,
+        num_devices=max(time.num_devices for time in known),
+    )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         smallest_scale,
     )
     from trainer.data.gcs_reads import read_options
-    from trainer.data.load import load_records, set_gcs_read_options, split_names
+    from trainer.data.load import all_folds, load_records, set_gcs_read_options, split_names
     from trainer.data.options import ALL_FOLDS, RESIZES, DatasetOptions, InputOptions, ReadOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import (
@@ -44,6 +44,7 @@ __all__ = [
     "RecordTable",
     "SCALES",
     "TrainOrder",
+    "all_folds",
     "check_labelled",
     "damage_named",
     "decode_image",

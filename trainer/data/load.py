@@ -7,7 +7,7 @@ import pandas as pd
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Targets
+from orchard.formats import Targets, fold_number
 from orchard.formats import manifest as manifests
 from trainer.data import gcs_reads, tfds_records
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
@@ -36,6 +36,21 @@ def split_names(dataset_dir: str) -> tuple[str, ...]:
     if _is_foreign(dataset_dir):
         return tfds_records.split_names(dataset_dir)
     return tuple(manifests.load_manifest(dataset_dir).splits)
+
+
+def all_folds(dataset_dir: str) -> list[str]:
+    """The numbers of a dataset's folds, as --fold takes them.
+
+    Raises:
+        OrchardError: there are none to train on in turn.
+    """
+    numbers = [fold_number(name) for name in split_names(dataset_dir)]
+    folds = [str(number) for number in numbers if number is not None]
+    if len(folds) < 2:
+        raise OrchardError(
+            f"--fold=all: {dataset_dir} has no folds; prepare it with data_prep.main --folds=5"
+        )
+    return folds
 
 
 def set_gcs_read_options(dataset_dir: str) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 from orchard import html, storage
 from orchard.formats import (
-    ComputeTime,
     FoldsRecord,
     Logits,
     RunDir,
@@ -14,6 +13,7 @@ from orchard.formats import (
     TrainingCost,
     fold_name,
     refit_name,
+    total_time,
 )
 from trainer.evaluation import probabilities, reliability
 from trainer.results import figures, report
@@ -63,16 +63,7 @@ def total_cost(costs: Sequence[TrainingCost | None]) -> TrainingCost | None:
     known = [cost for cost in costs if cost is not None]
     if len(known) < len(costs):
         return None
-    times = [cost.time for cost in known if cost.time is not None]
-    time = None
-    if len(times) == len(known) and len({each.device_kind for each in times}) == 1:
-        time = ComputeTime(
-            wall_seconds=sum(each.wall_seconds for each in times),
-            cpu_seconds=sum(each.cpu_seconds for each in times),
-            device_seconds=sum(each.device_seconds for each in times),
-            device_kind=times[0].device_kind,
-            num_devices=max(each.num_devices for each in times),
-        )
+    time = total_time([cost.time for cost in known])
     images = sum(cost.train_images for cost in known)
     return TrainingCost(time, images, known[0].flops_per_image, known[0].num_parameters)
 
