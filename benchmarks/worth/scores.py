@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from trainer.evaluation import METRICS
 
 SHOWN = ("roc_auc", "accuracy", "log_loss")
 _NUM_DRAWS = 1000
+# Metric -> its value, and its values on drawn images.
+_Sampled: TypeAlias = dict[str, tuple[float, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,13 @@ def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[
     if not repeats:
         return found
     truth = load_logits(str(folder.logits_file(repeats[0][0].trainings[0])))
-    plain = [_probabilities(folder, one[0], truth) for one in repeats]
+    plain: list[_Sampled] = []  # Each metric of each repeat.
     for contenders in zip(*repeats, strict=True):
-        ours = [_probabilities(folder, one, truth) for one in contenders]
+        ours = [_sample(_probabilities(folder, one, truth), truth.targets) for one in contenders]
+        plain = plain or ours  # It comes first.
         seconds = [
             sum(cpu_seconds(folder, training) for training in one.trainings) for one in contenders
         ]
-        scores, gains = {}, {}
-        for metric in SHOWN:
-            of = [score(metric, p, truth.targets, Task.SINGLE_LABEL) for p in ours]
-            scores[metric] = [float(value) for value in of]
-            if contenders[0].name != PLAIN:
-                gains[metric] = _gain(metric, ours, plain, truth.targets)
         first = contenders[0]
         found.append(
             Row(
@@ -73,11 +71,23 @@ def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[
                 first.name,
                 float(np.mean(seconds)),
                 first.networks_an_image,
-                scores,
-                gains,
+                {metric: [one[metric][0] for one in ours] for metric in SHOWN},
+                {} if first.name == PLAIN else {m: _gain(m, ours, plain) for m in SHOWN},
             )
         )
     return found
+
+
+def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:
+    """Each metric, and its values on images drawn with replacement, the same for everybody."""
+    counts, task = draw_counts(len(targets), 0, _NUM_DRAWS), Task.SINGLE_LABEL
+    return {
+        metric: (
+            float(score(metric, probabilities, targets, task)),
+            resampled_scores(metric, probabilities, targets, task, counts),
+        )
+        for metric in SHOWN
+    }
 
 
 def _probabilities(folder: Folder, contender: Contender, truth: Logits) -> np.ndarray:
@@ -96,35 +106,23 @@ def _probabilities(folder: Folder, contender: Contender, truth: Logits) -> np.nd
             export=False,
         )
     )
-    order = np.argsort(result.inputs.records.ids)
-    return result.probabilities[order[np.argsort(np.argsort(truth.ids))]]
+    row_of = {image_id: row for row, image_id in enumerate(result.inputs.records.ids.tolist())}
+    return result.probabilities[[row_of[image_id] for image_id in truth.ids.tolist()]]
 
 
-def _gain(
-    metric: str, ours: list[np.ndarray], plain: list[np.ndarray], targets: np.ndarray
-) -> tuple[float, float, float]:
+def _gain(metric: str, ours: list[_Sampled], plain: list[_Sampled]) -> tuple[float, float, float]:
     """Mean over the repeats; the interval is over images and repeats, drawn with replacement."""
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    counts = draw_counts(len(targets), 0, _NUM_DRAWS)
-    by_repeat = np.stack(
-        [
-            resampled_scores(metric, one, targets, Task.SINGLE_LABEL, counts)
-            - resampled_scores(metric, other, targets, Task.SINGLE_LABEL, counts)
-            for one, other in zip(ours, plain, strict=True)
-        ]
-    )
-    generator = np.random.default_rng(0)
-    drawn = generator.integers(len(ours), size=by_repeat.shape)
+    pairs = [(one[metric], other[metric]) for one, other in zip(ours, plain, strict=True)]
+    by_repeat = np.stack([one[1] - other[1] for one, other in pairs])
+    drawn = np.random.default_rng(0).integers(len(ours), size=by_repeat.shape)
     draws = sign * np.take_along_axis(by_repeat, drawn, axis=0).mean(axis=0)
-    mean = sign * np.mean(
-        [
-            score(metric, one, targets, Task.SINGLE_LABEL)
-            - score(metric, other, targets, Task.SINGLE_LABEL)
-            for one, other in zip(ours, plain, strict=True)
-        ]
-    )
     low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return float(mean), float(low), float(high)
+    return (
+        float(sign * np.mean([one[0] - other[0] for one, other in pairs])),
+        float(low),
+        float(high),
+    )
 
 
 def results_file() -> Path:
