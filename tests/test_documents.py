@@ -84,7 +84,8 @@ def _flags_of(module):
         options = importlib.import_module(module).OPTIONS
         return {flag.name for kind in options for flag in kind.flag_fields()} | {"plugins"}
     path = _ROOT / Path(*module.split("."))
-    source = (path / "__main__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    source = "\n".join(file.read_text() for file in files)
     found = re.findall(r'DEFINE_\w+\(\s*"(\w+)"|"--(\w+)"', source)
     return {name for pair in found for name in pair if name}
 
@@ -126,7 +127,9 @@ def test_command_in_document_has_only_flags_that_exist(path):
 
 @pytest.mark.parametrize("path", _DOCUMENTS, ids=_name)
 def test_flag_named_in_prose_is_a_flag_of_some_command(path):
-    benchmarks = [f"benchmarks.{one.stem}" for one in (_ROOT / "benchmarks").glob("*.py")]
+    folder = _ROOT / "benchmarks"
+    files = [*folder.glob("*.py"), *(main.parent for main in folder.glob("*/__main__.py"))]
+    benchmarks = [f"benchmarks.{one.stem}" for one in files]
     everything = set().union(*map(_flags_of, [*_COMMANDS, *benchmarks, "tests.gcs_server"]))
     named = {
         flag

@@ -12,16 +12,12 @@ benchmarks/results/worth.json, and the picture into docs/images; without it both
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from absl import app, flags
 
-from benchmarks.worth import jobs, plans, scores, sets, table
-from benchmarks.worth.plans import SETTINGS, Contender, Network
-from trainer.keras_module import keras
-from trainer.models import forward_flops
+from benchmarks.worth import jobs, plans, prepared, scores, table
+from benchmarks.worth.plans import SETTINGS, Contender
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
 _SETS = flags.DEFINE_list("sets", list(SETTINGS), "Of solar, fashion, fashion_10k, digits.")
@@ -38,24 +34,23 @@ _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Trainings at a time,
 _TRAIN = flags.DEFINE_bool("train", True, "Or score the contenders whose trainings are finished.")
 _WRITE = flags.DEFINE_bool("write", False, "Replace the figures of the documentation.")
 
-_FROM_SCRATCH = ("worth_cnn", "worth_resnet", "worth_separable")
-
 
 def main(argv: list[str]) -> None:
     """Prepare, train, score, print."""
     del argv
     output = Path(_OUTPUT_DIR.value).absolute()
+    networks_of_set = {name: prepared.networks(name, _BACKBONES.value) for name in _SETS.value}
     comparisons = [(name, steps) for name in _SETS.value for steps in _steps(name)]
     repeats = {
         (name, steps): [
-            plans.contenders(_networks(name), steps, repeat)[: _FIRST.value or None]
+            plans.contenders(networks_of_set[name], steps, repeat)[: _FIRST.value or None]
             for repeat in range(_REPEATS.value or SETTINGS[name].repeats)
         ]
         for name, steps in comparisons
     }
     folders = {name: jobs.Folder(output, name) for name in _SETS.value}
     for folder in folders.values():
-        _prepare(folder)
+        prepared.prepare(folder, Path(_FASHION_DIR.value))
     trainings = {
         (name, training.key): (folders[name], SETTINGS[name], training)
         for (name, _), contenders in repeats.items()
@@ -96,47 +91,6 @@ def _finished(folder: jobs.Folder, repeats: list[list[Contender]]) -> list[list[
 
 def _steps(name: str) -> tuple[int, ...]:
     return tuple(int(text) for text in _STEPS.value) or SETTINGS[name].steps
-
-
-def _networks(name: str) -> tuple[Network, ...]:
-    """The networks of a set, the one that is cheapest first, and their prices."""
-    setting = SETTINGS[name]
-    names = _BACKBONES.value if setting.pretrained else _FROM_SCRATCH
-    if not names:
-        raise SystemExit(f"--sets={name} needs --backbones: .keras files with ImageNet weights")
-    flops = [_flops(one, setting.image_size_px) for one in names]
-    found = [
-        Network(Path(one).stem, one, own / min(flops))
-        for one, own in zip(names, flops, strict=True)
-    ]
-    return tuple(sorted(found, key=lambda network: network.price))
-
-
-def _flops(architecture: str, size_px: int) -> int:
-    shape = (size_px, size_px, 3)
-    if architecture.endswith(".keras"):
-        loaded = keras.models.load_model(architecture, compile=False)
-        inputs = keras.Input(shape)
-        return forward_flops(keras.Model(inputs, loaded(inputs)))
-    from benchmarks.worth import networks
-
-    return forward_flops(getattr(networks, architecture)(shape[:2]))
-
-
-def _prepare(folder: jobs.Folder) -> None:
-    if not (folder.images / "test_labels.csv").exists():
-        sets.write(folder.name, folder.images, Path(_FASHION_DIR.value))
-    command = [
-        *(sys.executable, "-m", "data_prep.main"),
-        f"--csv={folder.images / 'train.csv'}",
-        f"--test_csv={folder.images / 'test.csv'}",
-        f"--images_dir={folder.images / 'images'}",
-        f"--name={folder.name}",
-        "--version=1.0.0",
-        f"--data_dir={folder.dataset.parents[1]}",
-        f"--folds={sets.NUM_FOLDS}",
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

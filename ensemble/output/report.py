@@ -11,6 +11,7 @@ from ensemble.config import EnsembleConfig
 from ensemble.inference import NUM_VIEWS
 from ensemble.output import figures, predictions
 from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
+from ensemble.output.sections import SECTIONS
 from ensemble.result import Result
 from ensemble.scoring import Scoreboard, inference_text, training_text
 from orchard import html, storage
@@ -44,6 +45,8 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
         left_out=result.left_out,
         price_figure=board and _price_figure(board),
         weights=_weights(result),
+        # Each renders a template of its own, which escapes what comes into it.
+        sections=[section(config, result) for _, section in SECTIONS.items()],
         calibration=_calibration(config, board, result) if board else None,
         per_class=_per_class(board, result) if board else None,
         confusion=_confusion(board, result) if board else None,

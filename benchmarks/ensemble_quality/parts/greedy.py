@@ -1,6 +1,4 @@
-r"""Are the weights right, and is the ensemble worth it? On real images, beside AutoGluon.
-
-    python -m benchmarks.ensemble_quality --autogluon_python=VENV/bin/python [--seeds=2]
+"""The part `greedy`: are the weights right, and is the ensemble worth it? Beside AutoGluon.
 
 Two data sets: Fashion-MNIST (the 2,000 + 500 images of examples/fashion_mnist) and scikit-learn's
 handwritten digits (1,797 images, a third of them kept for the test). On each, four small networks
@@ -17,21 +15,23 @@ import tempfile
 import keras
 import numpy as np
 import pandas as pd
-from absl import app, flags
+from absl import flags
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from benchmarks.ensemble_quality.parts import PARTS
 from ensemble.combine import activate
 from ensemble.fitting import greedy_selection, guard
 from ensemble.scoring import difference_interval, regret, score
 from orchard.formats import Task
 from trainer.evaluation import is_better
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("autogluon_python", "", "Python of an environment with autogluon.core.")
-flags.DEFINE_integer("seeds", 1, "Repeats, with other folds and initial weights.")
-flags.DEFINE_integer("epochs", 12, "Of each network.")
+_AUTOGLUON_PYTHON = flags.DEFINE_string(
+    "autogluon_python", "", "(greedy) Python of an environment with autogluon.core."
+)
+_SEEDS = flags.DEFINE_integer("seeds", 1, "(greedy) Repeats, with other folds and first weights.")
+_EPOCHS = flags.DEFINE_integer("epochs", 12, "(greedy) Of each network.")
 
 TASK = Task.SINGLE_LABEL
 METRICS = {"accuracy": "accuracy", "log_loss": "log_loss", "roc_auc": "roc_auc_ovr_macro"}
@@ -54,11 +54,11 @@ print(json.dumps(picks))
 """
 
 
-def main(argv: list[str]) -> None:
+@PARTS.register("greedy")
+def main() -> None:
     """Print, for each data set, seed and metric, the picks of both and all test scores."""
-    del argv
     for name, load in (("fashion_mnist", _fashion), ("digits", _digits)):
-        for seed in range(FLAGS.seeds):
+        for seed in range(_SEEDS.value):
             train, y_train, test, y_test = load(seed)
             held_out, on_test = _train_networks(train, y_train, test, seed)
             _compare(f"{name}, seed {seed}", held_out, y_train, on_test, y_test)
@@ -130,7 +130,7 @@ def _train_networks(train, labels, test, seed):
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             )
             model.fit(
-                train[kept, ..., None], labels[kept], batch_size=64, epochs=FLAGS.epochs, verbose=0
+                train[kept, ..., None], labels[kept], batch_size=64, epochs=_EPOCHS.value, verbose=0
             )
             held_out[at, left_out] = model.predict(train[left_out, ..., None], verbose=0)
             on_test[at] += model.predict(test[..., None], verbose=0) / NUM_FOLDS
@@ -197,15 +197,11 @@ def _print_scores(metric: str, q, weights: dict[str, np.ndarray], targets) -> No
 
 
 def _autogluon_picks(p: np.ndarray, labels: np.ndarray) -> dict[str, list[int]]:
-    if not FLAGS.autogluon_python:
+    if not _AUTOGLUON_PYTHON.value:
         return {}
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
         np.savez(file, p=p, y=labels)
         file.flush()
-        command = [FLAGS.autogluon_python, "-c", _AUTOGLUON, file.name, ",".join(METRICS.values())]
+        command = [_AUTOGLUON_PYTHON.value, "-c", _AUTOGLUON, file.name, ",".join(METRICS.values())]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-if __name__ == "__main__":
-    app.run(main)
