@@ -76,10 +76,17 @@ def _copy(task: tuple[str, str, storage.FileInfo]) -> None:
     source, target, fact = task
     data = storage.read_bytes(source)
     crc = google_crc32c.value(data) if fact.crc32c is None else fact.crc32c
-    storage.write_bytes(target, data)
-    if storage.size_and_crc32c(target) != (fact.num_bytes, crc):
-        os.remove(target)
-        raise OrchardError(f"the copy {target} differs from {source}; run again, or check the disk")
+    # Compared before it gets its name: a later run goes by name and size alone.
+    unchecked = f"{target}.{os.getpid()}.unchecked"
+    try:
+        storage.write_bytes(unchecked, data)
+        if storage.size_and_crc32c(unchecked) != (fact.num_bytes, crc):
+            raise OrchardError(
+                f"the copy {target} differs from {source}; run again, or check the disk"
+            )
+        os.replace(unchecked, target)
+    finally:
+        storage.remove_tree(unchecked)
 
 
 def _check_room(folder: str, needed: int) -> None:

@@ -31,13 +31,23 @@ def test_with_local_copies_cut_copy_is_replaced(records, tmp_path):
     assert open(near.files[1], "rb").read() == open(records.files[1], "rb").read()
 
 
-def test_with_local_copies_copy_that_differs_is_refused_and_removed(records, tmp_path, monkeypatch):
-    write = storage.write_bytes
+def test_with_local_copies_copy_that_differs_never_has_a_shards_name(
+    records, tmp_path, monkeypatch
+):
+    folder, names_when_compared = tmp_path / "near" / records.fingerprint, []
+    write, compare = storage.write_bytes, storage.size_and_crc32c
+
+    def list_and_compare(path):
+        names_when_compared.extend(os.listdir(folder))
+        return compare(path)
+
     monkeypatch.setattr(storage, "write_bytes", lambda path, data: write(path, data[:-1] + b"?"))
+    monkeypatch.setattr(storage, "size_and_crc32c", list_and_compare)
     with pytest.raises(OrchardError, match="differs from"):
         shard_cache.with_local_copies(records, str(tmp_path / "near"))
-    folder = tmp_path / "near" / records.fingerprint
-    assert not any(name.endswith("of-00003") for name in os.listdir(folder))
+    shard_names = {os.path.basename(path) for path in records.files}
+    assert names_when_compared and not shard_names & set(names_when_compared)
+    assert not shard_names & set(os.listdir(folder))
 
 
 def test_with_local_copies_full_or_remote_folder_is_refused(records, tmp_path, monkeypatch):
