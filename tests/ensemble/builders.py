@@ -1,5 +1,6 @@
 """Tiny real datasets and members: JPEGs in TFRecords, SavedModels with the trainer's signatures."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -13,11 +14,13 @@ from ensemble import EnsembleConfig, run
 from ensemble.result import Result
 from orchard import storage
 from orchard.formats import (
+    ComputeTime,
     DatasetOfRun,
     Manifest,
     ShardInfo,
     SplitInfo,
     Task,
+    TrainingCost,
     fingerprint_saved_model,
     tfrecord,
 )
@@ -232,3 +235,38 @@ def read_jpeg(records, row: int) -> bytes:
     start = int(records.offsets[row]) + 12
     payload = file.read_bytes()[start : start + int(records.lengths[row])]
     return tfrecord.Example(payload).bytes_of("image")
+
+
+def make_world(root: Path) -> tuple[Path, Path, Path]:
+    """A dataset with unlabeled test images, three networks of one fold, and the true labels."""
+    dataset = root / "leaves" / "1.0.0"
+    truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
+    make_member(root / "a", dataset, seed=1, size=(16, 16), cost=_cost(10.0, 2_000_000_000))
+    make_member(
+        root / "b", dataset, seed=2, size=(24, 12), noise=1.0, cost=_cost(30.0, 6_000_000_000)
+    )
+    make_member(root / "c", dataset, seed=3, size=(16, 16), noise=2.0)
+    labels = root / "labels.csv"
+    names = [CLASS_NAMES[at] for at in truth["test"].argmax(axis=1)]
+    pd.DataFrame({"image_id": [f"test_{i:04d}" for i in range(37)], "label": names}).to_csv(
+        labels, index=False
+    )
+    return root, dataset, labels
+
+
+def _cost(cpu_seconds, flops):
+    time = ComputeTime(cpu_seconds / 2, cpu_seconds, 0.0, "cpu", 1)
+    return dataclasses.asdict(TrainingCost(time, 1000, flops, 50))
+
+
+def world_config(world, output, members="abc", **overrides):
+    root, dataset, _ = world
+    values = {
+        "members": tuple(str(root / name) for name in members),
+        "dataset": str(dataset),
+        "split": "test",
+        "output_dir": str(output),
+        "batch_size": 16,
+        "export": False,
+    }
+    return EnsembleConfig(**{**values, **overrides})

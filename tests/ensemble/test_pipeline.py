@@ -1,7 +1,6 @@
 import dataclasses
 import html
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -11,50 +10,18 @@ from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
 from orchard.errors import OrchardError
-from orchard.formats import AutoViews, ComputeTime, EnsembleRecord, Price, TrainingCost
-from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
+from orchard.formats import AutoViews, EnsembleRecord, Price
+from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, make_world, world_config
 from trainer.evaluation import probabilities
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A dataset with unlabeled test images, two networks of one fold, and the true labels."""
-    root = tmp_path_factory.mktemp("pipeline")
-    dataset = root / "leaves" / "1.0.0"
-    truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
-    make_member(root / "a", dataset, seed=1, size=(16, 16), cost=_cost(10.0, 2_000_000_000))
-    make_member(
-        root / "b", dataset, seed=2, size=(24, 12), noise=1.0, cost=_cost(30.0, 6_000_000_000)
-    )
-    make_member(root / "c", dataset, seed=3, size=(16, 16), noise=2.0)
-    labels = root / "labels.csv"
-    names = [CLASS_NAMES[at] for at in truth["test"].argmax(axis=1)]
-    pd.DataFrame({"image_id": [f"test_{i:04d}" for i in range(37)], "label": names}).to_csv(
-        labels, index=False
-    )
-    return root, dataset, labels
-
-
-def _cost(cpu_seconds, flops):
-    time = ComputeTime(cpu_seconds / 2, cpu_seconds, 0.0, "cpu", 1)
-    return dataclasses.asdict(TrainingCost(time, 1000, flops, 50))
-
-
-def _config(world, output, members="abc", **overrides):
-    root, dataset, _ = world
-    values = {
-        "members": tuple(str(root / name) for name in members),
-        "dataset": str(dataset),
-        "split": "test",
-        "output_dir": str(output),
-        "batch_size": 16,
-        "export": False,
-    }
-    return EnsembleConfig(**{**values, **overrides})
+    return make_world(tmp_path_factory.mktemp("pipeline"))
 
 
 def test_run_writes_every_image_with_class_and_probabilities(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, weights="2,1,1"))
+    result = pipeline.run(world_config(world, tmp_path, weights="2,1,1"))
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert list(table.columns) == ["image_id", "class", *CLASS_NAMES]
     assert list(table["image_id"]) == [f"test_{i:04d}" for i in range(37)]
@@ -65,7 +32,7 @@ def test_run_writes_every_image_with_class_and_probabilities(world, tmp_path):
 
 
 def test_run_writes_to_weights_json_what_was_done(world, tmp_path):
-    pipeline.run(_config(world, tmp_path, weights="2,1,1", combine="probabilities"))
+    pipeline.run(world_config(world, tmp_path, weights="2,1,1", combine="probabilities"))
     record = json.loads((tmp_path / "weights.json").read_text())
     assert record["schema_version"] == 1
     assert [m["weight"] for m in record["members"]] == [0.5, 0.25, 0.25]
@@ -75,7 +42,7 @@ def test_run_writes_to_weights_json_what_was_done(world, tmp_path):
 
 
 def test_run_with_labels_csv_scores_an_unlabeled_split(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
+    result = pipeline.run(world_config(world, tmp_path, labels_csv=str(world[2])))
     board = result.split_board
     assert [entry.candidate.name for entry in board.entries] == ["a", "b", "c", "ensemble"]
     assert 0.5 < board.ensemble.scores["accuracy"] <= 1.0
@@ -87,7 +54,7 @@ def test_run_with_labels_csv_scores_an_unlabeled_split(world, tmp_path):
 
 
 def test_run_of_runs_whose_cost_is_known_says_it_everywhere(world, tmp_path):
-    config = _config(world, tmp_path, members="ab", labels_csv=str(world[2]), tta="mirror")
+    config = world_config(world, tmp_path, members="ab", labels_csv=str(world[2]), tta="mirror")
     result = pipeline.run(config)
     record = EnsembleRecord.load(str(tmp_path / "weights.json"))
     both = Price(40.0, "CPU-s", 2 * 8_000_000_000)  # Two views an image.
@@ -102,15 +69,8 @@ def test_run_of_runs_whose_cost_is_known_says_it_everywhere(world, tmp_path):
     assert sentence in html.unescape(page)
 
 
-def test_run_with_a_run_whose_cost_is_unknown_says_so(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, labels_csv=str(world[2])))
-    assert result.prices.members[2] == result.prices.ensemble == Price()
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("unknown</td>") == 2 * 2 * 2  # Of c and the ensemble, on two boards.
-
-
 def test_run_without_labels_reports_held_out_scores(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path))
+    result = pipeline.run(world_config(world, tmp_path))
     assert result.split_board is None
     assert result.held_out_board.entries[0].candidate.name == "a"
     assert "The split has no labels" in (tmp_path / "report.html").read_text()
@@ -118,7 +78,7 @@ def test_run_without_labels_reports_held_out_scores(world, tmp_path):
 
 def test_run_of_one_member_gives_its_own_probabilities(world, tmp_path):
     result = pipeline.run(
-        _config(world, tmp_path, members="a", weights="greedy", labels_csv=str(world[2]))
+        world_config(world, tmp_path, members="a", weights="greedy", labels_csv=str(world[2]))
     )
     expected = probabilities(result.logits[0], "single_label")
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-7)
@@ -129,7 +89,7 @@ def test_run_of_one_member_gives_its_own_probabilities(world, tmp_path):
 
 def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, tmp_path):
     result = pipeline.run(
-        _config(
+        world_config(
             world,
             tmp_path,
             weights="greedy",
@@ -160,7 +120,7 @@ def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, 
 def test_run_with_soft_labels_but_no_held_out_images_remarks_it(world, tmp_path):
     make_member(tmp_path / "m", world[1], seed=4, eval_split=None)
     config = dataclasses.replace(
-        _config(world, tmp_path / "out", soft_labels=True), members=(str(tmp_path / "m"),)
+        world_config(world, tmp_path / "out", soft_labels=True), members=(str(tmp_path / "m"),)
     )
     result = pipeline.run(config)
     assert (tmp_path / "out" / "soft_labels.csv").exists()
@@ -172,15 +132,15 @@ def test_run_with_soft_labels_but_no_held_out_images_remarks_it(world, tmp_path)
 
 
 def test_run_again_overwrites_and_drops_what_it_does_not_make(world, tmp_path):
-    pipeline.run(_config(world, tmp_path, members="a", soft_labels=True, export=True))
+    pipeline.run(world_config(world, tmp_path, members="a", soft_labels=True, export=True))
     assert (tmp_path / "saved_model").is_dir()
-    pipeline.run(_config(world, tmp_path, members="a"))
+    pipeline.run(world_config(world, tmp_path, members="a"))
     assert not (tmp_path / "saved_model").exists()
     assert not (tmp_path / "soft_labels.csv").exists()
 
 
 def test_run_by_rank_is_scored_by_ranking_metrics_alone(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, combine="rank", labels_csv=str(world[2])))
+    result = pipeline.run(world_config(world, tmp_path, combine="rank", labels_csv=str(world[2])))
     assert set(result.split_board.ensemble.scores) == {"roc_auc", "average_precision"}
     assert result.split_board.metric == "roc_auc"
     assert result.caveats[0].startswith("Mean ranks order the images of a class")
@@ -191,79 +151,14 @@ def test_run_by_rank_is_scored_by_ranking_metrics_alone(world, tmp_path):
     assert np.mean(precisions) == pytest.approx(expected, abs=1e-3)
 
 
-def test_run_with_weights_split_that_a_member_trained_on_is_refused(world, tmp_path):
-    with pytest.raises(OrchardError, match=r"a was trained on fold1 .* use --weights_split"):
-        pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="fold1"))
-    assert not (tmp_path / "logits").exists()
-
-
 def test_run_with_a_named_weights_split_fits_on_it(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, calibrate=True, weights_split="fold0"))
+    result = pipeline.run(world_config(world, tmp_path, calibrate=True, weights_split="fold0"))
     assert len(result.inputs.held_out.ids) == 40
-
-
-def test_run_with_weights_split_without_labels_is_refused_before_predicting(world, tmp_path):
-    with pytest.raises(OrchardError, match="--weights_split=test has no labeled image"):
-        pipeline.run(_config(world, tmp_path, weights="greedy", weights_split="test"))
-    assert not (tmp_path / "logits").exists()
-
-
-def test_run_with_calibration_of_a_fold_that_no_other_covers_is_refused(world, tmp_path):
-    for fold, (train, evaluated) in enumerate((("fold1", "fold0"), ("fold0", "fold1"))):
-        path = tmp_path / "net" / f"fold{fold}"
-        make_member(path, world[1], seed=5 + fold, train_split=train, eval_split=evaluated)
-    members = (str(tmp_path / "net"), str(world[0] / "a"))
-    config = dataclasses.replace(_config(world, tmp_path / "out"), members=members)
-    with pytest.raises(OrchardError, match=r"net/fold1: .*\(fold1\), so --calibrate cannot fit"):
-        pipeline.run(dataclasses.replace(config, calibrate=True))
-    assert len(pipeline.run(config).inputs.held_out.ids) == 40
-
-
-def test_run_for_a_metric_without_a_value_names_no_best_member(world, tmp_path):
-    labels = tmp_path / "rust.csv"
-    labels.write_text("image_id,label\n" + "".join(f"test_{i:04d},rust\n" for i in range(37)))
-    config = _config(world, tmp_path / "out", metric="roc_auc", labels_csv=str(labels))
-    assert pipeline.run(config).split_board.verdict.startswith("There is no verdict")
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "nan" not in page.split("<h2>Scores on split")[1].split("</table>")[0]
-    assert page.count("(best)") == 1  # of the held-out images
-
-
-def test_run_with_labels_csv_of_an_unknown_image_is_refused(world, tmp_path):
-    bad = tmp_path / "bad.csv"
-    bad.write_text("image_id,label\ntest_0000,scab\nnobody,rust\n")
-    with pytest.raises(OrchardError, match="names 'nobody'"):
-        pipeline.run(_config(world, tmp_path / "out", labels_csv=str(bad)))
-    bad.write_text("image_id,label\ntest_0000,mildew\n")
-    with pytest.raises(OrchardError, match="row 2 .*'mildew'"):
-        pipeline.run(_config(world, tmp_path / "out", labels_csv=str(bad)))
-    assert not (tmp_path / "out").exists()
-
-
-def test_run_on_images_that_members_trained_on_has_a_caveat(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, split="fold1"))
-    assert result.caveats[0].startswith("Members trained on fold1")
-    assert "show memory, not skill" in (tmp_path / "report.html").read_text()
-
-
-def test_run_on_another_datasets_split_of_the_same_name_has_no_caveat(world, tmp_path):
-    make_dataset(tmp_path / "new" / "1.0.0", {"fold1": 9}, seed=5)
-    config = _config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), split="fold1")
-    result = pipeline.run(dataclasses.replace(config, allow_other_dataset=True))
-    assert result.split_board is not None
-    assert result.caveats == []
-
-
-def test_run_on_images_that_weights_were_fitted_on_has_a_caveat(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, split="fold0", calibrate=True))
-    assert "fitted on 40 images of the predicted split" in result.caveats[0]
-    assert "flatter it" in (tmp_path / "report.html").read_text()
-    assert pipeline.run(_config(world, tmp_path, split="fold0")).caveats == []
 
 
 @pytest.mark.parametrize("damaged", ["entry", "part"])
 def test_run_with_a_damaged_logits_cache_says_to_delete_it(world, tmp_path, damaged):
-    pipeline.run(_config(world, tmp_path, members="a"))
+    pipeline.run(world_config(world, tmp_path, members="a"))
     (entry,) = (tmp_path / "logits").glob("*.npz")
     if damaged == "part":
         entry.rename(tmp_path / "whole.npz")
@@ -271,28 +166,21 @@ def test_run_with_a_damaged_logits_cache_says_to_delete_it(world, tmp_path, dama
         entry.parent.mkdir()
     entry.write_bytes(b"PK cut")
     with pytest.raises(OrchardError, match="delete it and run the command again") as caught:
-        pipeline.run(_config(world, tmp_path, members="a"))
+        pipeline.run(world_config(world, tmp_path, members="a"))
     assert str(entry) in str(caught.value) and "\n" not in str(caught.value)
     entry.unlink()
-    pipeline.run(_config(world, tmp_path, members="a"))
+    pipeline.run(world_config(world, tmp_path, members="a"))
 
 
 def test_run_ignores_what_a_killed_write_left_in_the_cache(world, tmp_path):
-    pipeline.run(_config(world, tmp_path, members="a"))
+    pipeline.run(world_config(world, tmp_path, members="a"))
     (entry,) = (tmp_path / "logits").glob("*.npz")
     entry.unlink()
     parts = tmp_path / "logits" / entry.stem
     parts.mkdir()
     (parts / "part-000000000.npz.77.tmp").write_bytes(b"PK cut")
-    pipeline.run(_config(world, tmp_path, members="a"))
+    pipeline.run(world_config(world, tmp_path, members="a"))
     assert entry.exists() and not parts.exists()
-
-
-def test_run_with_labels_of_some_images_scores_those(world, tmp_path):
-    some = tmp_path / "some.csv"
-    some.write_text("".join(world[2].read_text().splitlines(keepends=True)[:16]))
-    result = pipeline.run(_config(world, tmp_path / "out", labels_csv=str(some)))
-    assert len(result.split_board.targets) == 15
 
 
 def test_run_of_folds_judges_them_apart_and_averages_them_on_the_test_split(tmp_path):
@@ -364,63 +252,8 @@ def test_run_of_many_labels_fits_thresholds_and_fills_a_submission(tmp_path):
     assert "2 predicted images are not in" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_run_with_thresholds_that_do_not_fit_the_classes_is_refused(tmp_path):
-    make_dataset(tmp_path / "leaves", {"fold0": 4, "fold1": 4, "test": 2}, "multi_label")
-    make_member(tmp_path / "m", tmp_path / "leaves", task="multi_label")
-    for text, words in (("0.5,0.5", "or 3: one a class"), ("1.5", "between 0 and 1")):
-        with pytest.raises(OrchardError, match=words):
-            pipeline.run(
-                EnsembleConfig(
-                    members=(str(tmp_path / "m"),),
-                    dataset=str(tmp_path / "leaves"),
-                    split="test",
-                    output_dir=str(tmp_path / "out"),
-                    thresholds=text,
-                )
-            )
-
-
-def test_run_with_an_image_of_no_class_shows_it_as_such(tmp_path):
-    dataset = tmp_path / "leaves" / "1.0.0"
-    make_dataset(dataset, {"fold0": 12, "fold1": 8, "test": 2}, "multi_label")
-    make_member(tmp_path / "m", dataset, task="multi_label")
-    labels = tmp_path / "labels.csv"
-    labels.write_text("image_id,rust,scab,healthy\ntest_0000,0,0,0\ntest_0001,0.1,0.2,0.9\n")
-    config = EnsembleConfig(
-        members=(str(tmp_path / "m"),),
-        dataset=str(dataset),
-        split="test",
-        output_dir=str(tmp_path / "out"),
-        labels_csv=str(labels),
-        thresholds="0.99",
-        export=False,
-    )
-    pipeline.run(config)
-    page = (tmp_path / "out" / "report.html").read_text()
-    shown = page.split("<strong>test_0000</strong>")[1].split("</figcaption>")[0]
-    assert "true: none of the classes" in shown
-    named = " ".join(pd.read_csv(tmp_path / "out" / "predictions.csv")["class"]).split()
-    counted = page.split("Predicted classes")[1].split("</table>")[0]
-    counts = [int(number) for number in re.findall(r'class="number">(\d+)<', counted)]
-    assert counts == [named.count(name) for name in CLASS_NAMES]
-
-
-def test_run_with_soft_targets_scores_their_likeliest_class(tmp_path, world):
-    soft = tmp_path / "soft.csv"
-    labels = pd.read_csv(world[2])
-    table = pd.DataFrame({"image_id": labels["image_id"]})
-    for name in CLASS_NAMES:
-        table[name] = np.where(labels["label"] == name, 0.8, 0.1)
-    table.to_csv(soft, index=False)
-    hard = pipeline.run(_config(world, tmp_path / "hard", labels_csv=str(world[2])))
-    mixed = pipeline.run(_config(world, tmp_path / "soft", labels_csv=str(soft)))
-    scores = [r.split_board.ensemble.scores for r in (hard, mixed)]
-    assert scores[0]["accuracy"] == scores[1]["accuracy"]
-    assert scores[0]["log_loss"] != scores[1]["log_loss"]
-
-
 def test_run_with_views_that_training_never_drew_is_refused(world, tmp_path):
-    config = _config(world, tmp_path / "out", members="ac", tta="d4")
+    config = world_config(world, tmp_path / "out", members="ac", tta="d4")
     with pytest.raises(OrchardError, match="--tta=mirror, or --tta=auto, or --tta_unseen_views"):
         pipeline.run(config)
     assert not (tmp_path / "out").exists()
@@ -430,11 +263,11 @@ def test_run_with_views_that_training_never_drew_is_refused(world, tmp_path):
 
 
 def test_run_with_views_fits_temperatures_on_the_views_of_held_out_images(world, tmp_path):
-    result = pipeline.run(_config(world, tmp_path, members="a", tta="mirror", calibrate=True))
-    whole = pipeline.run(_config(world, tmp_path, members="a", tta="mirror", split="fold0"))
+    result = pipeline.run(world_config(world, tmp_path, members="a", tta="mirror", calibrate=True))
+    whole = pipeline.run(world_config(world, tmp_path, members="a", tta="mirror", split="fold0"))
     at = np.argsort(whole.inputs.records.ids)
     np.testing.assert_allclose(result.inputs.held_out.logits[0], whole.logits[0][at], atol=1e-6)
-    alone = pipeline.run(_config(world, tmp_path, members="a", calibrate=True))
+    alone = pipeline.run(world_config(world, tmp_path, members="a", calibrate=True))
     assert np.abs(result.inputs.held_out.logits[0] - alone.inputs.held_out.logits[0]).max() > 1e-3
     assert result.caveats == []
 
@@ -443,13 +276,13 @@ def test_run_with_views_of_another_dataset_finds_held_out_images_where_members_w
     world, tmp_path
 ):
     make_dataset(tmp_path / "new" / "1.0.0", {"test": 9}, seed=5)
-    config = _config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), tta="mirror")
+    config = world_config(world, tmp_path, dataset=str(tmp_path / "new" / "1.0.0"), tta="mirror")
     config = dataclasses.replace(config, calibrate=True, allow_other_dataset=True)
     assert len(pipeline.run(config).inputs.held_out.ids) == 40
 
 
 def test_run_with_auto_views_takes_what_held_out_images_confirm(world, tmp_path):
-    config = _config(world, tmp_path, members="abc", tta="auto", metric="log_loss")
+    config = world_config(world, tmp_path, members="abc", tta="auto", metric="log_loss")
     result = pipeline.run(config)
     views, note = result.inputs.views, result.inputs.views.note
     assert views.tta in ("none", "mirror")
@@ -462,7 +295,7 @@ def test_run_with_auto_views_takes_what_held_out_images_confirm(world, tmp_path)
 
 def test_run_with_auto_views_of_networks_without_flips_takes_none(world, tmp_path):
     make_member(tmp_path / "m", world[1], seed=4, augment={"flips": "none"})
-    config = _config(world, tmp_path / "out", tta="auto")
+    config = world_config(world, tmp_path / "out", tta="auto")
     result = pipeline.run(dataclasses.replace(config, members=(str(tmp_path / "m"),)))
     assert result.inputs.views.tta == "none"
     record = EnsembleRecord.load(str(tmp_path / "out" / "weights.json"))
