@@ -17,8 +17,9 @@ from orchard.formats import NO_SPLIT, SplitKind, Task
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
 from trainer.runtime import Accelerator
-from trainer.tpu import graph_check, pure_step
+from trainer.tpu import graph_check
 from trainer.training import Splits, assemble
+from trainer.xla import pure
 
 _BATCH_KEYS = ("image", "target", "weight", "augment")
 
@@ -95,9 +96,9 @@ class StepLowering:
         if problems:
             return Lowered(b"", tuple(problems))
         if platform == "TPU":
-            rewritten, variables = pure_step.pure(traced)
-            compiled = tf.function(rewritten, jit_compile=True, autograph=False)
-            specs += [tf.TensorSpec(v.shape, v.dtype) for v in variables]
+            rewritten = pure(traced)
+            compiled = tf.function(rewritten.function, jit_compile=True, autograph=False)
+            specs += [tf.TensorSpec(v.shape, v.dtype) for v in rewritten.variables]
         ir = compiled.experimental_get_compiler_ir(*specs)
         return Lowered(ir(stage="stablehlo_serialized", platform_name=platform))
 
