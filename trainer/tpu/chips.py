@@ -1,10 +1,10 @@
 """TPU generations and topologies: memory, peak arithmetic and bandwidth per device.
 
-A device is what one replica runs on: a TensorCore on v2 and v3 (two a chip), a whole chip on the
-others (v4 and v5p join their two cores, "megacore").
+A device is what one replica runs on: a TensorCore on v2, v3 and TPU7x (two a chip), a whole chip on
+the others (v4 and v5p join their two cores, "megacore").
 
-Peak FLOP/s and bandwidth: cloud.google.com/tpu/docs/v3, v4, v5e, v5p, v6e (per chip); v2: Jouppi
-et al. 2020, "A Domain-Specific Supercomputer for Training Deep Neural Networks", table 3.
+Peak FLOP/s and bandwidth: cloud.google.com/tpu/docs/v3, v4, v5e, v5p, v6e, tpu7x (per chip); v2:
+Jouppi et al. 2020, "A Domain-Specific Supercomputer for Training Deep Neural Networks", table 3.
 Memory: what libtpu's compiler leaves a program, as it says itself when one does not fit.
 """
 
@@ -64,6 +64,7 @@ _DATA_SHEETS = {
     "v5e": _DataSheet(1, 15.75, 197, 819, 2),
     "v5p": _DataSheet(1, 95.73, 459, 2765, 3),
     "v6e": _DataSheet(1, 31.24, 918, 1640, 2),
+    "tpu7x": _DataSheet(2, 94.74, 2307, 7380, 3),
 }
 CHIPS: dict[str, Chip] = {
     name: Chip(
@@ -115,6 +116,6 @@ def parse_topology(text: str) -> Topology:
     if chip is None or len(shape) != chip.dimensions or 0 in shape:
         raise OrchardError(
             f"--topology={text} must be GENERATION:SHAPE with a generation of {', '.join(CHIPS)}, "
-            "such as v5e:2x2, v3:4x4, v4:2x2x1"
+            "such as v5e:2x2, v3:4x4, tpu7x:2x2x1"
         )
     return Topology(chip, shape)

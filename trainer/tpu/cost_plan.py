@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from data_prep.plan import num_shards
 from trainer.config import LengthOptions
+from trainer.tpu.price import Bill, Prices, bill
 
 _SHARD_MB = 128  # data_prep's own default.
 _SECONDS_PER_HOUR = 3600
@@ -61,6 +62,7 @@ class CostPlan:
         images_per_second_per_host: what each host must feed.
         cores_per_host: cores that decode, on each host; None: not known.
         num_shards: TFRecord files that every host reads equally many of.
+        bill: what it costs; None: prices are not known.
     """
 
     total_steps: int
@@ -70,10 +72,19 @@ class CostPlan:
     images_per_second_per_host: float
     cores_per_host: float | None
     num_shards: int
+    bill: Bill | None = None
+
+    @property
+    def checkpoint_every_steps(self) -> int:
+        """Steps of the bill's checkpoint interval, at least one; 0: there is none."""
+        if not (self.bill and self.bill.checkpoint_interval_seconds):
+            return 0
+        steps_per_second = self.total_steps / (self.hours * _SECONDS_PER_HOUR)
+        return max(1, round(self.bill.checkpoint_interval_seconds * steps_per_second))
 
 
-def cost_plan(workload: Workload, on: Slice) -> CostPlan:
-    """The bound for `workload` on a slice."""
+def cost_plan(workload: Workload, on: Slice, prices: Prices | None = None) -> CostPlan:
+    """The bound for `workload` on a slice, with what it costs where there are prices."""
     images_per_second = on.max_images_per_second * on.utilization
     total_steps = workload.length.total_steps(workload.num_records / on.batch_size)
     hours = total_steps * on.batch_size / images_per_second / _SECONDS_PER_HOUR
@@ -87,4 +98,5 @@ def cost_plan(workload: Workload, on: Slice) -> CostPlan:
         images_per_second_per_host=per_host,
         cores_per_host=per_host / rate if rate else None,
         num_shards=num_shards(workload.num_bytes, workload.num_records, _SHARD_MB, on.num_hosts),
+        bill=bill(hours, on.num_chips, prices) if prices else None,
     )

@@ -7,6 +7,7 @@ from orchard.flags import Options, option
 from orchard.formats import Task
 from trainer.tpu import compiler
 from trainer.tpu.chips import Topology, parse_topology
+from trainer.tpu.price import Prices, Spot
 
 NO_DATASET = "none"  # Stands for --dataset and --run_dir, which decide nothing of the step.
 
@@ -36,6 +37,32 @@ class PreflightOptions(Options, group="preflight"):
         "--dataset.",
         at_least=0,
     )
+    chip_hour_price: float = option(
+        0.0,
+        "(--plan) Dollars for an hour of a chip on demand; also prints what it costs.",
+        at_least=0,
+    )
+    spot_price: float = option(
+        0.0,
+        "(--chip_hour_price) Dollars for an hour of a chip on spot; also prints the expected cost "
+        "there, and the best checkpoint interval.",
+        at_least=0,
+    )
+    preemption_hours: float = option(
+        24.0,
+        "(--spot_price) Mean hours between preemptions of the slice; nobody publishes them: count "
+        "yours.",
+        above=0,
+    )
+    checkpoint_seconds: float = option(
+        10.0, "(--spot_price) Seconds that saving a checkpoint takes.", above=0
+    )
+    restart_seconds: float = option(
+        600.0,
+        "(--spot_price) Seconds from a preemption to the next step: a new machine, start, "
+        "compilation.",
+        at_least=0,
+    )
     compile_cache_dir: str = option(
         "", f"Results by program; default {compiler.default_cache_dir()}."
     )
@@ -46,6 +73,30 @@ class PreflightOptions(Options, group="preflight"):
         if not self.topology:
             raise OrchardError("--topology is empty; give one or more, such as v5e:2x2,v6e:2x2")
         _ = self.topologies
+        if self.chip_hour_price and not self.plan:
+            raise OrchardError("--chip_hour_price is the price of a --plan; add --plan")
+        if self.spot_price and not self.chip_hour_price:
+            raise OrchardError(
+                "--spot_price is compared with the price on demand; add --chip_hour_price"
+            )
+        pause_hours = (self.checkpoint_seconds + self.restart_seconds) / 3600
+        if self.spot_price and self.preemption_hours <= pause_hours:
+            raise OrchardError(
+                f"--preemption_hours={self.preemption_hours:g}: a training would not get on; give "
+                f"more than --checkpoint_seconds + --restart_seconds, {pause_hours:.3g} hours"
+            )
+
+    @property
+    def prices(self) -> Prices | None:
+        """What a chip costs, where that was said."""
+        if not self.chip_hour_price:
+            return None
+        spot = Spot(
+            preemption_seconds=self.preemption_hours * 3600,
+            checkpoint_seconds=self.checkpoint_seconds,
+            restart_seconds=self.restart_seconds,
+        )
+        return Prices(self.chip_hour_price, self.spot_price, spot)
 
     @property
     def topologies(self) -> tuple[Topology, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from trainer.tpu.chips import GIB, Topology
 from trainer.tpu.compiler import TOO_LARGE, Compiled
 from trainer.tpu.cost_plan import CostPlan
+from trainer.tpu.price import Bill
 from trainer.tpu.roofline import Roofline, roofline
 
 SCHEMA_VERSION = 1
@@ -16,6 +17,10 @@ NOTES = (
     "{kernels} kernels; libtpu {libtpu} compiled it for a TPU that is not here. Memory, FLOPs and",
     "bytes are the compiler's counts; its bytes include some that stay on the chip. Rates are the",
     "roofline's bound from those counts: nothing ran on a TPU, nothing is calibrated against one.",
+)
+SPOT_NOTES = (
+    "Spot: preemptions come at random and take the whole slice and all work since the last",
+    "checkpoint; saving at their notice, as the trainer does, loses less.",
 )
 
 
@@ -107,7 +112,9 @@ def _headline(step: dict[str, Any]) -> str:
 
 def _notes(step: dict[str, Any], results: list[Result]) -> list[str]:
     libtpu, kernels = results[0].compiled.libtpu_version, step["kernels"]
-    return [note.format(libtpu=libtpu, kernels=kernels) for note in NOTES]
+    on_spot = any(r.plan and r.plan.bill and r.plan.bill.spot_hours for r in results)
+    notes = (*NOTES, *(SPOT_NOTES if on_spot else ()))
+    return [note.format(libtpu=libtpu, kernels=kernels) for note in notes]
 
 
 def _result_json(result: Result) -> dict[str, Any]:
@@ -129,7 +136,11 @@ def _result_json(result: Result) -> dict[str, Any]:
             "max_images_per_second_per_host": result.max_images_per_second_per_host,
         }
     if result.plan:
-        values["plan"] = {**dataclasses.asdict(result.plan), "kind": "bound, not a measurement"}
+        values["plan"] = {
+            **dataclasses.asdict(result.plan),
+            "kind": "bound, not a measurement",
+            "checkpoint_every_steps": result.plan.checkpoint_every_steps or None,
+        }
     return values
 
 
@@ -172,6 +183,17 @@ def _plan_rows(plan: CostPlan) -> dict[str, str]:
         "  chip-hours": f"{plan.chip_hours:.3g}",
         "  cores a host, decoding": cores,
         "  shards": str(plan.num_shards),
+    } | (_bill_rows(plan, plan.bill) if plan.bill else {})
+
+
+def _bill_rows(plan: CostPlan, bill: Bill) -> dict[str, str]:
+    rows = {"  on demand": f"${bill.on_demand_dollars:,.2f}"}
+    if not bill.spot_hours:
+        return rows
+    return rows | {
+        "  on spot, expected": f"${bill.spot_dollars:,.2f} in {_duration(bill.spot_hours)}",
+        "  checkpoint every": f"{_duration(bill.checkpoint_interval_seconds / 3600)} "
+        f"({plan.checkpoint_every_steps:,} steps)",
     }
 
 

@@ -47,7 +47,7 @@ def answer(config: TrainConfig, options: PreflightOptions) -> list[Result]:
     for topology in options.topologies:
         result = _one(config, options, examiner, topology)
         if workload and result.compiled.fits:
-            plan = cost_plan(workload, _slice(result, options.utilization))
+            plan = cost_plan(workload, _slice(result, options.utilization), options.prices)
             result = dataclasses.replace(result, plan=plan)
         found.append(result)
     return found

@@ -11,6 +11,8 @@ def test_parse_topology_counts_chips_and_replicas():
     v3 = parse_topology("v3:2x2")
     assert (v3.num_chips, v3.num_replicas) == (4, 8)
     assert parse_topology("v4:2x2x4").num_replicas == 16
+    # So is each of a TPU7x chip's.
+    assert parse_topology("tpu7x:2x2x1").num_replicas == 8
 
 
 @pytest.mark.parametrize("text", ["v5e", "v9:2x2", "v5e:2x2x2", "v4:2x2", "v5e:0x2", "v5e:2X2", ""])

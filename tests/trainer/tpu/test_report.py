@@ -3,6 +3,8 @@ import pytest
 from trainer.tpu import report
 from trainer.tpu.chips import GIB, parse_topology
 from trainer.tpu.compiler import Compiled
+from trainer.tpu.cost_plan import CostPlan
+from trainer.tpu.price import Prices, Spot, bill
 from trainer.tpu.report import Result
 
 STEP = {
@@ -56,3 +58,34 @@ def test_results_as_text_shows_only_what_was_found_out():
     assert [t["verdict"] for t in values["topologies"]] == ["fits", "too_large"]
     assert "roofline" not in values["topologies"][1]
     assert values["topologies"][1]["largest_batch_size_per_replica"] == 24
+
+
+def _plan(spot_price):
+    prices = Prices(4.2, spot_price, Spot(4 * 3600, checkpoint_seconds=20, restart_seconds=600))
+    return CostPlan(
+        total_steps=7200,
+        images_per_second=320,
+        hours=2.0,
+        chip_hours=32,
+        images_per_second_per_host=80,
+        cores_per_host=None,
+        num_shards=16,
+        bill=bill(2.0, 16, prices),
+    )
+
+
+def test_results_as_text_and_json_of_prices_have_costs_and_a_checkpoint_interval():
+    on_demand, both = (
+        Result(parse_topology("v3:4x4"), 10, _compiled(), plan=_plan(price)) for price in (0, 2.1)
+    )
+    text = report.results_as_text(STEP, [on_demand])
+    assert "on demand" in text and "$134.40" in text
+    assert "spot" not in text
+    text = report.results_as_text(STEP, [both])
+    # Daly's interval for 20 s and 4 hours is 746 s, at a step a second.
+    assert "checkpoint every" in text and "12.4 min (746 steps)" in text
+    (found,) = report.results_as_json(STEP, [both])["topologies"]
+    assert found["plan"]["checkpoint_every_steps"] == 746
+    assert found["plan"]["bill"]["spot_dollars"] == pytest.approx(
+        found["plan"]["bill"]["spot_hours"] * 16 * 2.1
+    )
