@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The versions in constraints.txt were tested together; CONSTRAINTS= installs the newest instead.
 CONSTRAINTS ?= constraints.txt
+TPU_TABLE := article_224,article
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
 .PHONY: help demo test lint docs coverage torture matrix tpu-table preflight-all clean
@@ -52,11 +53,12 @@ torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix
 
-tpu-table: $(VENV)/.installed-test ## docs/benchmarks.md's table of the article's networks on v5e: an hour, resumable
-	$(BIN)/python -m benchmarks.tpu_table --groups=article --write_to=docs/benchmarks.md
+tpu-table: $(VENV)/.installed-test ## docs/benchmarks.md's table of the article's networks on TPUs: hours, resumable
+	$(BIN)/python -m benchmarks.tpu_table --groups=$(TPU_TABLE) --write_to=docs/benchmarks.md
 
-preflight-all: $(VENV)/.installed-test ## compile every network for a TPU, resumable: many hours
-	$(BIN)/python -m benchmarks.tpu_table --groups=article,article_768,v6e,popular,registry --write_to=docs/benchmarks.md
+preflight-all: $(VENV)/.installed-test ## that table, then every network of the registry: a day, resumable
+	$(BIN)/python -m benchmarks.tpu_table --groups=$(TPU_TABLE),article_768,article_largest --write_to=docs/benchmarks.md
+	$(BIN)/python -m benchmarks.tpu_table --groups=popular,registry
 
 clean: ## the demo's output, the site and the virtual environment
 	rm -rf demo_output site $(VENV)

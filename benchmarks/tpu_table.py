@@ -2,14 +2,16 @@ r"""What the TPUs' compiler says of many networks' training steps: the table of 
 
     python -m benchmarks.tpu_table [--groups=article,registry] [--write_to=docs/benchmarks.md]
 
-Each entry is one run of `python -m trainer.preflight --json` in a process of its own, at the lowest
+Each entry is one run of `python -m trainer.preflight --json` in a process of its own, at a low
 priority: a large network takes many minutes. What was found goes at once to
 benchmarks/results/tpu_table.json, so that a killed run goes on where it was; compilations are
 cached by their program besides. --refresh asks again for what is known; a failure is always asked
-again.
+again. --nocompile asks for nothing: the table of what is known.
 
-Groups: article: its four networks at 512 px on v5e; article_768: at 768 px; v6e: on v6e; popular:
-the largest batch of some networks at their own size; registry: every network at a small size.
+Groups, each on four chips of v5e, v6e and TPU7x: article_224, article, article_768: the article's
+four networks at 224, 512 and 768 px; article_largest: with the largest batch, at 512 and 768 px. On
+v5e alone, popular: the largest batch of some networks at their own size; registry: every network at
+a small size.
 """
 
 import json
@@ -26,8 +28,12 @@ from trainer.models import ARCHITECTURES
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "groups", ["article"], "Which groups: article, article_768, v6e, popular, registry."
+    "groups",
+    ["article"],
+    "Which: article, article_224, article_768, article_largest, popular, registry.",
 )
+flags.DEFINE_bool("compile", True, "Ask for what is not known.")
+flags.DEFINE_integer("minutes", 0, "Give up on a row after so long; 0: never.", lower_bound=0)
 flags.DEFINE_string("results", "benchmarks/results/tpu_table.json", "Where results are kept.")
 flags.DEFINE_bool("refresh", False, "Ask again for what is known.")
 flags.DEFINE_string("write_to", "", "Put the table between this file's tpu_table marks.")
@@ -35,12 +41,13 @@ flags.DEFINE_string("write_to", "", "Put the table between this file's tpu_table
 GIB = 2**30
 _ARTICLE = ("resnet152_v2", "inception_resnet_v2", "efficientnet_b6", "efficientnet_b7")
 _POPULAR = ("mobilenet_v2", "efficientnet_b0", "resnet50_v2", "efficientnet_v2_s", "densenet121")
+_SLICES = ("v5e:2x2", "v6e:2x2", "tpu7x:2x2x1")
 _SMALL_PX = 96
 _BEGIN, _END = "<!-- tpu_table: begin -->", "<!-- tpu_table: end -->"
 _HEADER = (
     "| network | px | for | batch a replica | peak HBM, GiB | arguments + temporaries | "
-    "TFLOP a step | GB a step | images/s a chip, at most |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "TFLOP a step | GB a step | all-reduces | images/s a chip, at most |",
+    "|---|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -81,11 +88,21 @@ def entries() -> list[Entry]:
     popular = [(name, ARCHITECTURES[name].image_size_px) for name in _POPULAR]
     small = [(name, max(_SMALL_PX, a.min_size_px)) for name, a in ARCHITECTURES.items()]
     return [
-        *(Entry("article", name, 512, "v5e:2x2", 16) for name in _ARTICLE),
-        *(Entry("article_768", name, 768, "v5e:2x2", 8) for name in _ARTICLE),
-        *(Entry("v6e", name, 512, "v6e:2x2", 16) for name in _ARTICLE),
+        *_article("article_224", 224, 32),
+        *_article("article", 512, 16),
+        *_article("article_768", 768, 8),
+        *_article("article_largest", 512, 0),
+        *_article("article_largest", 768, 0),
         *(Entry("popular", name, size_px, "v5e:2x2", 0) for name, size_px in popular),
         *(Entry("registry", name, size_px, "v5e:2x2", 8) for name, size_px in small),
+    ]
+
+
+def _article(group: str, image_size_px: int, batch_size: int) -> list[Entry]:
+    return [
+        Entry(group, name, image_size_px, topology, batch_size)
+        for name in _ARTICLE
+        for topology in _SLICES
     ]
 
 
@@ -98,18 +115,19 @@ def main() -> int:
     wanted = [entry for entry in entries() if entry.group in FLAGS.groups]
     for i, entry in enumerate(wanted):
         found = _results().get(entry.name)
-        if found and "error" not in found and not FLAGS.refresh:
+        if not FLAGS.compile or (found and "error" not in found and not FLAGS.refresh):
             continue
         print(f"[{i + 1}/{len(wanted)}] {entry.name} ...", file=sys.stderr, flush=True)
         began = time.monotonic()
         _keep(entry.name, _ask(entry))
         print(f"    {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     results = _results()
-    table = "\n".join([*_HEADER, *(_row(entry, results[entry.name]) for entry in wanted)])
+    asked = [entry for entry in wanted if entry.name in results]
+    table = "\n".join([*_HEADER, *(_row(entry, results[entry.name]) for entry in asked)])
     print(table)
     if FLAGS.write_to:
         _put_between_marks(FLAGS.write_to, table)
-    return int(any("error" in results[entry.name] for entry in wanted))
+    return int(any("error" in results[entry.name] for entry in asked))
 
 
 def _results() -> dict[str, dict]:
@@ -121,8 +139,13 @@ def _keep(name: str, found: dict) -> None:
 
 
 def _ask(entry: Entry) -> dict:
-    command = ["nice", "-n", "19", *entry.command]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = ["nice", "-n", "10", *entry.command]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60 * FLAGS.minutes or None
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not compiled within {FLAGS.minutes} minutes"}
     if not done.stdout:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         return {"error": lines[-1][:500] if lines else f"exit status {done.returncode}"}
@@ -134,19 +157,27 @@ def _row(entry: Entry, found: dict) -> str:
     chip = entry.topology.partition(":")[0]
     start = f"| {entry.architecture} | {entry.image_size_px} | {chip} |"
     if "error" in found:
-        return f"{start} {entry.batch_size} | {found['error']} |" + " |" * 4
+        return f"{start} {entry.batch_size or 'largest'} | {found['error']} |" + " |" * 5
     batch = found["batch_size_per_replica"]
     if found["verdict"] != "fits":
         needed, largest = found["needed_bytes"] / GIB, found["largest_batch_size_per_replica"]
-        return f"{start} {batch} | needs {needed:.2f}; {largest} fits |" + " |" * 4
+        return f"{start} {batch} | needs {needed:.2f}; {largest} fits |" + " |" * 5
     memory = f"{found['argument_bytes'] / GIB:.2f} + {found['temporary_bytes'] / GIB:.2f}"
     available = found["chip"]["available_hbm_bytes"] / GIB
     return (
         f"{start} {batch}{'' if entry.batch_size else ' (largest)'} "
         f"| {found['peak_bytes'] / GIB:.2f} of {available:.2f} | {memory} "
         f"| {found['flops'] / 1e12:.2f} | {found['bytes_accessed'] / 1e9:.0f} "
+        f"| {_all_reduces(found)} "
         f"| {found['max_images_per_second_per_chip']:.0f} ({found['limited_by']}) |"
     )
+
+
+def _all_reduces(found: dict) -> str:
+    if "collectives" not in found:
+        return "not in it"  # Compiled for one chip, before preflight took in the whole slice.
+    counted = found["collectives"].get("all-reduce", {"count": 0, "result_bytes": 0})
+    return f"{counted['count']}, {counted['result_bytes'] / 1e6:.0f} MB"
 
 
 def _put_between_marks(path: str, table: str) -> None:

@@ -47,6 +47,8 @@ def test_preflight_registered_architecture_compiles_for_v5e(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "compiles for v5e, fits" in done.stdout
     assert "of 15.75 GiB" in done.stdout
+    # Gradients are summed over the four chips, and BatchNorm's moments.
+    assert "all-reduces" in done.stdout
     assert "runs on" not in done.stdout.lower()
 
 

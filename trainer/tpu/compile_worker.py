@@ -1,11 +1,10 @@
-"""The second process of preflight: one StableHLO program, compiled by libtpu for a TPU.
+"""The second process of preflight: one program, compiled by libtpu for TPUs that are not there.
 
     python -m trainer.tpu.compile_worker REQUEST.json
 
-REQUEST names the program (serialized StableHLO), the topology, the cache folder and the file for
+REQUEST names the program (`trainer.xla.Program`), the topology, the cache folder and the file for
 the result: what the compiler counted, or why it refused (`trainer.tpu.compiler.Compiled`). libtpu
-and TensorFlow cannot share a process, so nothing here imports TensorFlow. libtpu is reached through
-private modules of jax and jaxlib, which is why the extra [preflight] pins exact versions.
+and TensorFlow cannot share a process, so nothing here imports TensorFlow.
 """
 
 import hashlib
@@ -14,14 +13,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections import Counter
+from typing import Any
 
 from orchard import storage
 from orchard.parallel import die_with_parent
-
-if TYPE_CHECKING:
-    from jaxlib.mlir import ir
+from trainer.xla import Program
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
 _ENVIRONMENT = {
@@ -33,24 +30,16 @@ _ENVIRONMENT = {
     "TPU_MIN_LOG_LEVEL": "3",
 }
 
-# Ops that no device can run by itself, and ops whose result has no static shape.
-_HOST_OPS = {"stablehlo.infeed", "stablehlo.outfeed", "stablehlo.send", "stablehlo.recv"}
-_DYNAMIC_OPS = {
-    "stablehlo.set_dimension_size",
-    "stablehlo.get_dimension_size",
-    "stablehlo.dynamic_reshape",
-    "stablehlo.dynamic_broadcast_in_dim",
-    "stablehlo.dynamic_pad",
-    "stablehlo.dynamic_conv",
-    "stablehlo.dynamic_gather",
-    "stablehlo.dynamic_iota",
-    "stablehlo.real_dynamic_slice",
-}
-_HOST_CALL = re.compile(r"callback|host|Infeed|Outfeed")
-
 _EXCEEDED = re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)")
 _USED_OF = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+# Of an asynchronous operation the start is counted; its end has the result's shape.
+_COLLECTIVE = re.compile(
+    r" = (?P<shapes>.+?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|"
+    r"collective-permute|collective-broadcast)(?P<part>-start|-done)?\("
+)
+_SHAPE = re.compile(r"\b(pred|[a-z]+(\d+)[a-z0-9]*)\[([\d,]*)\]")
 
 
 def main(request_path: str) -> None:
@@ -58,94 +47,56 @@ def main(request_path: str) -> None:
     request = storage.read_json(request_path)
     die_with_parent(request["parent_pid"])
     os.environ.update(_ENVIRONMENT)
-    from jax._src.interpreters import mlir
-    from jaxlib.mlir import ir
-
-    with mlir.make_ir_context():
-        with open(request["program"], "rb") as file:
-            module = ir.Module.parse(file.read())
-        problems = canonicalize(module)
-        key = program_key(module, request["topology"], request["chip_config"])
-        cached = os.path.join(request["cache_dir"], f"{key}.json")
-        if storage.exists(cached):
-            result = {**storage.read_json(cached), "cached": True}
-        else:
-            result = _compile(module, request, problems)
-            storage.write_json(cached, result)
-    storage.write_json(request["result"], {**result, "key": key})
-
-
-def canonicalize(module: "ir.Module") -> list[str]:
-    """Drop what libtpu does not know and names that differ from run to run; return problems.
-
-    TensorFlow puts `mhlo.copy` (a layout hint) around its variables, and numbers its functions by
-    how many the process has traced.
-    """
-    problems, copies = set(), []
-    for operation in _operations(module.operation):
-        name = operation.name
-        if name == "mhlo.copy":
-            copies.append(operation)
-        elif name in _HOST_OPS:
-            problems.add(f"{name}: a transfer from or to the host")
-        elif name in _DYNAMIC_OPS:
-            problems.add(f"{name}: a shape that depends on the data")
-        elif name == "stablehlo.custom_call":
-            target = str(operation.attributes["call_target_name"]).strip('"')
-            if _HOST_CALL.search(target):
-                problems.add(f"custom call {target}: a callback to the host")
-    for copy in copies:
-        copy.results[0].replace_all_uses_with(copy.operands[0])
-        copy.erase()
-    return sorted(problems)
-
-
-def program_key(module: "ir.Module", topology: str, chip_config: str) -> str:
-    """Hash of the program without names and positions, of the target and the compiler."""
-    text = str(module.operation.get_asm(enable_debug_info=False))
-    # The module and its functions carry counters; operations refer to functions by order.
-    order: dict[str, str] = {}
-    text = re.sub(r'@"[^"]*"|@[\w.$-]+', lambda m: order.setdefault(m[0], f"@f{len(order)}"), text)
-    parts = (text, topology, chip_config, importlib.metadata.version("libtpu"))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-def _operations(operation: "ir.Operation") -> Iterator["ir.Operation"]:
-    for region in operation.regions:
-        for block in region.blocks:
-            for child in block.operations:
-                yield child.operation
-                yield from _operations(child.operation)
-
-
-def _compile(module: "ir.Module", request: dict, problems: list[str]) -> dict:
     from jax.experimental import topologies
-    from jaxlib import _jax
 
-    started = time.monotonic()
+    from trainer.xla import Spmd, data_mesh, enable_all_dtypes
+
+    enable_all_dtypes()
+    with open(request["program"], "rb") as file:
+        program = Program.from_bytes(file.read())
     topology = topologies.get_topology_desc(
         platform="tpu",
         topology_name=request["topology"],
         chip_config_name=request["chip_config"],
         **request["topology_options"],
     )
-    result = {
-        "schema_version": 1,
-        "topology": request["topology"],
-        "problems": problems,
-        "libtpu_version": importlib.metadata.version("libtpu"),
-        "num_hosts": len({one.process_index for one in cast(Any, topology.devices)}),
-    }
-    device: Any = topology.devices[0]
-    try:
-        executable = device.client.compile(
-            module, _jax.DeviceList((device,)), _jax.CompileOptions()
-        )
-    except _jax.JaxRuntimeError as error:
-        result |= refusal(str(error))
+    devices: Any = topology.devices
+    lowered = Spmd(program, data_mesh(devices)).lower("tpu")
+    key = program_key(lowered.as_text(), request["topology"], request["chip_config"])
+    cached = os.path.join(request["cache_dir"], f"{key}.json")
+    if storage.exists(cached):
+        result = {**storage.read_json(cached), "cached": True}
     else:
-        result |= _counts(executable)
-    return {**result, "compile_seconds": round(time.monotonic() - started, 1)}
+        result = {
+            "schema_version": 1,
+            "topology": request["topology"],
+            "libtpu_version": importlib.metadata.version("libtpu"),
+            "num_hosts": len({one.process_index for one in devices}),
+            **_compile(lowered),
+        }
+        storage.write_json(cached, result)
+    storage.write_json(request["result"], {**result, "key": key})
+
+
+def program_key(text: str, topology: str, chip_config: str) -> str:
+    """Hash of the program without names that differ from run to run, of the target and libtpu."""
+    # TensorFlow numbers its functions by how many the process has traced; operations refer to
+    # functions by order.
+    order: dict[str, str] = {}
+    text = re.sub(r'@"[^"]*"|@[\w.$-]+', lambda m: order.setdefault(m[0], f"@f{len(order)}"), text)
+    parts = (text, topology, chip_config, importlib.metadata.version("libtpu"))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _compile(lowered: Any) -> dict:
+    from jax.errors import JaxRuntimeError
+
+    started = time.monotonic()
+    try:
+        found = _counts(lowered.compile())
+    except JaxRuntimeError as error:
+        found = refusal(str(error))
+    return {**found, "compile_seconds": round(time.monotonic() - started, 1)}
 
 
 def refusal(message: str) -> dict:
@@ -158,9 +109,8 @@ def refusal(message: str) -> dict:
     return {"verdict": "unsupported", "message": message.splitlines()[0][:500]}
 
 
-def _counts(executable: Any) -> dict:
-    memory = executable.get_compiled_memory_stats()
-    cost = executable.cost_analysis()
+def _counts(compiled: Any) -> dict:
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
     return {
         "verdict": "fits",
         "peak_bytes": memory.peak_memory_in_bytes,
@@ -172,7 +122,27 @@ def _counts(executable: Any) -> dict:
         # The compiler leaves out what it counts nothing of.
         "flops": cost.get("flops", 0.0),
         "bytes_accessed": cost.get("bytes accessed", 0.0),
+        "collectives": collectives(compiled.as_text()),
     }
+
+
+def collectives(text: str) -> dict[str, dict[str, int]]:
+    """Count and bytes of results of what passes between devices, by kind, in a compiled program."""
+    count: Counter[str] = Counter()
+    result_bytes: Counter[str] = Counter()
+    for found in _COLLECTIVE.finditer(text):
+        if found["part"] != "-done":
+            count[found["kind"]] += 1
+        if found["part"] != "-start":
+            result_bytes[found["kind"]] += sum(_bytes(*s) for s in _SHAPE.findall(found["shapes"]))
+    return {kind: {"count": count[kind], "result_bytes": result_bytes[kind]} for kind in count}
+
+
+def _bytes(dtype: str, bits: str, shape: str) -> int:
+    size = 1 if dtype == "pred" else int(bits) // 8
+    for length in filter(None, shape.split(",")):
+        size *= int(length)
+    return size
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A StableHLO program in, the TPU compiler's verdict out; the compiler runs in its own process."""
+"""A program in, the TPU compiler's verdict out; the compiler runs in a process of its own."""
 
 import contextlib
 import importlib.util
@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from orchard import storage
 from orchard.errors import OrchardError
 from trainer.tpu.chips import Topology
+from trainer.xla import Program
 
 FITS, TOO_LARGE, UNSUPPORTED = "fits", "too_large", "unsupported"
 _EXTRA = ("jax", "jaxlib", "libtpu")
@@ -19,8 +20,23 @@ _POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
+class Collectives:
+    """Operations of one kind between devices, such as "all-reduce".
+
+    Attributes:
+        count: operations in the compiled program.
+        result_bytes: of all their results on one device; an all-reduce sends up to twice as much.
+    """
+
+    count: int
+    result_bytes: int
+
+
+@dataclass(frozen=True)
 class Compiled:
-    """What libtpu said about one program on one device of a topology.
+    """What libtpu said about one program over all devices of a topology.
+
+    Memory, FLOPs and bytes are those of one device, with its part of the batch.
 
     Attributes:
         topology: such as "v5e:2x2".
@@ -30,7 +46,6 @@ class Compiled:
         libtpu_version: the compiler's.
         key: hash of program, topology and compiler: the result's name in the cache.
         cached: whether it was compiled before.
-        problems: what the program holds that a TPU cannot run, or not with static shapes.
         message: the compiler's, for "unsupported".
         needed_bytes: memory that a program that is too large asks for, by the compiler.
         available_bytes: memory that there is, by the compiler, where it was asked for more.
@@ -43,6 +58,7 @@ class Compiled:
         program_bytes: the program itself.
         flops: floating-point operations of a step.
         bytes_accessed: bytes that a step's operations read and write.
+        collectives: what passes between the devices in a step, by the kind of operation.
     """
 
     topology: str
@@ -52,7 +68,6 @@ class Compiled:
     libtpu_version: str
     key: str = ""
     cached: bool = False
-    problems: tuple[str, ...] = ()
     message: str = ""
     needed_bytes: int = 0
     available_bytes: int = 0
@@ -64,6 +79,7 @@ class Compiled:
     program_bytes: int = 0
     flops: float = 0.0
     bytes_accessed: float = 0.0
+    collectives: dict[str, Collectives] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -88,9 +104,12 @@ def check_installed() -> None:
 
 
 def compile_program(
-    program: bytes, topology: Topology, cache_dir: str, on_wait: Callable[[], object] = lambda: None
+    program: Program,
+    topology: Topology,
+    cache_dir: str,
+    on_wait: Callable[[], object] = lambda: None,
 ) -> Compiled:
-    """Compile serialized StableHLO for one device of `topology`; seconds to many minutes.
+    """Compile `program` for all devices of `topology`; seconds to many minutes.
 
     Args:
         program: what to compile.
@@ -105,13 +124,14 @@ def compile_program(
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: os.path.join(folder, name) for name in ("program", "request", "result")}
         with open(paths["program"], "wb") as file:
-            file.write(program)
+            file.write(program.to_bytes())
         storage.write_json(paths["request"], _request(paths, topology, cache_dir))
         _run_worker(paths["request"], topology, on_wait)
         result = storage.read_json(paths["result"])
-    known = {field.name for field in fields(Compiled)}
+    known = {one.name for one in fields(Compiled)}
     values = {name: value for name, value in result.items() if name in known}
-    return Compiled(**{**values, "problems": tuple(values["problems"])})
+    collectives = {kind: Collectives(**c) for kind, c in values.pop("collectives", {}).items()}
+    return Compiled(**values, collectives=collectives)
 
 
 def _request(paths: dict[str, str], topology: Topology, cache_dir: str) -> dict:

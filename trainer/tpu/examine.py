@@ -10,6 +10,7 @@ from trainer.tpu import compiler, search
 from trainer.tpu.chips import Topology
 from trainer.tpu.compiler import Compiled
 from trainer.tpu.lowering import StepLowering
+from trainer.xla import Program
 
 
 class Examiner:
@@ -23,7 +24,7 @@ class Examiner:
 
     def __init__(self, lowering: StepLowering, parts: int, cache_dir: str):
         self._lowering, self._parts, self._cache_dir = lowering, parts, cache_dir
-        self._programs: dict[int, bytes] = {}
+        self._programs: dict[int, Program] = {}
 
     def compile(self, topology: Topology, batch_size: int) -> Compiled:
         """The verdict on `batch_size` images per replica.
@@ -33,12 +34,13 @@ class Examiner:
         """
         text = f"{topology.name}, {batch_size} a replica"
         with _bar(f"{text}: lowering") as bar:
-            program = self._program(batch_size)
+            program = self._program(batch_size * topology.num_replicas)
             bar.set_description(f"{text}: compiling")
             compiled = compiler.compile_program(program, topology, self._cache_dir, bar.update)
-        if compiled.problems or compiled.verdict == compiler.UNSUPPORTED:
-            found = "; ".join([*compiled.problems, compiled.message]).strip("; ")
-            raise OrchardError(f"the step does not compile for {topology.chip.name}: {found}")
+        if compiled.verdict == compiler.UNSUPPORTED:
+            raise OrchardError(
+                f"the step does not compile for {topology.chip.name}: {compiled.message}"
+            )
         return compiled
 
     def largest(
@@ -78,10 +80,10 @@ class Examiner:
             )
         return found.batch_size * parts, verdicts[found.batch_size]
 
-    def _program(self, batch_size: int) -> bytes:
+    def _program(self, batch_size: int) -> Program:
         if batch_size not in self._programs:
             lowered = self._lowering.lower(batch_size)
-            if lowered.problems:
+            if lowered.program is None:
                 raise OrchardError(
                     "the step cannot be compiled for a TPU: " + "; ".join(lowered.problems)
                 )

@@ -1,8 +1,8 @@
-"""The training step of a TrainConfig as StableHLO, for one replica; needs no TPU.
+"""The training step of a TrainConfig as a program over whole batches; needs no TPU.
 
 It is the step that the trainer runs, put together by the trainer's own `assemble`: augmentation,
-forward pass, loss, gradients (accumulated), clipping, update. Only what passes between replicas is
-not in it: for one replica the sum of the gradients is nothing, and BatchNorm is not synchronized.
+forward pass, loss, gradients (accumulated), clipping, update. What passes between devices is put
+in when it is compiled for several of them (`trainer.xla`).
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from trainer.data import RecordTable
 from trainer.runtime import Accelerator
 from trainer.tpu import graph_check
 from trainer.training import Splits, assemble
-from trainer.xla import pure
+from trainer.xla import Array, Program, lower, pure
 
 _BATCH_KEYS = ("image", "target", "weight", "augment")
 
@@ -42,19 +42,18 @@ class Lowered:
     """A step, ready for the compiler.
 
     Attributes:
-        program: serialized StableHLO; empty where there are problems.
+        program: the step; None where there are problems.
         problems: ops that no TPU can run, by name and origin.
     """
 
-    program: bytes
+    program: Program | None
     problems: tuple[str, ...] = ()
 
 
 def kernels() -> str:
     """The platform whose kernels TensorFlow lowers with: TPU, or CPU in most of its wheels.
 
-    Only the wheel tensorflow-tpu has the former, and it lacks the latter. With them a step's
-    variables become arguments and results: nothing is updated in place, and the peak is overstated.
+    Only the wheel tensorflow-tpu has the former, and it lacks the latter.
     """
     try:
         importlib.metadata.distribution("tensorflow-tpu")
@@ -82,34 +81,32 @@ class StepLowering:
         return 2 * sum(math.prod(output.shape[1:]) for output in outputs)
 
     def lower(self, batch_size: int) -> Lowered:
-        """The step for `batch_size` images per replica."""
+        """The step for `batch_size` images over all devices together."""
         step = self._run.make_step()
 
-        def replica_step(learning_rate: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
+        def function(learning_rate: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
             return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)), learning_rate)
 
-        platform = kernels()
-        compiled = tf.function(replica_step, jit_compile=True, autograph=False)
-        specs = [tf.TensorSpec((), tf.float32), *self._batch_specs(batch_size)]
-        traced = compiled.get_concrete_function(*specs)
-        problems = graph_check.problems(traced, platform)
+        inputs = [Array("learning_rate", (), "float32"), *self._batch(batch_size)]
+        specs = [tf.TensorSpec(one.shape, one.dtype) for one in inputs]
+        traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+        problems = graph_check.problems(traced, kernels())
         if problems:
-            return Lowered(b"", tuple(problems))
-        if platform == "TPU":
-            rewritten = pure(traced)
-            compiled = tf.function(rewritten.function, jit_compile=True, autograph=False)
-            specs += [tf.TensorSpec(v.shape, v.dtype) for v in rewritten.variables]
-        ir = compiled.experimental_get_compiler_ir(*specs)
-        return Lowered(ir(stage="stablehlo_serialized", platform_name=platform))
+            return Lowered(None, tuple(problems))
+        return Lowered(lower(pure(traced), inputs, traced.outputs, None, kernels()).program)
 
-    def _batch_specs(self, batch_size: int) -> list[tf.TensorSpec]:
+    def _batch(self, batch_size: int) -> list[Array]:
         """As `input_pipeline.train_batches` yields them, in the order of `_BATCH_KEYS`."""
-        size = (self._config.height_px, self._config.width_px)
+        config, classes = self._config, self._labels.num_classes
+        shapes_and_dtypes = [
+            ((config.height_px, config.width_px, 3), "uint8"),
+            ((classes,), "float32"),
+            ((), "float32"),
+            ((len(config.augment.columns),), "float32"),
+        ]
         return [
-            tf.TensorSpec((batch_size, *size, 3), tf.uint8),
-            tf.TensorSpec((batch_size, self._labels.num_classes), tf.float32),
-            tf.TensorSpec((batch_size,), tf.float32),
-            tf.TensorSpec((batch_size, len(self._config.augment.columns)), tf.float32),
+            Array(key, (batch_size, *shape), dtype, split_axis=0)
+            for key, (shape, dtype) in zip(_BATCH_KEYS, shapes_and_dtypes, strict=True)
         ]
 
 

@@ -12,11 +12,12 @@ from trainer.tpu.roofline import Roofline, roofline
 
 SCHEMA_VERSION = 1
 NOTES = (
-    "The step is the trainer's, for one replica: what passes between replicas (the sum of the",
-    "gradients, BatchNorm's synchronized moments) is not in it. TensorFlow lowered it with its",
-    "{kernels} kernels; libtpu {libtpu} compiled it for a TPU that is not here. Memory, FLOPs and",
-    "bytes are the compiler's counts; its bytes include some that stay on the chip. Rates are the",
-    "roofline's bound from those counts: nothing ran on a TPU, nothing is calibrated against one.",
+    "The step is the trainer's, compiled as one program over all devices of the slice, with what",
+    "passes between them; memory, FLOPs and bytes are those of one device. TensorFlow lowered it",
+    "with its {kernels} kernels; libtpu {libtpu} compiled it for a TPU that is not here. All of",
+    "them are the compiler's counts; its bytes include some that stay on the chip. Rates are the",
+    "roofline's bound from those counts, without the time that collectives take: nothing ran on a",
+    "TPU, nothing is calibrated against one.",
 )
 SPOT_NOTES = (
     "Spot: preemptions come at random and take the whole slice and all work since the last",
@@ -161,6 +162,7 @@ def _column(result: Result, pixel_bytes: int) -> dict[str, str]:
         "  temporaries": _gib(compiled.temporary_bytes),
         "FLOPs a step": f"{compiled.flops / 1e9:,.1f} G",
         "bytes a step": f"{compiled.bytes_accessed / 1e9:,.2f} GB",
+        **_collective_rows(compiled),
         "FLOPs per byte": f"{bound.flops_per_byte:.0f} (ridge {chip.ridge_flops_per_byte:.0f})",
         "step's arithmetic at peak": f"{bound.compute_seconds * 1e3:.2f} ms",
         "step's bytes at bandwidth": f"{bound.memory_seconds * 1e3:.2f} ms",
@@ -171,6 +173,13 @@ def _column(result: Result, pixel_bytes: int) -> dict[str, str]:
         "compilation": f"{compiled.compile_seconds:.0f} s{cached}",
     }
     return column | (_plan_rows(result.plan) if result.plan else {})
+
+
+def _collective_rows(compiled: Compiled) -> dict[str, str]:
+    return {
+        f"  {kind}s": f"{found.count} of {found.result_bytes / 1e6:,.1f} MB"
+        for kind, found in compiled.collectives.items()
+    }
 
 
 def _plan_rows(plan: CostPlan) -> dict[str, str]:

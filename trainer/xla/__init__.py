@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.xla.program import Array, Program
     from trainer.xla.pure_function import pure
     from trainer.xla.spmd import Spmd, data_mesh, enable_all_dtypes
-    from trainer.xla.tracing import Traced, trace
+    from trainer.xla.tracing import Traced, lower, trace
 
 __all__ = [
     "Array",
@@ -24,6 +24,7 @@ __all__ = [
     "Traced",
     "data_mesh",
     "enable_all_dtypes",
+    "lower",
     "pure",
     "trace",
 ]

@@ -2,7 +2,7 @@ import pytest
 
 from trainer.tpu import report
 from trainer.tpu.chips import GIB, parse_topology
-from trainer.tpu.compiler import Compiled
+from trainer.tpu.compiler import Collectives, Compiled
 from trainer.tpu.cost_plan import CostPlan
 from trainer.tpu.price import Prices, Spot, bill
 from trainer.tpu.report import Result
@@ -27,6 +27,7 @@ def _compiled(**kwargs):
         "peak_bytes": 10 * GIB,
         "flops": 123e12 / 2,
         "bytes_accessed": 45e9,
+        "collectives": {"all-reduce": Collectives(157, 4_672_916)},
     }
     return Compiled(**{**values, **kwargs})
 
@@ -50,13 +51,16 @@ def test_results_as_text_shows_only_what_was_found_out():
     too_large = Result(parse_topology("v5e:2x2"), 64, refused, largest_batch=24)
     text = report.results_as_text(STEP, [fits, too_large])
     assert "compiles for v3, fits" in text
+    assert "all-reduces" in text and "157 of 4.7 MB" in text
     assert "does not fit v5e" in text
     assert "26.90 GiB of 15.75 GiB" in text
     assert "runs on" not in text.lower()
-    assert "nothing ran on a TPU" in text
+    assert "nothing ran on a\nTPU" in text
     values = report.results_as_json(STEP, [fits, too_large])
     assert [t["verdict"] for t in values["topologies"]] == ["fits", "too_large"]
     assert "roofline" not in values["topologies"][1]
+    counted = values["topologies"][0]["collectives"]
+    assert counted == {"all-reduce": {"count": 157, "result_bytes": 4_672_916}}
     assert values["topologies"][1]["largest_batch_size_per_replica"] == 24
 
 
