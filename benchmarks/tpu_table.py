@@ -115,7 +115,7 @@ def main() -> int:
     wanted = [entry for entry in entries() if entry.group in FLAGS.groups]
     for i, entry in enumerate(wanted):
         found = _results().get(entry.name)
-        if not FLAGS.compile or (found and "error" not in found and not FLAGS.refresh):
+        if not FLAGS.compile or (_is_whole(found) and not FLAGS.refresh):
             continue
         print(f"[{i + 1}/{len(wanted)}] {entry.name} ...", file=sys.stderr, flush=True)
         began = time.monotonic()
@@ -128,6 +128,11 @@ def main() -> int:
     if FLAGS.write_to:
         _put_between_marks(FLAGS.write_to, table)
     return int(any("error" in results[entry.name] for entry in asked))
+
+
+def _is_whole(found: dict | None) -> bool:
+    """Whether a row was compiled for all chips; once, preflight compiled for one alone."""
+    return bool(found) and "error" not in found and "collectives" in found
 
 
 def _results() -> dict[str, dict]:

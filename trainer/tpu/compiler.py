@@ -15,7 +15,7 @@ from trainer.tpu.chips import Topology
 from trainer.xla import Program
 
 FITS, TOO_LARGE, UNSUPPORTED = "fits", "too_large", "unsupported"
-_EXTRA = ("jax", "jaxlib", "libtpu")
+_EXTRA = ("jax", "libtpu")
 _POLL_SECONDS = 0.5
 
 
