@@ -15,7 +15,9 @@ from orchard.formats import Task
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _MAX_SIDE_PX = 65_500  # libjpeg's limit.
-_LATER_SETTINGS = frozenset({"label_delimiter", "split_column"})
+_LATER_SETTINGS = frozenset(
+    {"label_delimiter", "split_column", "holdout_fraction", "fold_repeats", "time_column"}
+)
 
 
 def _layouts() -> Iterable[str]:
@@ -74,7 +76,8 @@ class PrepConfig(Options):
     )
     csv: str = option(
         "",
-        "CSV of image ids and labels: a local path or a URL (gs://, s3://, ...).",
+        "Table of image ids and labels: CSV, .parquet or .jsonl (an object a line); a local path "
+        "or a URL (gs://, s3://, ...).",
         group="input",
         kind=Kind.BOOKKEEPING,
         common=True,
@@ -121,7 +124,7 @@ class PrepConfig(Options):
     )
     test_csv: str | None = option(
         None,
-        "CSV of the ids of the split `test`, which has no labels.",
+        "CSV (or .parquet, .jsonl) of the ids of the split `test`, which has no labels.",
         group="input",
         kind=Kind.BOOKKEEPING,
         common=True,
@@ -147,9 +150,26 @@ class PrepConfig(Options):
         below=1,
         common=True,
     )
+    holdout_fraction: float = option(
+        0.0,
+        "Also hold this share out as the split `holdout`, with its labels: no fold has it, so that "
+        "it can judge what all folds were used to choose.",
+        group="splits",
+        at_least=0,
+        below=1,
+    )
+    fold_repeats: int = option(
+        1,
+        "With --folds: deal the rows out so many times, each with a seed of its own; trainer.main "
+        "--fold_repeat takes the later ones.",
+        group="splits",
+        at_least=1,
+        at_most=100,
+    )
     group_column: str | None = option(
         None,
-        "With --folds or --eval_fraction: rows with the same value here stay in one split.",
+        "With --folds, --eval_fraction or --holdout_fraction: rows with the same value stay in one "
+        "split.",
         group="splits",
         multiline=True,
     )
@@ -157,6 +177,13 @@ class PrepConfig(Options):
         None,
         "Instead of --folds: column of each row's split: train, eval, test (which loses its "
         "labels) or the number of a fold; a column such as is_valid may hold True or False.",
+        group="splits",
+        multiline=True,
+    )
+    time_column: str | None = option(
+        None,
+        "Column of dates or numbers: splits follow each other in time instead of being stratified; "
+        "eval and holdout are the latest rows, fold0 the earliest.",
         group="splits",
         multiline=True,
     )
@@ -296,7 +323,29 @@ class PrepConfig(Options):
             raise OrchardError("--folds=1: give at least 2 folds, or 0 for none")
         if self.folds and self.eval_fraction:
             raise OrchardError("--folds and --eval_fraction exclude each other: choose one")
-        for flag in ("folds", "eval_fraction", "group_column", "test_csv"):
+        if self.fold_repeats > 1 and (not self.folds or self.time_column):
+            raise OrchardError(
+                f"--fold_repeats={self.fold_repeats} needs --folds, and no --time_column, by which "
+                "the folds are always the same: leave it out"
+            )
+        if self.time_column and not (self.folds or self.eval_fraction or self.holdout_fraction):
+            raise OrchardError(
+                f"--time_column={self.time_column} orders splits, and there is only one: add "
+                "--eval_fraction, --holdout_fraction or --folds"
+            )
+        if self.eval_fraction + self.holdout_fraction >= 1:
+            raise OrchardError(
+                f"--eval_fraction={self.eval_fraction:g} and --holdout_fraction="
+                f"{self.holdout_fraction:g} leave nothing to train on: make them smaller"
+            )
+        for flag in (
+            "folds",
+            "eval_fraction",
+            "holdout_fraction",
+            "group_column",
+            "time_column",
+            "test_csv",
+        ):
             if self.split_column and getattr(self, flag):
                 raise OrchardError(
                     f"--split_column={self.split_column} says which split each row is in, and "

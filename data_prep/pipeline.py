@@ -15,6 +15,7 @@ from data_prep.plan import (
     assign_splits,
     build_plan,
     describe_duplicates,
+    describe_times,
     warn_of_classes,
 )
 from data_prep.publish import (
@@ -75,6 +76,8 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         assignment = assign_splits(images, config)
         for line in describe_duplicates(assignment, images):
             log(line)
+        for line in describe_times(assignment):
+            log(line)
         for line in warn_of_classes(images.labelled, config.folds):
             log(line)
         plan = build_plan(images, assignment, config)
@@ -119,8 +122,12 @@ def _read_tables(config: PrepConfig, log: Log) -> InputTables:
     tables = LABEL_SOURCES[config.layout](config.source_options).read()
     for note in tables.notes:
         log(note)
-    if config.group_column and not (config.folds or config.eval_fraction):
-        log("--group_column does nothing without --folds or --eval_fraction: all is in one split")
+    one_split = not (config.folds or config.eval_fraction or config.holdout_fraction)
+    if config.group_column and one_split:
+        log(
+            "--group_column does nothing without --folds, --eval_fraction or --holdout_fraction: "
+            "all is in one split"
+        )
     return tables
 
 

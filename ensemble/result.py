@@ -7,7 +7,7 @@ import numpy as np
 
 from ensemble.combine import COMBINERS, activate, to_logits
 from ensemble.config import EnsembleConfig
-from ensemble.fitting import Fit, held_out_split_names
+from ensemble.fitting import Fit, overlapping
 from ensemble.inference import NUM_VIEWS
 from ensemble.inputs import Inputs
 from ensemble.members import Member
@@ -136,8 +136,11 @@ def seen_in_training(members: Sequence[Member], records: RecordTable) -> list[st
     """Splits of a table that some member trained on."""
     # Another dataset's split of the same name holds other images.
     same = [m for m in members if m.dataset_fingerprint == records.fingerprint]
-    trained = {split for member in same for split in held_out_split_names(member.train_split)}
-    return [split for split in records.splits if split in trained]
+    return [
+        split
+        for split in records.splits
+        if any(overlapping(split, member.train_split) for member in same)
+    ]
 
 
 def _thresholds(inputs: Inputs, fit: Fit) -> np.ndarray:

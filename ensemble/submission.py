@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.images import without_ending
-from data_prep.labels import read_csv
+from data_prep.labels import read_table
 from orchard.errors import OrchardError
 from orchard.flags import option
 from orchard.formats import Task, TextEnum
@@ -68,7 +68,7 @@ def read_submission(
         OrchardError: no CSV, repeated or empty ids, columns that are neither the classes nor one
             column, or probabilities in one column for several classes.
     """
-    table = read_csv(path)
+    table = read_table(path)
     if table.problems:
         problem = table.problems[0]
         raise OrchardError(f"--sample_submission={path}, row {problem.row}: {problem.detail}")

@@ -103,7 +103,7 @@ def facts_of(dataset: str, hardware: HardwareOptions) -> Facts:
     """
     if not dataset:
         raise OrchardError("--recipe=auto looks at the dataset: give --dataset")
-    names = [n for n in split_names(dataset) if n not in (SplitKind.EVAL, SplitKind.TEST)]
+    names = [n for n in split_names(dataset) if n not in set(SplitKind) - {SplitKind.TRAIN}]
     if not names:
         raise OrchardError(f"--recipe=auto: {dataset} has no rows to train on")
     records = load_records(dataset, "+".join(names))

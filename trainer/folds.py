@@ -18,7 +18,6 @@ from orchard.formats import (
     Logits,
     RunDir,
     RunRecord,
-    fold_name,
     json_safe,
     load_logits,
     save_logits,
@@ -74,7 +73,9 @@ def _bring_together(config: TrainConfig, folds: list[str]) -> float:
     """Score the finished folds together; returns the epochs that they found."""
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
-    scored = [load_logits(folder.fold(f).eval_logits_file(fold_name(f))) for f in folds]
+    scored = [
+        load_logits(folder.fold(run.fold).eval_logits_file(str(run.eval_split))) for run in runs
+    ]
     exported = [exported_epochs(folder.fold(f).path, config.dataset) for f in folds]
     epochs = found_epochs(config, exported)
     summary = summarize(runs, scored, epochs)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from data_prep.labels.csv_table import parse_csv, read_csv
+    from data_prep.labels.csv_table import parse_csv
     from data_prep.labels.order import hashed_order
+    from data_prep.labels.other_tables import read_table
     from data_prep.labels.problems import Problem, describe, quarantine_csv, summary
     from data_prep.labels.source import (
         LABEL_SOURCES,
@@ -46,7 +47,7 @@ __all__ = [
     "labels_of_csv",
     "parse_csv",
     "quarantine_csv",
-    "read_csv",
+    "read_table",
     "read_ids",
     "read_labels",
     "rows_as_csv",

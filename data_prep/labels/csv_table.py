@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass
 
 from data_prep.labels.problems import Problem
-from orchard import storage
 from orchard.errors import OrchardError
 
 IMAGE_COLUMNS = ("image_id", "image", "id", "filename", "file_name", "file")
@@ -18,13 +17,13 @@ _UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """The content of a CSV.
+    """The content of a CSV, or of another table as the cells that a CSV would have.
 
     Attributes:
         file: its name without the folder.
         header: the names of the columns.
         rows: the cells of each row below the header that is not empty.
-        row_numbers: of `rows`; the header is row 1, and empty lines count.
+        row_numbers: of `rows`; the header of a CSV is row 1, and empty lines count.
         problems: rows with more or fewer cells than the header.
         sha256: of the whole file.
     """
@@ -51,17 +50,6 @@ class CsvTable:
             for name in self.header
             if _UNNAMED.fullmatch(name) and _says_nothing(self.column(name))
         )
-
-
-def read_csv(path: str) -> CsvTable:
-    """Read a CSV from wherever `orchard.storage` reads.
-
-    Raises:
-        OrchardError: no such file, or as `parse_csv`.
-    """
-    if not storage.exists(path):
-        raise OrchardError(f"{path}: no such CSV file")
-    return parse_csv(storage.read_bytes(path), path)
 
 
 def parse_csv(data: bytes, path: str) -> CsvTable:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.labels import shapes
-from data_prep.labels.csv_table import CsvTable, find_image_column, read_csv, require_column
+from data_prep.labels.csv_table import CsvTable, find_image_column, require_column
 from data_prep.labels.given_splits import read_splits
+from data_prep.labels.other_tables import read_table
 from data_prep.labels.problems import Problem
+from data_prep.labels.times import RowTimes, read_times
 from orchard.errors import OrchardError
 from orchard.formats import SplitKind, Targets, Task
 
@@ -28,6 +30,7 @@ class LabelOptions:
     class_names: tuple[str, ...] = ()
     group_column: str | None = None
     split_column: str | None = None
+    time_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class LabelTable:
         ignored_columns: columns that are neither ids, labels nor groups.
         groups: the cells of the group column, or None.
         splits: the split of each row where a column gives it, else None.
+        times: when each row's photo was taken, where a column says it, else None.
         problems: rows that cannot be used.
         sha256: of the whole file.
     """
@@ -63,6 +67,7 @@ class LabelTable:
     problems: tuple[Problem, ...]
     sha256: str
     splits: tuple[str, ...] | None = None
+    times: RowTimes | None = None
 
 
 def read_labels(path: str, options: LabelOptions) -> LabelTable:
@@ -71,7 +76,7 @@ def read_labels(path: str, options: LabelOptions) -> LabelTable:
     Raises:
         OrchardError: there is no such CSV, or as `labels_of_csv`.
     """
-    return labels_of_csv(read_csv(path), options)
+    return labels_of_csv(read_table(path), options)
 
 
 def read_ids(
@@ -82,7 +87,7 @@ def read_ids(
     Raises:
         OrchardError: there is no such CSV.
     """
-    return ids_of_csv(read_csv(path), image_column, class_names, task)
+    return ids_of_csv(read_table(path), image_column, class_names, task)
 
 
 def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
@@ -97,6 +102,8 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         require_column(table, options.group_column, "--group_column")
     if options.split_column:
         require_column(table, options.split_column, "--split_column")
+    if options.time_column:
+        require_column(table, options.time_column, "--time_column")
     columns, ignored = _label_columns(table, options, image_column)
     shape = options.label_shape
     if options.label_delimiter:
@@ -124,7 +131,10 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         )
     _check_class_names(table.file, labels.class_names)
     problems = table.problems + _id_problems(table, ids)
-    targets, label_problems, splits = labels.targets, labels.problems, None
+    targets, label_problems, splits, times = labels.targets, labels.problems, None, None
+    if options.time_column:
+        times, undated = read_times(table, options.time_column, ids)
+        problems = problems + undated
     if options.split_column:
         given = read_splits(table, options.split_column, ids)
         problems, splits = problems + given.problems, given.splits
@@ -149,6 +159,7 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         problems=_in_order(every),
         sha256=table.sha256,
         splits=splits,
+        times=times,
     )
 
 
@@ -195,7 +206,7 @@ def _label_columns(
     table: CsvTable, options: LabelOptions, image_column: str
 ) -> tuple[list[str], tuple[str, ...]]:
     """The columns of the labels, and those that are ignored."""
-    unused = (image_column, options.group_column, options.split_column)
+    unused = (image_column, options.group_column, options.split_column, options.time_column)
     index = tuple(name for name in table.index_columns if name not in unused)
     rest = [name for name in table.header if name not in (*unused, *index)]
     for name in options.label_columns:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         assign_splits,
         build_plan,
         describe_duplicates,
+        describe_times,
     )
     from data_prep.plan.class_warnings import warn_of_classes
     from data_prep.plan.samples import pictures_per_class
@@ -30,6 +31,7 @@ __all__ = [
     "build_plan",
     "deciding_versions",
     "describe_duplicates",
+    "describe_times",
     "fingerprint_shard",
     "library_versions",
     "num_shards",

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,12 +42,15 @@ class Assignment:
         identical: sets of rows of the labeled table with one content.
         near: sets of its rows that look alike.
         identical_across: (row of the labeled table, row of the test table) with one content.
+        repeats: int16 [rows of the labeled table, further repeats], the fold of each row when they
+            are dealt out anew; -1: in none. None without --fold_repeats.
     """
 
     splits: dict[str, SplitRows]
     identical: list[np.ndarray]
     near: list[np.ndarray]
     identical_across: list[tuple[int, int]]
+    repeats: np.ndarray | None = None
 
 
 def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
@@ -62,10 +66,15 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
     pairs = np.zeros((0, 2), np.int64)
     if config.near_duplicates:
         pairs = duplicates.near_pairs(facts["difference_hash"])
+    dealt = _split(labelled, rows, content, pairs, config)
     splits = {
         name: _ordered(labelled, rows[positions], name, config.seed)
-        for name, positions in _split(labelled, rows, content, pairs, config).items()
+        for name, positions in dealt.positions.items()
     }
+    repeats = None
+    if dealt.repeats is not None:
+        repeats = np.full((len(labelled.usable), dealt.repeats.shape[1]), -1, np.int16)
+        repeats[rows] = dealt.repeats
     if images.test:
         usable = np.flatnonzero(images.test.usable)
         splits[SplitKind.TEST] = _ordered(images.test, usable, SplitKind.TEST, config.seed)
@@ -76,7 +85,15 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
         identical=[rows[group] for group in duplicates.repeated(content)],
         near=[rows[g] for g in duplicates.repeated(near) if len(set(content[g].tolist())) > 1],
         identical_across=_identical_across(images),
+        repeats=repeats,
     )
+
+
+class _Dealt(NamedTuple):
+    """Positions of each split; the fold of each position in further repeats, -1: in none."""
+
+    positions: dict[str, np.ndarray]
+    repeats: np.ndarray | None = None
 
 
 def _split(
@@ -85,16 +102,16 @@ def _split(
     content: np.ndarray,
     pairs: np.ndarray,
     config: PrepConfig,
-) -> dict[str, np.ndarray]:
-    """Positions within `rows` of each split."""
+) -> _Dealt:
+    """Which of `rows` each split has, by their positions."""
     given = labelled.table.splits
     if given is not None:
         names = np.array([given[row] for row in rows.tolist()], object)
         # Folds by their numbers, then the others by the usual order.
         found = sorted(set(names), key=lambda name: (fold_number(name) or 0, _ORDER.get(name, 0)))
-        return {name: np.flatnonzero(names == name) for name in found}
-    if not config.folds and not config.eval_fraction:
-        return {SplitKind.TRAIN: np.arange(len(rows))}
+        return _Dealt({name: np.flatnonzero(names == name) for name in found})
+    if not (config.folds or config.eval_fraction or config.holdout_fraction):
+        return _Dealt({SplitKind.TRAIN: np.arange(len(rows))})
     table = labelled.table
     numberings = [content]
     if table.groups is not None:
@@ -106,15 +123,49 @@ def _split(
         task=table.task,
         groups=duplicates.merge(len(rows), numberings, pairs),
         order=hashed_order([table.ids[row] for row in rows], "splits", config.seed),
+        times=None if table.times is None else table.times.values[rows],
     )
+    if not config.holdout_fraction:
+        return _deal_out(dealt, config)
+    kept_out = holdout(dealt, config.holdout_fraction, config.seed)
+    rest = dealt.order[~kept_out[dealt.order]]
+    if not len(rest):
+        raise OrchardError(
+            f"--holdout_fraction={config.holdout_fraction:g} holds all rows out, which belong "
+            "together by their contents, groups or times; leave it out, or choose other groups"
+        )
+    inner = _deal_out(dealt.chosen(rest), config)
+    repeats = None
+    if inner.repeats is not None:
+        repeats = np.full((len(rows), inner.repeats.shape[1]), -1, np.int16)
+        repeats[rest] = inner.repeats
+    positions = {name: np.sort(rest[chosen]) for name, chosen in inner.positions.items()}
+    return _Dealt({**positions, SplitKind.HOLDOUT: np.flatnonzero(kept_out)}, repeats)
+
+
+def _deal_out(dealt: Rows, config: PrepConfig) -> _Dealt:
+    """Which rows each fold has, or `train` and `eval`."""
     if config.folds:
         folds = assign_folds(dealt, config.folds, config.seed)
-        return {fold_name(k): np.flatnonzero(folds == k) for k in range(config.folds)}
-    held_out = holdout(dealt, config.eval_fraction, config.seed)
-    return {
-        SplitKind.TRAIN: np.flatnonzero(~held_out),
-        SplitKind.EVAL: np.flatnonzero(held_out),
-    }
+        later = [
+            assign_folds(dealt, config.folds, (config.seed + repeat) % 2**32)
+            for repeat in range(1, config.fold_repeats)
+        ]
+        return _Dealt(
+            {fold_name(k): np.flatnonzero(folds == k) for k in range(config.folds)},
+            np.stack(later, axis=1).astype(np.int16) if later else None,
+        )
+    if not config.eval_fraction:
+        return _Dealt({SplitKind.TRAIN: np.arange(len(dealt.targets))})
+    # A share of all rows, not of those that the holdout leaves.
+    fraction = config.eval_fraction / (1 - config.holdout_fraction)
+    held_out = holdout(dealt, fraction, config.seed)
+    return _Dealt(
+        {
+            SplitKind.TRAIN: np.flatnonzero(~held_out),
+            SplitKind.EVAL: np.flatnonzero(held_out),
+        }
+    )
 
 
 def _ordered(table: CheckedTable, rows: np.ndarray, split: str, seed: int) -> SplitRows:
@@ -128,8 +179,8 @@ def _refuse_empty(splits: dict[str, SplitRows]) -> None:
             advice = (
                 "no row of --test_csv is usable: correct it, or leave it out"
                 if name == SplitKind.TEST
-                else "there are too few rows (or groups of rows) for it: use fewer folds or "
-                "another --eval_fraction"
+                else "there are too few rows (or groups of rows, or different times) for it: use "
+                "fewer folds, another --eval_fraction or --holdout_fraction"
             )
             raise OrchardError(f"the split {name!r} would be empty; {advice}")
 
@@ -176,13 +227,21 @@ def describe_duplicates(assignment: Assignment, images: CheckedImages) -> Iterat
         )
 
 
+def describe_times(assignment: Assignment) -> Iterator[str]:
+    """A line for each split that was cut by time: from when to when."""
+    for name, split in assignment.splits.items():
+        times = split.table.table.times
+        if times is not None:
+            yield f"split {name}: {len(split.rows)} rows, {times.span(split.rows)}"
+
+
 def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig) -> Plan:
     """The plan of all shards, splits in the order of `assignment.splits`."""
     are_classes = images.labelled.table.targets.are_classes
     planned = [
         shard
         for name, split in assignment.splits.items()
-        for shard in _shards_of_split(name, split, config, are_classes)
+        for shard in _shards_of_split(name, split, config, are_classes, assignment.repeats)
     ]
     task, options = images.labelled.table.task, config.image_options
     pictured = choose_samples([shard.targets for shard in planned])
@@ -232,12 +291,18 @@ def _record_bytes(checked: CheckedTable, config: PrepConfig) -> np.ndarray:
 
 
 def _shards_of_split(
-    name: str, split: SplitRows, config: PrepConfig, are_classes: bool
+    name: str,
+    split: SplitRows,
+    config: PrepConfig,
+    are_classes: bool,
+    repeats: np.ndarray | None,
 ) -> Iterator[PlannedShard]:
     """The shards of one split, without their pictures and fingerprints.
 
-    `are_classes` is the form of the dataset's targets.
+    `are_classes` is the form of the dataset's targets; `repeats` are those of an `Assignment`.
     """
+    if repeats is not None and name == SplitKind.TEST:
+        repeats = np.full((len(split.table.usable), repeats.shape[1]), -1, np.int16)
     checked, table = split.table, split.table.table
     total_bytes = int(_record_bytes(checked, config)[split.rows].sum())
     count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
@@ -259,4 +324,5 @@ def _shards_of_split(
             sha256=facts["sha256"].copy(),
             reencode=facts["reencode"].copy(),
             spool_offset=facts["spool_offset"].copy(),
+            repeats=None if repeats is None else repeats[rows],
         )

@@ -37,6 +37,7 @@ class PlannedShard:
         reencode: whether the record holds another JPEG than the file.
         spool_offset: where the spool has the file's bytes, or -1.
         pictured: positions of the records that the card shows.
+        repeats: int16 [n, further repeats], the fold of each record in each; None: there are none.
         fingerprint: SHA-256 (hex) of all that decides the shard's bytes and its part of the index;
             no path is among it.
     """
@@ -55,6 +56,7 @@ class PlannedShard:
     reencode: np.ndarray
     spool_offset: np.ndarray
     pictured: tuple[int, ...] = ()
+    repeats: np.ndarray | None = None
     fingerprint: str = ""
 
     @property
@@ -124,6 +126,9 @@ def fingerprint_shard(dataset: str, task: Task, options: ImageOptions, shard: Pl
         shard.files,
     ]
     digest.update(json.dumps(head, sort_keys=True).encode())
-    for array in (shard.csv_rows, shard.targets.values, shard.sha256, shard.reencode):
+    arrays = [shard.csv_rows, shard.targets.values, shard.sha256, shard.reencode]
+    if shard.repeats is not None:
+        arrays.append(shard.repeats)
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

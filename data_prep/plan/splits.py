@@ -3,11 +3,11 @@
 Rows that belong together are one unit. Units of one row are dealt out by scikit-learn's
 `StratifiedKFold`, units of several by `StratifiedGroupKFold`, many-label rows by iterative
 stratification (Sechidis, Tsoumakas, Vlahavas: "On the Stratification of Multi-Label Data", 2011;
-package iterative-stratification).
+package iterative-stratification). Rows with times are cut by these instead.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,20 +28,25 @@ class Rows:
         task: what they mean.
         groups: int64 [n]; rows of one number stay together.
         order: int64 [n]: the rows in an order that does not depend on the CSV's.
+        times: float64 [n], where parts are to follow each other in time.
     """
 
     targets: Targets
     task: Task
     groups: np.ndarray
     order: np.ndarray
+    times: np.ndarray | None = None
 
     def chosen(self, rows: np.ndarray) -> "Rows":
         """Some of the rows, which are in order already."""
-        return Rows(self.targets[rows], self.task, self.groups[rows], np.arange(len(rows)))
+        times = None if self.times is None else self.times[rows]
+        return Rows(self.targets[rows], self.task, self.groups[rows], np.arange(len(rows)), times)
 
 
 def assign_folds(rows: Rows, folds: int, seed: int) -> np.ndarray:
-    """The fold, 0 to `folds` - 1, of each row: int64 [n]."""
+    """The fold, 0 to `folds` - 1, of each row: int64 [n]; in time, where there are times."""
+    if rows.times is not None:
+        return _cut_by_time(rows, [k / folds for k in range(1, folds)])
     result = np.empty(len(rows.targets), np.int64)
     _, inverse, counts = np.unique(rows.groups, return_inverse=True, return_counts=True)
     alone = counts[inverse][rows.order] == 1
@@ -52,7 +57,9 @@ def assign_folds(rows: Rows, folds: int, seed: int) -> np.ndarray:
 
 
 def holdout(rows: Rows, fraction: float, seed: int) -> np.ndarray:
-    """Whether each row is in the held-out `fraction`: bool [n]."""
+    """Whether each row is in the held-out `fraction`, the latest if there are times: bool [n]."""
+    if rows.times is not None:
+        return _cut_by_time(rows, [1 - fraction]) == 1
     smallest = 1 / _MAX_PARTS
     if fraction > 1 - smallest:
         return ~holdout(rows, 1 - fraction, seed)
@@ -66,6 +73,21 @@ def holdout(rows: Rows, fraction: float, seed: int) -> np.ndarray:
         key=lambda pair: (round(abs(pair[0] / pair[1] - fraction), 9), pair[1]),
     )
     return assign_folds(rows, parts, seed) < num_held_out
+
+
+def _cut_by_time(rows: Rows, ends: Sequence[float]) -> np.ndarray:
+    """The part of each row, where parts end after these shares of all rows: int64 [n].
+
+    A group is where its latest row is, so that no part has an image of one before it; rows of one
+    time are in one part.
+    """
+    assert rows.times is not None
+    _, group = np.unique(rows.groups, return_inverse=True)
+    latest = np.full(group.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(latest, group, rows.times)
+    _, moment, counts = np.unique(latest[group], return_inverse=True, return_counts=True)
+    middles = (np.cumsum(counts) - counts / 2) / len(rows.times)
+    return np.searchsorted(ends, middles, side="right")[moment]
 
 
 def _deal(rows: Rows, folds: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from data_prep.checks import hex_digests
 from data_prep.plan import Plan, PlannedShard
 from data_prep.shard import Receipt
 from orchard.formats import Targets, tfrecord
+from orchard.formats.manifest import REPEATS_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,19 +47,20 @@ def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
         **_labels(shard.targets),
         "source_file": _strings(shard.files),
         "source_sha256": _texts(hex_digests(shard.sha256).tolist()),
+        **_repeats(shard.repeats),
     }
     return pa.Table.from_arrays(list(columns.values()), list(columns))
 
 
 def _labels(targets: Targets) -> dict[str, "pa.Array"]:
     """The column `target`, or `label` where that says it all."""
-    import pyarrow as pa
-
     if targets.are_classes:
         return {"label": _numbers(targets.values, np.int32)}
-    ends = np.arange(len(targets) + 1) * targets.num_classes
-    values = _numbers(targets.values.ravel(), np.float32)
-    return {"target": pa.ListArray.from_arrays(_numbers(ends, np.int32), values)}
+    return {"target": _lists(targets.values, np.float32)}
+
+
+def _repeats(repeats: np.ndarray | None) -> dict[str, "pa.Array"]:
+    return {} if repeats is None else {REPEATS_COLUMN: _lists(repeats, np.int16)}
 
 
 # Arrow's own conversions import pandas or its compute functions, which takes longer than to write a
@@ -69,6 +71,14 @@ def _numbers(values: np.ndarray, dtype: type) -> "pa.Array":
     values = np.ascontiguousarray(values, dtype)
     kind = pa.from_numpy_dtype(values.dtype)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _lists(values: np.ndarray, dtype: type) -> "pa.Array":
+    """One list a row of a matrix."""
+    import pyarrow as pa
+
+    ends = np.arange(len(values) + 1) * values.shape[1]
+    return pa.ListArray.from_arrays(_numbers(ends, np.int32), _numbers(values.ravel(), dtype))
 
 
 def _strings(values: Sequence[str]) -> "pa.Array":

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         check_every_member,
         held_out_split_names,
         out_of_fold,
+        overlapping,
         own_split,
         refuse_leakage,
     )
@@ -44,6 +45,7 @@ __all__ = [
     "greedy_selection",
     "guard",
     "held_out_split_names",
+    "overlapping",
     "judge_change",
     "out_of_fold",
     "own_split",

@@ -15,7 +15,7 @@ from ensemble.combine import Combiner
 from ensemble.members import FoldGroup, Member
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Logits, RunDir, load_logits
+from orchard.formats import Logits, RunDir, load_logits, splits_overlap
 
 OUT_OF_FOLD = "OUT_OF_FOLD"
 
@@ -98,7 +98,7 @@ def own_split(member: Member) -> str:
 def refuse_leakage(members: Sequence[Member], split: str) -> None:
     """Raise OrchardError when a member trained on any part of `split`."""
     for member in members:
-        both = sorted(held_out_split_names(split) & held_out_split_names(member.train_split))
+        both = overlapping(split, member.train_split)
         if both:
             raise OrchardError(
                 f"member {member.path} was trained on {both[0]} (its train split is "
@@ -165,6 +165,15 @@ def _checked(table: Logits, member: Member, path: str) -> Logits:
 def _labelled(table: Logits) -> Logits:
     keep = (table.targets >= 0).all(axis=1)
     return Logits(table.ids[keep], table.logits[keep], table.targets[keep], table.class_names)
+
+
+def overlapping(splits: str, trained: str) -> list[str]:
+    """Which of the splits in "fold0+fold1" may hold records of the splits in `trained`."""
+    return sorted(
+        split
+        for split in held_out_split_names(splits)
+        if any(splits_overlap(split, one) for one in held_out_split_names(trained))
+    )
 
 
 def held_out_split_names(splits: str) -> set[str]:

@@ -103,10 +103,9 @@ def make_examples(
 
 def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
     file = records.files[records.file_index[row]].rsplit("/", 1)[-1]
-    position = int(np.sum(records.file_index[:row] == records.file_index[row]))
     csv_row = csv_rows.get(str(records.ids[row]))
     source = "" if csv_row is None else f", CSV row {csv_row}"
-    return f"{file}, record {position} at byte {records.offsets[row]}{source}"
+    return f"{file}, at byte {records.offsets[row]}{source}"
 
 
 def _thumbnail(records: RecordTable, row: int) -> str:

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
         is_part,
         refit_name,
         refit_number,
+        repeat_and_fold,
+        repeat_fold_name,
+        splits_overlap,
     )
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
@@ -141,6 +144,9 @@ __all__ = [
     "parse",
     "refit_name",
     "refit_number",
+    "repeat_and_fold",
+    "repeat_fold_name",
+    "splits_overlap",
     "save_checkpoint_file",
     "save_logits",
     "tfrecord",

@@ -26,6 +26,7 @@ class SplitKind(TextEnum):
 
     TRAIN = "train"
     EVAL = "eval"
+    HOLDOUT = "holdout"  # Rows with labels that neither training nor its evaluation touches.
     TEST = "test"  # Rows without labels, to predict.
 
 
@@ -37,6 +38,27 @@ def fold_name(number: int | str) -> str:
 def fold_number(name: str) -> int | None:
     """3 of "fold3"; None of a name that is no fold's."""
     return _number_after("fold", name)
+
+
+def repeat_fold_name(repeat: int, number: int | str) -> str:
+    """The name of a fold when the rows are dealt out for another time: "repeat1_fold3".
+
+    The first time, 0, has the splits of the dataset themselves. Later ones are in its index alone.
+    """
+    return f"repeat{repeat}_{fold_name(number)}" if repeat else fold_name(number)
+
+
+def repeat_and_fold(name: str) -> tuple[int, int] | None:
+    """(1, 3) of "repeat1_fold3", (0, 3) of "fold3"; None of a name that is no fold's."""
+    match = re.fullmatch(r"(?:repeat(\d+)_)?fold(\d+)", name)
+    return (int(match[1] or 0), int(match[2])) if match else None
+
+
+def splits_overlap(one: str, other: str) -> bool:
+    """Whether two splits may hold the same record: they are one, or folds of different repeats."""
+    first, second = repeat_and_fold(one), repeat_and_fold(other)
+    of_two_repeats = first is not None and second is not None and first[0] != second[0]
+    return one == other or of_two_repeats
 
 
 def refit_name(number: int) -> str:

@@ -23,6 +23,9 @@ RECORDS_COLUMNS = (
     "id split shard offset length csv_row image_crc32c target source_file source_sha256".split()
 )
 
+# The fold of each record in each further dealing-out, where --fold_repeats asked for some.
+REPEATS_COLUMN = "repeat_folds"
+
 _AGAIN = "run its data_prep.main command again, with --overwrite"
 
 
@@ -144,7 +147,9 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
     everywhere: unlabeled) or, where the manifest says that there are no targets, `label` (int32,
     the class, -1: unlabeled), `source_file` (string, within the images folder) and `source_sha256`
-    (hex, of that file's content). `Targets.of_index` reads the labels of both.
+    (hex, of that file's content). `Targets.of_index` reads the labels of both. With --fold_repeats
+    there is `repeat_folds` too (list of int16): the fold of the record in the second dealing-out,
+    the third, ...; -1: in none.
 
     Raises:
         OrchardError: there is no index, or it was damaged.

@@ -219,3 +219,94 @@ def test_next_command_is_one_that_the_trainer_takes(splits, fold):
     values = dict(word.removeprefix("--").split("=", 1) for word in words[3:])
     config = TrainConfig(**values)
     assert (config.dataset, config.fold) == ("data/my leaves/1.0.0", fold)
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ({"folds": 3}, ["fold0", "fold1", "fold2", "holdout", "test"]),
+        ({"eval_fraction": 0.25}, ["train", "eval", "holdout", "test"]),
+        ({}, ["train", "holdout", "test"]),
+    ],
+)
+def test_prepare_with_a_holdout_keeps_a_labeled_share_out_of_all_else(
+    given, tmp_path, flags, names
+):
+    directory, _ = run(tmp_path / "out", **given, **flags, holdout_fraction=0.25)
+    manifest = load_manifest(directory)
+    assert list(manifest.splits) == names
+    assert manifest.splits["holdout"].num_records == 3 and manifest.splits["holdout"].labelled
+    if "eval_fraction" in flags:
+        assert manifest.splits["eval"].num_records == 3
+    records = load_records(directory)
+    assert records["id"].is_unique and len(records) == 15
+    assert set(load_holdout_classes(records)) == {0, 1, 2}
+
+
+def load_holdout_classes(records):
+    return np.stack(records[records["split"] == "holdout"]["target"].tolist()).argmax(1).tolist()
+
+
+def test_prepare_with_a_time_column_holds_the_latest_out_and_says_from_when(given, tmp_path):
+    del given["test_csv"]
+    rows = [
+        (f"a{row:03d}", "bag" if row % 2 else "coat", f"2024-05-{row + 1:02d}") for row in range(12)
+    ]
+    given["csv"] = write_csv(tmp_path / "dated.csv", [("image_id", "label", "taken"), *rows[::-1]])
+    directory, said = run(
+        tmp_path / "out", **given, time_column="taken", eval_fraction=0.25, holdout_fraction=0.25
+    )
+    split = load_records(directory).set_index("id")["split"]
+    assert [split[row[0]] for row in rows] == ["train"] * 6 + ["eval"] * 3 + ["holdout"] * 3
+    assert "split eval: 3 rows, 2024-05-07 to 2024-05-09" in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"time_column": "label"}, "orders splits, and there is only one: add --eval_fraction"),
+        ({"fold_repeats": 2}, "--fold_repeats=2 needs --folds"),
+        ({"fold_repeats": 2, "folds": 2, "time_column": "label"}, "no --time_column"),
+        ({"eval_fraction": 0.5, "holdout_fraction": 0.5}, "leave nothing to train on"),
+        ({"split_column": "part", "holdout_fraction": 0.5}, "excludes --holdout_fraction"),
+        ({"time_column": "when", "folds": 2}, "has no column 'when' .--time_column."),
+    ],
+)
+def test_prepare_with_splits_that_contradict_each_other_is_refused(given, tmp_path, flags, words):
+    if "split_column" in flags:
+        del given["test_csv"]
+    with pytest.raises(OrchardError, match=words):
+        run(tmp_path / "out", **given, **flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_with_fold_repeats_deals_the_rows_out_anew_each_time(given, tmp_path):
+    plain, _ = run(tmp_path / "plain", **given, folds=3)
+    directory, _ = run(tmp_path / "out", **given, folds=3, fold_repeats=3)
+    records = load_records(directory)
+    for column in ("id", "split", "offset"):
+        assert records[column].tolist() == load_records(plain)[column].tolist()
+    repeats = np.stack(records["repeat_folds"].tolist())
+    labeled = (records["split"] != "test").to_numpy()
+    assert repeats.shape == (15, 2) and (repeats[~labeled] == -1).all()
+    for column in repeats[labeled].T:
+        assert np.bincount(column).tolist() == [4, 4, 4]
+    first = records["split"][labeled].str[4:].astype(int).to_numpy()
+    assert len({tuple(column) for column in (first, *repeats[labeled].T)}) == 3
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
+def test_prepare_of_another_table_gives_the_records_of_the_csv(given, tmp_path, ending):
+    import pandas as pd
+
+    table = pd.read_csv(given["csv"], dtype=str)
+    path = str(tmp_path / f"train{ending}")
+    if ending == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_json(path, orient="records", lines=True)
+    one, _ = run(tmp_path / "one", folds=3, **given)
+    other, said = run(tmp_path / "two", folds=3, **{**given, "csv": path})
+    assert said[0].startswith(f"train{ending}: 12 rows, ids in column 'image_id'")
+    columns = ["id", "split", "offset", "image_crc32c"]
+    assert load_records(one)[columns].equals(load_records(other)[columns])

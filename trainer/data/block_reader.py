@@ -147,12 +147,12 @@ def eval_rows(
     """As `train_rows`, in the table's order; what pads the last batch has index -1."""
     reader = BlockReader(records, tolerant)
     per_host = batch_size // num_hosts
-    edges = np.concatenate([np.flatnonzero(np.diff(records.file_index)) + 1, [len(records)]])
+    edges = np.concatenate([np.flatnonzero(np.diff(records.runs)) + 1, [len(records)]])
 
     def read(step: tf.Tensor) -> Rows:
         low = tf.minimum(step * batch_size + host * per_host, len(records))
         high = tf.minimum(low + per_host, len(records))
-        # A range that lies in several files is cut at their edges.
+        # A range that lies in several runs is cut at their edges.
         ends = tf.unique(tf.clip_by_value(edges, low, high))[0]
         starts = tf.concat([low[None], ends[:-1]], 0)
         some = ends > starts
@@ -177,7 +177,7 @@ class _Lanes:
 
     def __init__(self, records: RecordTable, options: OrderOptions, seed: int, reader: BlockReader):
         self._options, self._seed, self._reader = options, seed, reader
-        blocks = order.cut_blocks(records.file_index, options.block_records)
+        blocks = order.cut_blocks(records.runs, options.block_records)
         self._starts, self._lengths = tf.constant(blocks.starts), tf.constant(blocks.lengths)
 
     def rows(

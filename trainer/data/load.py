@@ -7,14 +7,14 @@ import pandas as pd
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Targets, fold_number
+from orchard.formats import Targets, fold_number, repeat_and_fold, repeat_fold_name
 from orchard.formats import manifest as manifests
 from trainer.data import gcs_reads, tfds_records
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
 
 
 def load_records(dataset_dir: str, splits: str) -> RecordTable:
-    """Reads the table of some splits, e.g. "fold0+fold1", "train" or "test".
+    """Reads the table of some splits, e.g. "fold0+fold1", "train", "test" or "repeat1_fold0".
 
     A TFDS dataset that another program prepared will do too if it has one image and one label
     feature; its index is scanned once and kept (see `trainer.data.tfds_records`).
@@ -74,14 +74,14 @@ def _is_foreign(dataset_dir: str) -> bool:
 
 def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
     manifest = manifests.load_manifest(dataset_dir)
-    chosen = choose_splits(dataset_dir, tuple(manifest.splits), splits)
+    chosen = choose_splits(dataset_dir, (*manifest.splits, *_repeat_splits(manifest)), splits)
     frame = _frame(dataset_dir, manifest.fingerprint)
+    frame = frame[np.logical_or.reduce([_rows_of(frame, split) for split in chosen])]
     first_file: dict[str, int] = {}
     files: list[str] = []
-    for split in chosen:
+    for split in [one for one in manifest.splits if one in set(frame["split"])]:
         first_file[split] = len(files)
         files += [storage.join(dataset_dir, shard.file) for shard in manifest.splits[split].shards]
-    frame = frame[frame["split"].isin(chosen)]
     check_not_empty(dataset_dir, splits, len(frame))
     file_index = frame["split"].map(first_file).to_numpy() + frame["shard"].to_numpy()
     if (np.diff(file_index) < 0).any():
@@ -100,6 +100,21 @@ def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
         fingerprint=manifest.fingerprint,
         splits=chosen,
     )
+
+
+def _repeat_splits(manifest: manifests.Manifest) -> list[str]:
+    """The folds of further repeats: they are in the index, and no splits for TFDS."""
+    folds = [number for number in map(fold_number, manifest.splits) if number is not None]
+    repeats = range(1, manifest.settings.get("fold_repeats", 1))
+    return [repeat_fold_name(repeat, fold) for repeat in repeats for fold in folds]
+
+
+def _rows_of(frame: pd.DataFrame, split: str) -> np.ndarray:
+    """Which records a split has: bool [records]."""
+    repeat, fold = repeat_and_fold(split) or (0, 0)
+    if not repeat:
+        return (frame["split"] == split).to_numpy()
+    return np.stack(frame[manifests.REPEATS_COLUMN].tolist())[:, repeat - 1] == fold
 
 
 @functools.lru_cache(maxsize=4)

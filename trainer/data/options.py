@@ -40,6 +40,12 @@ class DatasetOptions(Options, group="data"):
         kind=Kind.BOOKKEEPING,
         common=True,
     )
+    fold_repeat: int = option(
+        0,
+        "With --fold: 0 takes the folds that are splits of the dataset, 1 and up those of its "
+        "further repeats (data_prep.main --fold_repeats).",
+        at_least=0,
+    )
     train_split: str = option(
         "", "Splits to train on, such as train or fold1+fold2.", kind=Kind.RESOLVED
     )
@@ -58,6 +64,10 @@ class DatasetOptions(Options, group="data"):
         super().check()
         if self.fold and (self.train_split or self.eval_split):
             raise OrchardError("--fold chooses the splits; drop it, or --train_split/--eval_split")
+        if self.fold_repeat and not self.fold:
+            raise OrchardError(
+                f"--fold_repeat={self.fold_repeat} is of folds: add --fold=0, 1, ..., all or none"
+            )
         if self.fold not in ("", ALL_FOLDS, NO_SPLIT) and not self.fold.isdigit():
             raise OrchardError(f"--fold={self.fold}: choose 0, 1, 2, ..., all or none")
         if self.refit and self.fold != ALL_FOLDS and not self._trains_on_everything:

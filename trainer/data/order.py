@@ -60,16 +60,16 @@ class Blocks:
     lengths: np.ndarray
 
 
-def cut_blocks(file_index: np.ndarray, block_records: int) -> Blocks:
-    """Cuts records, sorted by file, into blocks of at most `block_records`, none across two files.
+def cut_blocks(runs: np.ndarray, block_records: int) -> Blocks:
+    """Cuts records into blocks of at most `block_records`, none across two runs.
 
     Args:
-        file_index: int [n], the file of every record; the records of a file stand together.
+        runs: int [n], the run of every record (`RecordTable.runs`), ascending.
         block_records: the longest block.
     """
-    edges = np.flatnonzero(np.diff(file_index)) + 1
+    edges = np.flatnonzero(np.diff(runs)) + 1
     firsts = np.concatenate([[0], edges])
-    lasts = np.concatenate([edges, [len(file_index)]])
+    lasts = np.concatenate([edges, [len(runs)]])
     starts = np.concatenate(
         [np.arange(a, b, block_records) for a, b in zip(firsts, lasts, strict=True)]
     ).astype(np.int64)
@@ -181,7 +181,7 @@ class TrainOrder:
     """The training stream of one host: step -> gids and their epochs.
 
     Args:
-        file_index: int [n], the file of every record (`RecordTable.file_index`).
+        runs: int [n], the run of every record (`RecordTable.runs`).
         options: lanes, blocks and windows.
         batch_size: the global batch.
         seed: any integer.
@@ -191,7 +191,7 @@ class TrainOrder:
 
     def __init__(
         self,
-        file_index: np.ndarray,
+        runs: np.ndarray,
         options: OrderOptions,
         *,
         batch_size: int,
@@ -200,12 +200,12 @@ class TrainOrder:
         host: int = 0,
     ):
         check_hosts(batch_size, num_hosts)
-        per_lane = records_per_lane(len(file_index), options, batch_size)
-        blocks = cut_blocks(file_index, options.block_records)
+        per_lane = records_per_lane(len(runs), options, batch_size)
+        blocks = cut_blocks(runs, options.block_records)
         self._orders = EpochOrders(lambda epoch: epoch_order(seed, epoch, blocks, options))
         per_host = batch_size // num_hosts
         in_batch = np.arange(host * per_host, (host + 1) * per_host)
-        bounds = lane_bounds(len(file_index), options.lanes)
+        bounds = lane_bounds(len(runs), options.lanes)
         lane = in_batch // per_lane
         self._per_lane, self._in_lane = per_lane, in_batch % per_lane
         self._starts, self._lengths = bounds[lane], np.diff(bounds)[lane]

@@ -86,7 +86,7 @@ def train_batches(
             **share,
         )
     else:
-        stream = order.TrainOrder(records.file_index, ordering, seed=seed, **share)
+        stream = order.TrainOrder(records.runs, ordering, seed=seed, **share)
         steps = tf.data.Dataset.range(start_step, start_step + num_steps)
         rows = _local_rows(steps, stream.step, batch_size // num_hosts, records, options)
     return _batches(rows, batch_size // num_hosts, records, options, seed, augment, padded=False)

@@ -6,12 +6,13 @@ that `fold0+fold1` and `fold1+fold0` are the same table.
 """
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from orchard.errors import OrchardError
-from orchard.formats import Task
+from orchard.formats import Task, tfrecord
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class RecordTable:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @functools.cached_property
+    def runs(self) -> np.ndarray:
+        """int32 [n]: the run of each record, of records that follow each other in one file.
+
+        A table of whole splits has a run a file; one of some of their records has more.
+        """
+        ends = self.offsets + self.lengths + tfrecord.FRAME_OVERHEAD_BYTES
+        begins = (np.diff(self.file_index) != 0) | (self.offsets[1:] != ends[:-1])
+        return np.concatenate([[0], np.cumsum(begins)]).astype(np.int32)
 
     @property
     def num_bytes(self) -> int:

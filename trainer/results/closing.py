@@ -32,8 +32,12 @@ def closing_lines(config: TrainConfig, record: RunRecord) -> list[str]:
 def next_command(config: TrainConfig) -> str:
     """Predict the test images, where there are any, or compare this run with others."""
     run_dir = config.run_dir.rstrip("/")
-    if SplitKind.TEST in split_names(config.dataset):
+    names = split_names(config.dataset)
+    split = next((one for one in (SplitKind.TEST, SplitKind.HOLDOUT) if one in names), None)
+    if split:
         flags = {"members": run_dir, "dataset": config.dataset, "output_dir": f"{run_dir}-ensemble"}
+        if split != SplitKind.TEST:
+            flags["split"] = split
         module = "ensemble.main"
     else:
         flags = {"runs_dir": posixpath.dirname(run_dir) or "."}

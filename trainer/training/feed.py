@@ -50,7 +50,7 @@ class Feed:
         """Ids of the training records of a step, over all hosts."""
         records = self.records
         gids, _ = TrainOrder(
-            records.file_index,
+            records.runs,
             self.order,
             batch_size=self.plan.batch_size,
             seed=self.config.seed,

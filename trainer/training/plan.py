@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchard.errors import OrchardError
-from orchard.formats import NO_SPLIT, SplitKind, fold_name, fold_number
+from orchard.formats import NO_SPLIT, SplitKind, fold_number, repeat_fold_name
 from trainer.config import TrainConfig
 from trainer.optim import Schedule
 
@@ -60,7 +60,8 @@ class Plan:
 
 def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
     """The splits that --fold and --eval_split mean in a dataset that has those of `names`."""
-    folds = [name for name in names if fold_number(name) is not None]
+    numbers = [fold_number(name) for name in names]
+    folds = [repeat_fold_name(config.fold_repeat, n) for n in numbers if n is not None]
     if config.fold == NO_SPLIT:
         if not folds:
             raise OrchardError(
@@ -69,7 +70,7 @@ def choose_splits(config: TrainConfig, names: Sequence[str]) -> Splits:
             )
         return Splits("+".join(folds), NO_SPLIT)
     if config.fold:
-        held_out = fold_name(config.fold)
+        held_out = repeat_fold_name(config.fold_repeat, config.fold)
         if held_out not in folds:
             raise OrchardError(
                 f"--fold={config.fold}: the dataset has the splits {', '.join(names)}"

@@ -1,7 +1,8 @@
 """`--layout=csv`: a CSV of ids and labels, and perhaps one of the ids of the split `test`."""
 
 from data_prep.images import file_name, find_files
-from data_prep.labels.csv_table import IMAGE_COLUMNS, CsvTable, find_image_column, read_csv
+from data_prep.labels.csv_table import IMAGE_COLUMNS, CsvTable, find_image_column
+from data_prep.labels.other_tables import read_table
 from data_prep.labels.source import LABEL_SOURCES, ImageTable, InputTables, LabelSource
 from data_prep.labels.table import LabelTable, labels_of_csv, read_ids
 from orchard import storage
@@ -29,7 +30,7 @@ class CsvSource(LabelSource):
             OrchardError: a CSV cannot be read, or has no header.
         """
         options = self.options
-        csv = read_csv(options.csv)
+        csv = read_table(options.csv)
         self._refuse_ids_without_files(csv)
         table = labels_of_csv(csv, options.labels)
         labelled = ImageTable(table, options.images_dir)

@@ -52,6 +52,7 @@ class FolderSource(LabelSource):
             ("label_columns", ",".join(labels.label_columns)),
             ("group_column", labels.group_column),
             ("split_column", labels.split_column),
+            ("time_column", labels.time_column),
             ("label_delimiter", labels.label_delimiter),
         ):
             if value:

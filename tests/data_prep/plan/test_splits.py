@@ -121,3 +121,39 @@ def test_assign_folds_of_any_rows_keeps_groups_together_and_depends_on_nothing_e
     assert all(len(set(found[groups == group])) == 1 for group in groups)
     again = assign_folds(targets, task, groups + 100, order, folds, seed)
     np.testing.assert_array_equal(found, again)
+
+
+def _timed(times, groups=None):
+    count = len(times)
+    targets = Targets.of_matrix(np.ones((count, 1), np.float32))
+    groups = alone(count) if groups is None else np.asarray(groups)
+    return Rows(targets, "single_label", groups, alone(count), np.asarray(times, float))
+
+
+def test_holdout_by_time_is_the_latest_share():
+    times = np.random.default_rng(0).permutation(50)
+    held_out = splits.holdout(_timed(times), 0.2, 0)
+    assert sorted(times[held_out]) == list(range(40, 50))
+
+
+def test_assign_folds_by_time_follow_each_other():
+    times = np.random.default_rng(1).permutation(60)
+    folds = splits.assign_folds(_timed(times), 4, 7)
+    assert [sorted(times[folds == k]) for k in range(4)] == [
+        list(range(15 * k, 15 * k + 15)) for k in range(4)
+    ]
+
+
+def test_holdout_by_time_puts_a_group_where_its_latest_row_is():
+    groups = [0, 1, 2, 3, 4, 5, 6, 7, 8, 0]
+    held_out = splits.holdout(_timed(range(10), groups), 0.2, 0)
+    assert np.flatnonzero(held_out).tolist() == [0, 9]
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=40), st.integers(2, 5))
+def test_assign_folds_by_time_cuts_no_moment_and_never_goes_back(times, folds):
+    found = splits.assign_folds(_timed(times), folds, 0)
+    by_time = found[np.argsort(times, kind="stable")]
+    assert (np.diff(by_time) >= 0).all()
+    for moment in set(times):
+        assert len(set(found[np.asarray(times) == moment])) == 1

@@ -92,6 +92,14 @@ def test_refuse_leakage_of_a_split_that_a_member_trained_on_raises(split):
     refuse_leakage([member], "fold11")
 
 
+def test_refuse_leakage_of_a_fold_of_another_repeat_raises():
+    member = _member("runs/b7", train="repeat1_fold1+repeat1_fold2")
+    with pytest.raises(OrchardError, match="runs/b7 was trained on fold0"):
+        refuse_leakage([member], "fold0")
+    refuse_leakage([member], "repeat1_fold0")
+    refuse_leakage([member], "holdout")
+
+
 def test_refuse_leakage_of_a_sliced_split_counts_it_whole():
     with pytest.raises(OrchardError, match="trained on train"):
         refuse_leakage([_member("b7", train="train[:80%]")], "train[80%:]")

@@ -114,3 +114,16 @@ def test_make_plan_durations_in_epochs_become_steps():
     assert plan.schedule.hold_steps == 3 * 56
     config = _config(warmup_steps=7)
     assert make_plan(config, _SPLITS, 100, 1).schedule.warmup_steps == 7
+
+
+def test_choose_splits_of_a_repeat_takes_its_folds():
+    config = _config(fold="1", fold_repeat=2)
+    names = ("fold0", "fold1", "fold2", "holdout", "test")
+    splits = choose_splits(config, names)
+    assert splits == Splits("repeat2_fold0+repeat2_fold2", "repeat2_fold1")
+
+
+def test_choose_splits_never_trains_on_the_holdout():
+    assert choose_splits(_config(fold="none"), ("fold0", "fold1", "holdout")).train == "fold0+fold1"
+    assert choose_splits(_config(), ("train", "eval", "holdout")) == Splits("train", "eval")
+    assert choose_splits(_config(), ("train", "holdout")) == Splits("train", "none")

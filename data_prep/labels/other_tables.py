@@ -1,0 +1,117 @@
+"""Tables that are no CSV: Parquet and JSON lines, read as the cells that a CSV would have."""
+
+import datetime
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from data_prep.labels.csv_table import CsvTable, parse_csv
+from orchard import storage
+from orchard.errors import OrchardError
+
+Row = dict[str, Any]
+
+
+def read_table(path: str) -> CsvTable:
+    """Read a table, a CSV if its name does not end in .parquet or .jsonl, from any storage.
+
+    Raises:
+        OrchardError: no such file, or as `parse_csv`, `parse_parquet`, `parse_json_lines`.
+    """
+    if not storage.exists(path):
+        raise OrchardError(f"{path}: no such CSV file")
+    parse: Callable[[bytes, str], CsvTable] = parse_csv
+    if path.lower().endswith(".parquet"):
+        parse = parse_parquet
+    elif path.lower().endswith((".jsonl", ".ndjson")):
+        parse = parse_json_lines
+    return parse(storage.read_bytes(path), path)
+
+
+def parse_parquet(data: bytes, path: str) -> CsvTable:
+    """The table in the bytes of a Parquet file that errors call `path`; its first row is row 1.
+
+    Raises:
+        OrchardError: no Parquet file, no row, or a column of bytes or records.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OrchardError(f"{path}: no Parquet file ({reason}); write it again") from error
+    names = [name for name in table.column_names if not name.startswith("__index_level_")]
+    columns = [table.column(name).to_pylist() for name in names]
+    rows = enumerate(zip(*columns, strict=True), start=1)
+    return _table(path, data, names, ((n, dict(zip(names, row, strict=True))) for n, row in rows))
+
+
+def parse_json_lines(data: bytes, path: str) -> CsvTable:
+    """The table in the bytes of a file that has one JSON object a line; its first line is row 1.
+
+    A name that a line lacks is an empty cell.
+
+    Raises:
+        OrchardError: a line is no JSON object, no row, or a value is an object.
+    """
+    rows: list[tuple[int, Row]] = []
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = data.count(b"\n", 0, error.start) + 1
+        raise OrchardError(f"{path}, row {at}: not UTF-8 text; save it as UTF-8") from error
+    # By LF alone: JSON's strings may hold what splitlines takes for the end of a line.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise OrchardError(
+                f"{path}, row {number}: no JSON ({error}); write one object a line"
+            ) from error
+        if not isinstance(row, dict):
+            raise OrchardError(
+                f"{path}, row {number}: {line.strip()[:40]!r} is no object of columns and values; "
+                "write one object a line"
+            )
+        rows.append((number, row))
+    names = list(dict.fromkeys(name for _, row in rows for name in row))
+    return _table(path, data, names, rows)
+
+
+def _table(
+    path: str, data: bytes, names: Sequence[str], rows: Iterable[tuple[int, Row]]
+) -> CsvTable:
+    cells, numbers = [], []
+    for number, row in rows:
+        cells.append([_cell(path, number, name, row.get(name)) for name in names])
+        numbers.append(number)
+    if not cells or not names:
+        raise OrchardError(f"{path}: no rows")
+    header = [name.strip() for name in names]
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise OrchardError(f"{path}: the column {repeated[0]!r} appears twice")
+    file = path.replace("\\", "/").rpartition("/")[2]
+    return CsvTable(file, header, cells, numbers, [], hashlib.sha256(data).hexdigest())
+
+
+def _cell(path: str, number: int, name: str, value: Any) -> str:
+    """A value as a CSV would have it; a list as JSON."""
+    if value is None or value != value:  # NaN.
+        return ""
+    if isinstance(value, str | bool | int | float):
+        return str(value)
+    if isinstance(value, datetime.date | datetime.datetime):
+        return value.isoformat()
+    if isinstance(value, list) and all(isinstance(one, str | bool | int | float) for one in value):
+        return json.dumps(value, ensure_ascii=False)
+    raise OrchardError(
+        f"{path}, row {number}: column {name!r} holds {type(value).__name__}, where a table has "
+        "text, numbers or lists of them; leave the column out, and put photos into files"
+    )
