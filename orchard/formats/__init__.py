@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
+        CROISSANT_FILE,
         DATASET_INFO_FILE,
         FEATURES_FILE,
         MANIFEST_FILE,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from orchard.formats.targets import Targets
 
 __all__ = [
+    "CROISSANT_FILE",
     "AutoViews",
     "Checkpoint",
     "ComputeTime",

@@ -17,6 +17,7 @@ RECORDS_FILE = "records.parquet"
 FEATURES_FILE = "features.json"
 DATASET_INFO_FILE = "dataset_info.json"
 REPORT_FILE = "report.html"
+CROISSANT_FILE = "croissant.json"
 RUN_LOG_FILE = "run_log.json"
 QUARANTINE_FILE = "quarantine.csv"
 RECORDS_COLUMNS = (
