@@ -20,6 +20,7 @@ from orchard.formats import (
     RunRecord,
     json_safe,
     load_logits,
+    repeat_fold_name,
     save_logits,
 )
 from trainer.config import TrainConfig
@@ -74,7 +75,8 @@ def _bring_together(config: TrainConfig, folds: list[str]) -> float:
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
     scored = [
-        load_logits(folder.fold(run.fold).eval_logits_file(str(run.eval_split))) for run in runs
+        load_logits(folder.fold(f).eval_logits_file(repeat_fold_name(config.fold_repeat, f)))
+        for f in folds
     ]
     exported = [exported_epochs(folder.fold(f).path, config.dataset) for f in folds]
     epochs = found_epochs(config, exported)
