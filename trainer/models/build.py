@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from orchard.errors import OrchardError
 from trainer.keras_module import keras
 from trainer.models import pretrained
-from trainer.models.preprocessing import AUTO, INSIDE, PREPROCESSINGS, preprocess
+from trainer.models.preprocessing import AUTO, INSIDE, PREPROCESSINGS, Scaling, preprocess
 from trainer.models.registry import (
-    ARCHITECTURES,
     check_architecture,
     check_image_size,
+    check_weights,
+    find_architecture,
     is_keras_file,
 )
 
@@ -28,8 +29,8 @@ class NetworkOptions:
     """What to build.
 
     Attributes:
-        architecture: a name in `ARCHITECTURES`, or the path of a .keras file to take the
-            backbone from.
+        architecture: a name in `ARCHITECTURES`, PREFIX:NAME of one of `ARCHITECTURE_SOURCES`, or
+            the path of a .keras file to take the backbone from.
         num_classes: columns of the logits.
         height_px: height of the images.
         width_px: width of the images.
@@ -68,9 +69,13 @@ def build_network(options: NetworkOptions) -> keras.Model:
     return keras.Model(images, head(features), name="network")
 
 
-def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str]:
-    name, known = options.architecture, ARCHITECTURES[options.architecture]
+def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str | Scaling]:
+    name, known = options.architecture, find_architecture(options.architecture)
+    check_weights(name, known, options.weights)
     check_image_size(name, *options.image_size_px)
+    preprocessing = known.preprocessing if options.preprocessing == AUTO else options.preprocessing
+    if preprocessing is None:
+        raise _unknown_preprocessing(name, "does not say how it scales its input")
     build = known.build
     if options.weights == "imagenet" and known.build_imagenet:
         build = known.build_imagenet
@@ -81,19 +86,16 @@ def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str]:
     )
     if options.weights not in ("none", "imagenet"):
         pretrained.load_into(backbone, options.weights)
-    preprocessing = options.preprocessing
-    return backbone, known.preprocessing if preprocessing == AUTO else preprocessing
+    return backbone, preprocessing
 
 
-def _backbone_of_file(options: NetworkOptions) -> tuple[keras.Model, str]:
+def _backbone_of_file(options: NetworkOptions) -> tuple[keras.Model, str | Scaling]:
     backbone = pretrained.load_backbone(options.architecture, BACKBONE_LAYER, options.image_size_px)
     preprocessing = options.preprocessing
     if preprocessing == AUTO:
         if not pretrained.scales_its_input(backbone):
-            raise OrchardError(
-                f"--architecture={options.architecture} has no layer that scales its input; say "
-                f"what it was trained on with --preprocessing={'|'.join(PREPROCESSINGS[1:])}, "
-                "MEAN/STD such as 127/128, or inside for plain 0..255"
+            raise _unknown_preprocessing(
+                options.architecture, "has no layer that scales its input"
             )
         preprocessing = INSIDE
     if options.weights == "none":
@@ -101,3 +103,11 @@ def _backbone_of_file(options: NetworkOptions) -> tuple[keras.Model, str]:
     elif options.weights not in ("auto", "imagenet"):
         pretrained.load_into(backbone, options.weights)
     return backbone, preprocessing
+
+
+def _unknown_preprocessing(architecture: str, reason: str) -> OrchardError:
+    return OrchardError(
+        f"--architecture={architecture} {reason}; say what it was trained on with "
+        f"--preprocessing={'|'.join(PREPROCESSINGS[1:])}, MEAN/STD such as 127/128, or inside for "
+        "plain 0..255"
+    )

@@ -10,6 +10,7 @@ from trainer.models.registry import (
     check_architecture,
     check_image_size,
     default_image_size_px,
+    is_from_source,
 )
 
 
@@ -18,7 +19,9 @@ class ModelOptions(Options, group="network"):
     """Which network, from what weights, for images of what size."""
 
     architecture: str = field(
-        metadata=required("Name of a network, or the path of a .keras file.", kind=Kind.RESULT)
+        metadata=required(
+            "Name of a network, the path of a .keras file, or keras_hub:PRESET.", kind=Kind.RESULT
+        )
     )
     image_size: str = option(
         "",
@@ -28,7 +31,7 @@ class ModelOptions(Options, group="network"):
     )
     weights: str = option(
         "imagenet",
-        "imagenet, none, or a path; a .keras architecture keeps its own unless this is none.",
+        "imagenet, none, or a path; a .keras file or preset keeps its own unless this is none.",
         common=True,
     )
     preprocessing: str = option(
@@ -48,7 +51,11 @@ class ModelOptions(Options, group="network"):
         super().check()
         check_architecture(self.architecture, self.weights)
         check_preprocessing(self.preprocessing)
-        check_image_size(self.architecture, *self._size_px())
+        if is_from_source(self.architecture):  # To ask it more may take a download.
+            if self.image_size:
+                parse_image_size(self.image_size)
+        else:
+            check_image_size(self.architecture, *self._size_px())
 
     @property
     def height_px(self) -> int:

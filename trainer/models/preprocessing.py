@@ -5,7 +5,8 @@ Pixels come as 0..255. What each family of keras.applications was trained on is 
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchard.errors import OrchardError
 from orchard.lazy import lazy_import
@@ -21,16 +22,30 @@ ZERO_TO_ONE, SYMMETRIC = "zero_to_one", "minus_one_to_one"
 TORCH, CAFFE = "torch", "caffe"
 PREPROCESSINGS = (INSIDE, ZERO_TO_ONE, SYMMETRIC, TORCH, CAFFE)
 
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How pixels 0..255 are scaled: pixels * scale + offset.
+
+    Attributes:
+        scale: of all channels, or of each.
+        offset: of all channels, or of each.
+    """
+
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+
+
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Scale and offset of a Rescaling layer.
-_SCALE_AND_OFFSET: dict[str, tuple[Any, Any]] = {
-    ZERO_TO_ONE: (1 / 255, 0.0),
-    SYMMETRIC: (1 / 127.5, -1.0),
-    TORCH: (
-        [1 / (255 * std) for std in _TORCH_STD],
-        [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)],
+_SCALINGS = {
+    ZERO_TO_ONE: Scaling(1 / 255),
+    SYMMETRIC: Scaling(1 / 127.5, -1.0),
+    TORCH: Scaling(
+        tuple(1 / (255 * std) for std in _TORCH_STD),
+        tuple(-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)),
     ),
-    CAFFE: (1.0, [-103.939, -116.779, -123.68]),
+    CAFFE: Scaling(1.0, (-103.939, -116.779, -123.68)),
 }
 
 
@@ -40,17 +55,25 @@ def check_preprocessing(preprocessing: str) -> None:
         _mean_and_std(preprocessing)
 
 
-def preprocess(images: "keras.KerasTensor", preprocessing: str) -> "keras.KerasTensor":
+def preprocess(
+    images: "keras.KerasTensor", preprocessing: "str | Scaling"
+) -> "keras.KerasTensor":
     """Scale images 0..255 the way `preprocessing` says, in float32, as layers of the network."""
     if preprocessing == INSIDE:
         return images
-    if preprocessing in _SCALE_AND_OFFSET:
-        scale, offset = _SCALE_AND_OFFSET[preprocessing]
+    if isinstance(preprocessing, Scaling):
+        scaling = preprocessing
+    elif preprocessing in _SCALINGS:
+        scaling = _SCALINGS[preprocessing]
     else:
         mean, std = _mean_and_std(preprocessing)
-        scale, offset = 1 / std, -mean / std
+        scaling = Scaling(1 / std, -mean / std)
     if preprocessing == CAFFE:  # It was trained on BGR.
         images = keras.ops.flip(images, axis=-1)
+    scale, offset = (
+        list(value) if isinstance(value, tuple) else value
+        for value in (scaling.scale, scaling.offset)
+    )
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="preprocessing")(images)
 
 
