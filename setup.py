@@ -18,6 +18,9 @@ _BEAM = ["apache-beam>=2.60"]
 _FSSPEC = ["fsspec"]
 # Descriptions of TPUs that are not there are experimental in jax. It needs Python 3.11.
 _PREFLIGHT = ["jax~=0.10.2", "libtpu>=0.0.42"]
+# Its private names find a preset's files. tensorflow-text, which it asks for, fixes TensorFlow's
+# version: BUILD.md.
+_HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -77,11 +80,13 @@ setup(
         "beam": _BEAM,
         "fsspec": _FSSPEC,
         "preflight": _PREFLIGHT,
+        "hub": _HUB,
         "docs": _DOCS,
         "test": _TEST,
         "dev": [
             *_TEST,
             *_DOCS,
+            *_HUB,  # Not in "test", which .ci/matrix installs beside other TensorFlows.
             "import-linter>=2.15",
             "mypy",
             "pandas-stubs",

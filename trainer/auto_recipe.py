@@ -15,7 +15,7 @@ from PIL import Image
 from orchard.errors import OrchardError
 from orchard.formats import SplitKind, tfrecord
 from trainer.data import RecordTable, load_records, read_few, split_names
-from trainer.models import ARCHITECTURES
+from trainer.models import ARCHITECTURES, find_architecture, is_from_source
 from trainer.runtime import HardwareOptions, expected_kind
 
 BASE_RECIPE = "fast"
@@ -62,7 +62,7 @@ def choose(facts: Facts, architecture: str = "") -> dict[str, str]:
         architecture: the network, where it is given.
     """
     if not architecture:
-        own_side = ARCHITECTURES[LARGE_NETWORK].image_size_px
+        own_side = ARCHITECTURES[LARGE_NETWORK].image_size_px or 0
         large = facts.num_rows >= LARGE_NETWORK_ROWS and facts.short_side_px >= own_side
         large = large and facts.device_kind != "cpu"
         architecture = LARGE_NETWORK if large else SMALL_NETWORK
@@ -76,9 +76,9 @@ def choose(facts: Facts, architecture: str = "") -> dict[str, str]:
 def _side_px(facts: Facts, architecture: str) -> int:
     """Not larger than the images, nor than what the network was made for."""
     most, least = _DEFAULT_SIDE_PX, MIN_SIDE_PX
-    if architecture in ARCHITECTURES.names():
-        known = ARCHITECTURES[architecture]
-        most, least = known.image_size_px, max(least, known.min_size_px)
+    if architecture in ARCHITECTURES or is_from_source(architecture):
+        known = find_architecture(architecture)
+        most, least = known.image_size_px or most, max(least, known.min_size_px)
     if facts.device_kind == "cpu":
         most = min(most, MAX_CPU_SIDE_PX)
     if facts.short_side_px < most:

@@ -1,5 +1,6 @@
 """SavedConfig: the content of config.json."""
 
+import dataclasses
 from dataclasses import dataclass
 
 from orchard import storage
@@ -20,6 +21,11 @@ class SavedConfig:
 
     config: TrainConfig
     resolved: Resolved
+
+    @property
+    def sized(self) -> TrainConfig:
+        """The flags, with the size of the images: a preset need not be asked for it again."""
+        return dataclasses.replace(self.config, image_size=self.resolved.image_size)
 
     def save(self) -> None:
         """Write config.json into the run directory."""

@@ -57,6 +57,14 @@ class RunDir(ExportDir):
         return self._join("network.json")
 
     @property
+    def pretrained_file(self) -> str:
+        """What is known of the pretrained weights that the training began with; not always there.
+
+        {"license": as their source says it}.
+        """
+        return self._join("pretrained.json")
+
+    @property
     def checkpoints_dir(self) -> str:
         """Numbered checkpoints, and the weights of the best evaluations."""
         return self._join("checkpoints")
@@ -147,7 +155,7 @@ class RunRecord(JsonRecord):
     Attributes:
         class_names: the classes, in the order of the logits' columns.
         task: what the labels mean.
-        architecture: name of the network, or path of a .keras file.
+        architecture: name of the network, path of a .keras file, or SOURCE:NAME of a preset.
         image_size_px: height and width of the network's input.
         resize: see `InputSpec`.
         exact_decode: see `InputSpec`.
@@ -164,6 +172,8 @@ class RunRecord(JsonRecord):
         versions: of the libraries that decide the numbers.
         config: the flags, as the trainer's TrainConfig writes itself.
         cost: what it took, and what a prediction takes; None: not known.
+        license: of the pretrained weights that it began with, as their preset says; empty: it does
+            not, or they are of no preset.
     """
 
     REMEDY: ClassVar[str] = "write it again with trainer.main --run_dir=RUN --export_only"
@@ -186,6 +196,7 @@ class RunRecord(JsonRecord):
     versions: dict[str, str]
     config: dict[str, Any] = field(repr=False)
     cost: TrainingCost | None = None
+    license: str = ""
 
     @property
     def input(self) -> InputSpec:

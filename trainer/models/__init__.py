@@ -2,8 +2,8 @@
 
 Start in `build.py`: a network is its preprocessing, a backbone and a head. Backbones come from
 `registry.py`, where a new architecture is one new file (in `architectures/`, or a plugin), as is a
-source of many (in `sources/`), or from a .keras file (`pretrained.py`). `batch_norm.py` has what BatchNorm needs under strategies;
-`flops.py` says what an image costs.
+source of many (in `sources/`), or from a .keras file (`pretrained.py`). `batch_norm.py` has what
+BatchNorm needs under strategies; `flops.py` says what an image costs.
 """
 
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from trainer.models.build import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, build_network
     from trainer.models.flops import forward_flops
     from trainer.models.options import ModelOptions, parse_image_size
-    from trainer.models.pretrained import json_with_policy
     from trainer.models.preprocessing import Scaling
+    from trainer.models.pretrained import json_with_policy, settle_positions
     from trainer.models.registry import (
         ARCHITECTURE_SOURCES,
         ARCHITECTURES,
@@ -47,6 +47,7 @@ __all__ = [
     "parse_image_size",
     "register_architecture",
     "register_architecture_source",
+    "settle_positions",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -94,9 +94,7 @@ def _backbone_of_file(options: NetworkOptions) -> tuple[keras.Model, str | Scali
     preprocessing = options.preprocessing
     if preprocessing == AUTO:
         if not pretrained.scales_its_input(backbone):
-            raise _unknown_preprocessing(
-                options.architecture, "has no layer that scales its input"
-            )
+            raise _unknown_preprocessing(options.architecture, "has no layer that scales its input")
         preprocessing = INSIDE
     if options.weights == "none":
         pretrained.reinitialize(backbone)

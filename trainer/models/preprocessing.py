@@ -23,7 +23,6 @@ TORCH, CAFFE = "torch", "caffe"
 PREPROCESSINGS = (INSIDE, ZERO_TO_ONE, SYMMETRIC, TORCH, CAFFE)
 
 
-
 @dataclass(frozen=True)
 class Scaling:
     """How pixels 0..255 are scaled: pixels * scale + offset.
@@ -55,9 +54,7 @@ def check_preprocessing(preprocessing: str) -> None:
         _mean_and_std(preprocessing)
 
 
-def preprocess(
-    images: "keras.KerasTensor", preprocessing: "str | Scaling"
-) -> "keras.KerasTensor":
+def preprocess(images: "keras.KerasTensor", preprocessing: "str | Scaling") -> "keras.KerasTensor":
     """Scale images 0..255 the way `preprocessing` says, in float32, as layers of the network."""
     if preprocessing == INSIDE:
         return images

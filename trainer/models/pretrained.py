@@ -107,6 +107,18 @@ def load_into(backbone: keras.Model, path: str) -> None:
         ) from None
 
 
+def settle_positions(network: keras.Model) -> None:
+    """Let a .keras file keep the position embeddings that were trained.
+
+    KerasHub's DINOv2 keeps two, trains one and loads the other; whether they differ it decides by
+    the sign of a sum (version 0.32). The trainer builds it with both of one size.
+    """
+    for layer in network._flatten_layers(include_self=False):
+        trained = getattr(layer, "interpolated_position_embeddings", None)
+        if trained is not None and trained.shape == layer.position_embeddings.shape:
+            layer.position_embeddings.assign(trained)
+
+
 def reinitialize(model: keras.Model) -> None:
     """Draw every weight anew from the initializers that the model was built with."""
     fresh = keras.models.clone_model(model)

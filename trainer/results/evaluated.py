@@ -42,7 +42,7 @@ def evaluated(
     resolved = saved.resolved
     # The training's batches, though its replicas may have been more.
     config = dataclasses.replace(
-        saved.config, batch_size=resolved.batch_size, batch_size_per_replica=0
+        saved.sized, batch_size=resolved.batch_size, batch_size_per_replica=0
     )
     splits = Splits(resolved.train_split, resolved.eval_split)
     records = load_records(config.dataset, splits.train)

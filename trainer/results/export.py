@@ -18,7 +18,7 @@ from orchard.errors import OrchardError
 from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, Task, fingerprint_saved_model
 from trainer.data import decode_image
 from trainer.keras_module import keras
-from trainer.models import batch_norm, json_with_policy
+from trainer.models import batch_norm, json_with_policy, settle_positions
 
 
 class ServingModule(tf.Module):
@@ -91,7 +91,14 @@ def rebuild_network(run_dir: str) -> keras.Model:
         raise OrchardError(f"there is no {path}: {run_dir} is no run directory")
     text = json.dumps(storage.read_json(path))
     keras.config.set_dtype_policy("float32")
-    network = keras.models.model_from_json(json_with_policy(text, "float32"))
+    try:
+        network = keras.models.model_from_json(json_with_policy(text, "float32"))
+    except (TypeError, ImportError) as error:  # A layer's class cannot be found.
+        reason = str(error).splitlines()[0][:200]
+        raise OrchardError(
+            f"{path}: a layer of the network is not to be had here ({reason}); install what it "
+            "comes from, such as '.[hub]' for keras_hub:PRESET, or name its module in --plugins"
+        ) from None
     batch_norm.synchronize(network, False)
     return network
 
@@ -102,6 +109,7 @@ def export(network: keras.Model, serving: ServingModule, output: ExportDir) -> s
         local = os.path.join(folder, "network")
         tf.saved_model.save(serving, local, signatures=serving.signatures())
         keras_file = os.path.join(folder, "network.keras")
+        settle_positions(network)
         network.save(keras_file)
         fingerprint = fingerprint_saved_model(local)
         storage.replace_tree(local, output.saved_model_dir, last=SAVED_MODEL_FILE)

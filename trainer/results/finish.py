@@ -112,7 +112,7 @@ def _export(
     """Write the SavedModel and .keras file of selected weights; returns the record to save last."""
     # Until it is written anew nothing here counts as a finished run.
     storage.remove_tree(output.record_file)
-    config, resolved, weights = saved.config, saved.resolved, selected.weights
+    config, resolved, weights = saved.sized, saved.resolved, selected.weights
     network = export.rebuild_network(run_dir)
     set_network_arrays(network, weights)
     fingerprint = export_network(network, config, dataset, output)
@@ -133,14 +133,20 @@ def _export(
         dataset=DatasetOfRun(dataset.name, dataset.version, dataset.fingerprint, config.dataset),
         member_fingerprint=fingerprint,
         versions=versions(),
-        config=config.to_json(),
+        config=saved.config.to_json(),
         cost=TrainingCost(
             time=selected.time,
             train_images=selected.steps * resolved.batch_size,
             flops_per_image=forward_flops(network),
             num_parameters=network.count_params(),
         ),
+        license=_license(run_dir),
     )
+
+
+def _license(run_dir: str) -> str:
+    path = RunDir(run_dir).pretrained_file
+    return storage.read_json(path)["license"] if storage.exists(path) else ""
 
 
 def export_only(run_dir: str, which: str) -> int:

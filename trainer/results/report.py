@@ -20,6 +20,7 @@ from trainer.evaluation import (
     probabilities,
     row_losses,
 )
+from trainer.models import is_from_source
 from trainer.results import figures
 from trainer.training import read_metrics
 
@@ -164,10 +165,14 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
 
 def network_facts(run: RunRecord) -> dict[str, str]:
     """The network and its images, for the head of a report."""
-    return {
-        "architecture": os.path.basename(run.architecture),
+    name, preset = run.architecture, is_from_source(run.architecture)
+    facts = {
+        "architecture": name if preset else os.path.basename(name),
         "image size": "x".join(str(side) for side in run.image_size_px) + " px",
     }
+    if preset:
+        facts["license of its weights"] = run.license or "the preset does not say"
+    return facts
 
 
 def cost_facts(cost: TrainingCost | None) -> dict[str, str]:

@@ -43,7 +43,7 @@ def resume_run(run: Run) -> None:
         return
     run.clock = ComputeClock(run.accelerator)
     if run.accelerator.is_chief:
-        save_network_graph(run_dir, run.network)
+        save_network_graph(run_dir, run.config, run.network)
         save_checkpoint(run_dir, run.checkpoint(), run.config.keep_checkpoints)
 
 

@@ -12,7 +12,15 @@ from orchard.formats import RunDir
 from trainer.checkpoints import TrainState
 from trainer.config import TrainConfig
 from trainer.keras_module import keras
-from trainer.models import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, batch_norm, build_network
+from trainer.models import (
+    BACKBONE_LAYER,
+    LOGITS_LAYER,
+    NetworkOptions,
+    batch_norm,
+    build_network,
+    find_architecture,
+    is_from_source,
+)
 from trainer.optim import make_optimizer
 from trainer.runtime import Accelerator, precision_policy, set_precision
 from trainer.training import plan as plans
@@ -58,6 +66,9 @@ def with_optimizers(
     return TrainState(network, made)
 
 
-def save_network_graph(run_dir: str, network: keras.Model) -> None:
+def save_network_graph(run_dir: str, config: TrainConfig, network: keras.Model) -> None:
     """Keep the network's layers, so that an export needs neither --weights nor its .keras file."""
     storage.write_json(RunDir(run_dir).network_file, json.loads(network.to_json()))
+    if is_from_source(config.architecture) and config.weights != "none":
+        found = find_architecture(config.architecture)
+        storage.write_json(RunDir(run_dir).pretrained_file, {"license": found.license})

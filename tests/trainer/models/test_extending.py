@@ -19,7 +19,7 @@ _SIDE_PX = 16
 @pytest.fixture(scope="module")
 def plugin_dir(tmp_path_factory):
     """A folder with the recipe's module."""
-    (code,) = re.findall(r"^```python\n(.*?)^```$", _RECIPE.read_text(), re.M | re.S)
+    code, _ = re.findall(r"^```python\n(.*?)^```$", _RECIPE.read_text(), re.M | re.S)
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "leaf_net.py").write_text(code)
     return folder

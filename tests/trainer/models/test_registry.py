@@ -7,7 +7,7 @@ import pytest
 
 from orchard.errors import OrchardError
 from orchard.registry import Registry
-from trainer.models import build, registry
+from trainer.models import ModelOptions, Scaling, registry
 from trainer.models.build import BACKBONE_LAYER, NetworkOptions, build_network
 
 
@@ -16,14 +16,59 @@ def architectures(monkeypatch):
     """A registry without members, for the test to fill."""
     registry.ARCHITECTURES.names()  # Their modules register in the real one, once a process.
     empty = Registry("architecture", package="trainer.models.architectures")
-    for module in (registry, build):
-        monkeypatch.setattr(module, "ARCHITECTURES", empty)
+    monkeypatch.setattr(registry, "ARCHITECTURES", empty)
     return empty
 
 
 def _feature_map(image_size_px):
     inputs = keras.Input((*image_size_px, 3))
     return keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """A registry of sources without members, for the test to fill."""
+    registry.ARCHITECTURE_SOURCES.names()
+    empty = Registry("architecture source", package="trainer.models.sources")
+    monkeypatch.setattr(registry, "ARCHITECTURE_SOURCES", empty)
+    return empty
+
+
+def test_registered_source_finds_what_follows_its_prefix(sources):
+    asked = []
+
+    @registry.register_architecture_source("garden")
+    def find(name):
+        asked.append(name)
+        return registry.Architecture(_feature_map, 8, Scaling((1.0, 2.0, 3.0), -1.0))
+
+    options = ModelOptions(architecture="garden:hf://leaf/net.keras", weights="none")
+    assert asked == []  # A config of it can be made, and read again, where there is no network.
+    assert options.height_px == 8
+    network = build_network(NetworkOptions(options.architecture, 5, 8, 8))
+    assert set(asked) == {"hf://leaf/net.keras"}
+    images = np.ones((1, 8, 8, 3), np.float32)
+    scaled = network.get_layer("preprocessing")(images)
+    np.testing.assert_allclose(scaled[0, 0, 0], [0.0, 1.0, 2.0])
+    with pytest.raises(OrchardError, match="--weights=none"):
+        build_network(NetworkOptions(options.architecture, 5, 8, 8, weights="imagenet"))
+
+
+def test_source_that_does_not_know_the_scaling_asks_for_it(sources):
+    unknown = registry.Architecture(_feature_map, None, preprocessing=None)
+    registry.register_architecture_source("garden")(lambda name: unknown)
+    with pytest.raises(OrchardError, match="--preprocessing="):
+        build_network(NetworkOptions("garden:net", 5, 8, 8))
+    build_network(NetworkOptions("garden:net", 5, 8, 8, preprocessing="127/128"))
+    with pytest.raises(OrchardError, match="needs --image_size"):
+        ModelOptions(architecture="garden:net").height_px  # noqa: B018
+
+
+@pytest.mark.parametrize("name, error", [("garden:", "names nothing"), ("field:net", "unknown")])
+def test_source_without_a_name_or_unknown_is_refused(sources, name, error):
+    registry.register_architecture_source("garden")(lambda name: None)
+    with pytest.raises(OrchardError, match=error):
+        ModelOptions(architecture=name)
 
 
 def test_registered_function_makes_the_backbone_at_the_asked_size(architectures):

@@ -96,3 +96,64 @@ def test_make_optimizer_frozen_variable_is_unknown_to_it(network, tiny_backbone)
         optimizer.apply(
             [tf.ones(network.trainable_variables[0].shape)], network.trainable_variables[:1]
         )
+
+
+@keras.saving.register_keras_serializable("test_optimizers")
+class Block(keras.layers.Layer):
+    """Attention, whose biases are matrices, and a dense layer."""
+
+    def build(self, input_shape):
+        self.attention = keras.layers.MultiHeadAttention(2, 4)
+        self.attention.build(input_shape, input_shape)
+        self.dense = keras.layers.Dense(8)
+        self.dense.build(input_shape)
+        self.scale = self.add_weight(shape=(8,), name="scale")
+
+    def call(self, x):
+        return self.dense(self.attention(x, x)) * self.scale
+
+
+class Encoder(keras.layers.Layer):
+    def __init__(self, num_blocks):
+        super().__init__()
+        self.positions = keras.layers.Embedding(4, 8, name="position_embedding")
+        self.blocks = [Block() for _ in range(num_blocks)]
+        self.norm = keras.layers.LayerNormalization()
+
+    def call(self, x):
+        x = x + self.positions(tf.range(4))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+def _transformer(num_blocks):
+    images = keras.Input((4, 4, 3))
+    patches = keras.layers.Conv2D(8, 2, strides=2, name="patches")(images)
+    tokens = Encoder(num_blocks)(keras.layers.Reshape((4, 8))(patches))
+    features = keras.layers.GlobalAveragePooling1D()(tokens)
+    backbone = keras.Model(images, features, name="backbone")
+    outputs = keras.layers.Dense(3, name="logits")(backbone(images))
+    return keras.Model(images, outputs), backbone
+
+
+@pytest.mark.parametrize("num_blocks", [4, 12])
+def test_layer_multipliers_of_a_transformer_follow_its_blocks(num_blocks):
+    network, backbone = _transformer(num_blocks)
+    found = optimizers.layer_multipliers(network, 0.5)
+    encoder = backbone.layers[-2]
+    for i, block in enumerate(encoder.blocks):
+        depth = 12 * i // num_blocks
+        assert {found[id(v)] for v in block.trainable_variables} == {0.5 ** (12 - depth)}
+    first = [*backbone.get_layer("patches").variables, *encoder.positions.variables]
+    assert {found[id(v)] for v in first} == {0.5**12}
+    last = {found[id(v)] for v in encoder.blocks[-1].trainable_variables}
+    assert {found[id(v)] for v in encoder.norm.trainable_variables} == last
+    assert found.keys() == {id(v) for v in backbone.trainable_variables}
+
+
+def test_decayed_are_a_transformers_kernels_but_no_positions_nor_attention_biases():
+    network, _ = _transformer(2)
+    decayed = optimizers._decayed(network)
+    for variable in network.trainable_variables:
+        assert (id(variable) in decayed) == (variable.name == "kernel"), variable.path

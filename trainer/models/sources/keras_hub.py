@@ -26,8 +26,9 @@ else:
 
 # Families without a classifier, or presets without one's weights, whose first token is the class.
 _CLASS_TOKEN_FIRST = ("DeiTBackbone", "DINOV2Backbone", "DINOV3Backbone", "CLIPVisionEncoder")
-# What the families call the size of their images in their configs.
-_SHAPE_KEYS = ("image_shape", "input_shape")
+# What the families call the size of their images in their configs; DINOv2 also has the size that
+# its position embeddings are of.
+_SHAPE_KEYS = ("image_shape", "input_shape", "position_embedding_shape")
 
 
 @register_architecture_source("keras_hub")
@@ -91,7 +92,9 @@ def _license(preset: str) -> str:
     from keras_hub.src.utils import preset_utils
 
     try:
-        with open(preset_utils.get_file(preset, preset_utils.README_FILE), encoding="utf-8") as file:
+        with open(
+            preset_utils.get_file(preset, preset_utils.README_FILE), encoding="utf-8"
+        ) as file:
             head = re.match(r"---\n(.*?)\n---", file.read(), re.DOTALL)
     except Exception:  # There is none, or whatever Kaggle's and Hugging Face's clients raise.
         return ""
@@ -104,8 +107,7 @@ def _build(preset: str, load_weights: bool, image_size_px: tuple[int, int]) -> "
     hub = _keras_hub(preset)
     with _in_one_line(preset):
         model = _load(hub, preset, load_weights)
-        own = _fixed_size_px(model)
-        if own not in (None, image_size_px):
+        if _fixed_sizes_px(model) - {image_size_px}:
             model = _for_size(model, image_size_px, load_weights)
         images = keras.Input((*image_size_px, 3), name="images")
         features = _features(hub, model)
@@ -142,54 +144,50 @@ def _network_config(config: dict[str, Any]) -> dict[str, Any]:
     return config["backbone"]["config"] if "backbone" in config else config
 
 
-def _fixed_size_px(model: "keras.Model") -> tuple[int, int] | None:
-    """Height and width of the images that the network was built for; None: of any."""
+def _fixed_sizes_px(model: "keras.Model") -> set[tuple[int, int]]:
+    """Heights and widths of images that the network was built for; none: it takes any."""
     config = _network_config(model.get_config())
-    shape = next((config[key] for key in _SHAPE_KEYS if config.get(key)), (None, None))
-    return None if None in shape[:2] else (shape[0], shape[1])
+    shapes = [config[key] for key in _SHAPE_KEYS if config.get(key)]
+    return {(shape[0], shape[1]) for shape in shapes if None not in shape[:2]}
 
 
 def _for_size(model: "keras.Model", size_px: tuple[int, int], with_weights: bool) -> "keras.Model":
     """The same network for images of another size."""
     config = model.get_config()
     network = _network_config(config)
-    (key,) = (key for key in _SHAPE_KEYS if network.get(key))
-    network[key] = (*size_px, 3)
+    for key in _SHAPE_KEYS:
+        if network.get(key):
+            network[key] = (*size_px, 3)
     resized = type(model).from_config(config)
     if with_weights:
         patch = network.get("patch_size")
-        patch_px = tuple(patch) if isinstance(patch, (tuple, list)) else (patch, patch)
-        own_px = _fixed_size_px(model)
-        assert own_px is not None
-        _copy_weights(model, resized, _grid(own_px, patch_px), _grid(size_px, patch_px))
+        rows, columns = patch if isinstance(patch, (tuple, list)) else (patch, patch)
+        grid = (size_px[0] // rows, size_px[1] // columns) if rows and columns else None
+        _copy_weights(model, resized, grid)
     return resized
 
 
-def _grid(size_px: tuple[int, int], patch_px: tuple[Any, Any]) -> tuple[int, int] | None:
-    """Rows and columns of patches; None where the network has no patches of one size."""
-    if None in patch_px:
-        return None
-    return size_px[0] // patch_px[0], size_px[1] // patch_px[1]
-
-
 def _copy_weights(
-    source: "keras.Model",
-    target: "keras.Model",
-    old_grid: tuple[int, int] | None,
-    new_grid: tuple[int, int] | None,
+    source: "keras.Model", target: "keras.Model", grid: tuple[int, int] | None
 ) -> None:
-    """Give a network the weights of another one, which was built for images of another size."""
-    by_name = {_place(variable): variable for variable in source.variables}
+    """Give a network the weights of another one, which was built for images of another size.
+
+    Args:
+        source: has the weights.
+        target: gets them.
+        grid: its rows and columns of patches; None: it has no patches of one size.
+    """
+    by_place = {_place(variable): variable for variable in source.variables}
+    antialias = getattr(source, "antialias_in_interpolation", False)
     for variable, old in zip(target.variables, source.variables, strict=True):
         if variable.shape == old.shape:
             variable.assign(old)
         elif "int" in str(variable.dtype):  # The numbers of the positions.
             continue
-        elif "position" in variable.path and old_grid and new_grid:
+        elif "position" in variable.path and grid:
             # DINOv2 keeps what it was trained with beside what it uses.
-            trained = by_name.get(_place(variable).replace("interpolated_", ""), old)
-            antialias = getattr(source, "antialias_in_interpolation", False)
-            variable.assign(_resample(np.asarray(trained), variable.shape, new_grid, antialias))
+            trained = by_place.get(_place(variable).replace("interpolated_", ""), old)
+            variable.assign(_resample(trained.numpy(), variable.shape, grid, antialias))
         else:
             raise ValueError(
                 f"its {variable.path} is {tuple(old.shape)}, and for this --image_size would be "
