@@ -113,6 +113,12 @@ class PrepConfig(Options):
     class_names: tuple[str, ...] = option(
         (), "All classes, in their order; default: those found, sorted.", group="labels"
     )
+    label_fixes: str = option(
+        "",
+        "Decisions about doubtful labels (label_fixes.csv of ensemble.label_issues) to apply.",
+        group="labels",
+        kind=Kind.BOOKKEEPING,
+    )
     extension: str = option(
         ".jpg", "Ending of the image files, for ids that have none.", group="input"
     )

@@ -1,5 +1,6 @@
 """Prepares one dataset from beginning to end: the order of the steps, and what is printed."""
 
+import dataclasses
 import importlib
 import shlex
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable, Container, Iterator
 from data_prep.checks import ImageCheck, refuse_bad_rows
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine, open_engine
-from data_prep.labels import LABEL_SOURCES, InputTables
+from data_prep.labels import LABEL_SOURCES, InputTables, apply_label_fixes
 from data_prep.plan import (
     Plan,
     PlannedShard,
@@ -122,6 +123,15 @@ def _read_tables(config: PrepConfig, log: Log) -> InputTables:
     tables = LABEL_SOURCES[config.layout](config.source_options).read()
     for note in tables.notes:
         log(note)
+    if config.label_fixes:
+        fixed = apply_label_fixes(tables.labelled.table, config.label_fixes)
+        if fixed.fixes:
+            log(
+                f"{config.label_fixes}: {fixed.fixes.changed} labels changed, "
+                f"{fixed.fixes.dropped} rows left out"
+            )
+        labelled = dataclasses.replace(tables.labelled, table=fixed)
+        tables = dataclasses.replace(tables, labelled=labelled)
     one_split = not (config.folds or config.eval_fraction or config.holdout_fraction)
     if config.group_column and one_split:
         log(

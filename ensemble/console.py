@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("trainer.main", "train one network, or one a fold"),
     "summary": ("trainer.summary", "run directories to one table"),
     "ensemble": ("ensemble.main", "combine trained networks and predict a split"),
+    "label_issues": ("ensemble.label_issues", "list labels that are probably wrong"),
     "predict": ("ensemble.predict", "predict images with an ensemble or a single network"),
 }
 

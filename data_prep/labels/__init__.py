@@ -12,6 +12,7 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from data_prep.labels.csv_table import parse_csv
+    from data_prep.labels.fixes import apply_label_fixes
     from data_prep.labels.order import hashed_order
     from data_prep.labels.other_tables import read_table
     from data_prep.labels.problems import Problem, describe, quarantine_csv, summary
@@ -41,6 +42,7 @@ __all__ = [
     "LabelTable",
     "Problem",
     "SourceOptions",
+    "apply_label_fixes",
     "describe",
     "hashed_order",
     "ids_of_csv",

@@ -1,6 +1,7 @@
 """Turns a label CSV into ids and targets."""
 
 import csv
+import dataclasses
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,15 @@ class LabelOptions:
 
 
 @dataclass(frozen=True)
+class AppliedFixes:
+    """What `--label_fixes` did: the file's SHA-256 (hex), labels changed, rows left out."""
+
+    sha256: str
+    changed: int
+    dropped: int
+
+
+@dataclass(frozen=True)
 class LabelTable:
     """The rows of a CSV, also those that are named in `problems`: drop these before use.
 
@@ -52,6 +62,7 @@ class LabelTable:
         times: when each row's photo was taken, where a column says it, else None.
         problems: rows that cannot be used.
         sha256: of the whole file.
+        fixes: what was changed since by decisions about doubtful labels, if anything.
     """
 
     file: str
@@ -68,6 +79,21 @@ class LabelTable:
     sha256: str
     splits: tuple[str, ...] | None = None
     times: RowTimes | None = None
+    fixes: AppliedFixes | None = None
+
+    def take(self, rows: np.ndarray) -> "LabelTable":
+        """The table of some of its rows, ascending; problems of the others are gone."""
+        numbers = set(self.csv_rows[rows].tolist())
+        return dataclasses.replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            csv_rows=self.csv_rows[rows],
+            targets=self.targets[rows],
+            groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            splits=None if self.splits is None else tuple(self.splits[row] for row in rows),
+            times=None if self.times is None else self.times.take(rows),
+            problems=tuple(one for one in self.problems if one.row in numbers),
+        )
 
 
 def read_labels(path: str, options: LabelOptions) -> LabelTable:

@@ -26,6 +26,10 @@ class RowTimes:
     values: np.ndarray
     cells: tuple[str, ...]
 
+    def take(self, rows: np.ndarray) -> "RowTimes":
+        """Those of some rows."""
+        return RowTimes(self.values[rows], tuple(self.cells[row] for row in rows))
+
     def span(self, rows: np.ndarray) -> str:
         """The first and the last time of some rows, as the table has them."""
         values = self.values[rows]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         describe_times,
     )
     from data_prep.plan.class_warnings import warn_of_classes
+    from data_prep.plan.duplicates import look_alikes
     from data_prep.plan.samples import pictures_per_class
     from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
     from data_prep.plan.versions import deciding_versions, library_versions
@@ -34,6 +35,7 @@ __all__ = [
     "describe_times",
     "fingerprint_shard",
     "library_versions",
+    "look_alikes",
     "num_shards",
     "pictures_per_class",
     "warn_of_classes",

@@ -40,6 +40,15 @@ def near_pairs(hashes: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(pairs), axis=0)
 
 
+def look_alikes(hashes: np.ndarray) -> list[np.ndarray]:
+    """The sets of rows that look alike, each of two rows and more.
+
+    Args:
+        hashes: V16 [n], from `images.difference_hash`.
+    """
+    return repeated(merge(len(hashes), [], near_pairs(hashes)))
+
+
 def _buckets(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows sorted by their bits, and where each run of equal ones begins."""
     _, inverse = np.unique(bits, axis=0, return_inverse=True)

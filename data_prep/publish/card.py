@@ -34,7 +34,9 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
     page = html.render(
         "data_prep/report.html",
         manifest=manifest,
-        command=canonical_command(config, images.test is not None),
+        command=canonical_command(
+            config, images.test is not None, images.labelled.table.fixes is not None
+        ),
         splits=_split_rows(manifest),
         balance=_balance(manifest),
         sizes=_sizes(images),
@@ -47,6 +49,7 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
             if images.test
         ],
         near_duplicates=config.near_duplicates,
+        fixes=images.labelled.table.fixes,
         problems=[one for problems in quarantined_by_flag(images).values() for one in problems],
         pictures=_pictures(dataset, manifest.class_names),
         max_rows=_MAX_ROWS,
@@ -54,7 +57,7 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
     return page.encode()
 
 
-def canonical_command(config: PrepConfig, has_test: bool) -> str:
+def canonical_command(config: PrepConfig, has_test: bool, has_fixes: bool = False) -> str:
     """The command that makes the same bytes, without paths: the literal one is in run_log.json.
 
     It is the one with CSVs, whatever the layout: a card depends on the dataset's bytes alone.
@@ -62,6 +65,8 @@ def canonical_command(config: PrepConfig, has_test: bool) -> str:
     parts = ["python -m data_prep.main", "--csv=CSV", "--images_dir=IMAGES", "--data_dir=DATA"]
     if has_test:
         parts += ["--test_csv=TEST_CSV", "--test_images_dir=TEST_IMAGES"]
+    if has_fixes:
+        parts.append("--label_fixes=LABEL_FIXES")
     if config.decode_check and config.on_bad == "skip":
         parts.append("--decode_check")  # It decides which rows are left out.
     parts += [f"--name={config.name}", f"--version={config.version}"]

@@ -1,5 +1,6 @@
 """The manifest of a dataset, and its fingerprint."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -80,6 +81,8 @@ def _input_facts(images: CheckedImages) -> dict[str, Any]:
             "images_sha256": content.hexdigest(),
             "label_shape": one.table.shape,
         }
+        if one.table.fixes:
+            result[flag]["label_fixes"] = dataclasses.asdict(one.table.fixes)
     return result
 
 

@@ -53,6 +53,14 @@ if TYPE_CHECKING:
         repeat_fold_name,
         splits_overlap,
     )
+    from orchard.formats.label_fixes import (
+        LABEL_FIXES_FILE,
+        Decision,
+        LabelFix,
+        label_fixes_csv,
+        label_text,
+        read_label_fixes,
+    )
     from orchard.formats.logits import Logits, load_logits, save_logits
     from orchard.formats.manifest import (
         CROISSANT_FILE,
@@ -84,6 +92,12 @@ if TYPE_CHECKING:
     from orchard.formats.targets import Targets
 
 __all__ = [
+    "read_label_fixes",
+    "label_text",
+    "label_fixes_csv",
+    "LabelFix",
+    "Decision",
+    "LABEL_FIXES_FILE",
     "CROISSANT_FILE",
     "AutoViews",
     "Checkpoint",

@@ -1,7 +1,7 @@
 """What labels say of many rows: a number a class, or the class alone where that says it all."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -147,6 +147,17 @@ class Targets:
         mask = rows if self.are_classes else rows[:, None]
         nothing = self.values.dtype.type(-1)
         return dataclasses.replace(self, values=np.where(mask, nothing, self.values))
+
+    def with_labels(self, labels: Mapping[int, Sequence[int]]) -> "Targets":
+        """The same, with other hard labels in some rows: their classes, one where that is all."""
+        values = self.values.copy()
+        for row, classes in labels.items():
+            if self.are_classes:
+                (values[row],) = classes
+            else:
+                values[row] = 0
+                values[row, list(classes)] = 1
+        return dataclasses.replace(self, values=values)
 
     def compacted(self, task: Task, used: np.ndarray | None = None) -> "Targets":
         """The classes alone, where there are many and the rows used say no more than that.

@@ -44,3 +44,17 @@ def test_run_with_a_run_whose_cost_is_unknown_says_so(world, tmp_path):
     assert result.prices.members[2] == result.prices.ensemble == Price()
     page = (tmp_path / "report.html").read_text()
     assert page.count("unknown</td>") == 2 * 2 * 2  # Of c and the ensemble, on two boards.
+
+
+def test_run_lists_the_most_doubtful_labels_and_the_command_for_all(world, tmp_path):
+    config = world_config(world, tmp_path)
+    pipeline.run(config)
+    section = (tmp_path / "report.html").read_text().split("<h2>Doubtful labels</h2>")[1]
+    shown = re.findall(r'<td class="name">(fold0_\d+)</td>', section.split("</table>")[0])
+    assert 0 < len(shown) <= 10 and len(set(shown)) == len(shown)
+    assert f"--dataset={world[1]}" in section and "ensemble.label_issues --members=" in section
+
+
+def test_run_by_rank_doubts_no_label(world, tmp_path):
+    pipeline.run(world_config(world, tmp_path, combine="rank"))
+    assert "Doubtful labels" not in (tmp_path / "report.html").read_text()
