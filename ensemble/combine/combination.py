@@ -43,10 +43,19 @@ class Combination:
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Logits float [members, rows, classes] -> probabilities float64 [rows, classes]."""
         mean = np.zeros(logits.shape[1:])
-        for member, combiner in enumerate(self.combiners):
-            scaled = logits[member].astype(np.float64) / self.member_temperatures[member]
-            mean += self.weights[member] * combiner.represent(scaled)
+        for member in range(len(self.combiners)):
+            mean += self.weighted(member, logits[member])
         return rescale(self.combiner.finish(mean), self.temperature, self.combiner.task)
+
+    def weighted(self, member: int, logits: np.ndarray) -> np.ndarray:
+        """One member's part of the mean, of its logits float [rows, classes]: float64."""
+        scaled = logits.astype(np.float64) / self.member_temperatures[member]
+        return self.weights[member] * self.combiners[member].represent(scaled)
+
+    def weighted_in_graph(self, member: int, logits: tf.Tensor) -> tf.Tensor:
+        """`weighted` of logits float32 [batch, classes]."""
+        scaled = logits / self.member_temperatures[member].astype(np.float32)
+        return float(self.weights[member]) * self.combiners[member].represent_in_graph(scaled)
 
     def in_graph(self, logits: Mapping[int, tf.Tensor]) -> tf.Tensor:
         """The same in TensorFlow ops, for the exported model.
@@ -57,10 +66,8 @@ class Combination:
         Returns:
             float32 [batch, classes].
         """
-        represented = []
-        for member in np.flatnonzero(self.weights).tolist():
-            scaled = logits[member] / self.member_temperatures[member].astype(np.float32)
-            represented.append(
-                float(self.weights[member]) * self.combiners[member].represent_in_graph(scaled)
-            )
-        return self.combiner.calibrate_in_graph(tf.add_n(represented), self.temperature)
+        terms = [
+            self.weighted_in_graph(member, logits[member])
+            for member in np.flatnonzero(self.weights).tolist()
+        ]
+        return self.combiner.calibrate_in_graph(tf.add_n(terms), self.temperature)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         own_split,
         refuse_leakage,
     )
-    from ensemble.fitting.weights import greedy_selection, guard
+    from ensemble.fitting.weights import greedy_selection, guard, spread_parts
 
 __all__ = [
     "ChangeVerdict",
@@ -50,8 +50,9 @@ __all__ = [
     "out_of_fold",
     "own_split",
     "parse_weights",
-    "weight_numbers",
     "refuse_leakage",
+    "spread_parts",
+    "weight_numbers",
 ]
 
 __getattr__, __dir__ = attach(__name__)

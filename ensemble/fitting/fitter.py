@@ -47,11 +47,17 @@ class HeldOutPredictions:
         held_out: the rows.
         probabilities: float64 [rows, classes].
         uncalibrated: the same weights without any temperature.
+        temperatures: float64 [runs of `held_out`, 1 or classes].
     """
 
     held_out: HeldOut
     probabilities: np.ndarray
     uncalibrated: np.ndarray
+    temperatures: np.ndarray
+
+    def representations(self, combiner: Combiner) -> np.ndarray:
+        """The networks, calibrated, where they are averaged: float64 [networks, rows, classes]."""
+        return self.held_out.representations(self.temperatures, combiner)
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def fit_combination(
             temperature = fit_temperature(to_logits(probabilities, task), held_out.targets, task)
             probabilities = rescale(probabilities, temperature, task)
         uncalibrated = combiner.finish(np.tensordot(weights, plain, axes=1))
-        out_of_fold = HeldOutPredictions(held_out, probabilities, uncalibrated)
+        out_of_fold = HeldOutPredictions(held_out, probabilities, uncalibrated, of_runs)
     elif weights is None or calibrate:
         raise ValueError("weights and temperatures are learned on held-out rows; there are none")
     combination = Combination(

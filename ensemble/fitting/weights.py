@@ -132,7 +132,7 @@ def guard(
     rows = np.arange(len(targets))
     uniform = np.full(num_networks, 1.0 / num_networks)
     learned = np.empty(targets.shape)
-    parts = _parts(targets, num_parts, seed)
+    parts = spread_parts(targets, num_parts, seed)
     # Seconds on usual sizes; with many networks and images it wants a bar.
     for part in tqdm(range(num_parts), desc="checking weights", delay=5, leave=False):
         left_out = np.flatnonzero(parts == part)
@@ -143,7 +143,8 @@ def guard(
     return Verdict(bool(low > 0), gain, low, high, confidence, num_parts)
 
 
-def _parts(targets: np.ndarray, num_parts: int, seed: int) -> np.ndarray:
+def spread_parts(targets: np.ndarray, num_parts: int, seed: int) -> np.ndarray:
+    """The part of each row, int64 [rows]: parts of equal size, with every class in all of them."""
     # Dealing out rows sorted by their labels keeps every class spread over the parts, rare or not.
     _, stratum = np.unique(targets >= 0.5, axis=0, return_inverse=True)
     order = np.lexsort((np.random.default_rng(seed).random(len(targets)), stratum.ravel()))

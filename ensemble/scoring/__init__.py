@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         scoreboard_text,
         scores_text,
     )
-    from ensemble.scoring.scores import regret, score
+    from ensemble.scoring.scores import per_row_regrets, regret, score
 
 __all__ = [
     "Candidate",
@@ -36,6 +36,7 @@ __all__ = [
     "difference_interval",
     "ensemble_prices",
     "inference_text",
+    "per_row_regrets",
     "regret",
     "score",
     "scoreboard_text",

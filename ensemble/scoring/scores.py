@@ -39,6 +39,14 @@ def regret(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Ta
     return 1.0 - value if METRICS[metric].higher_is_better else value
 
 
+def per_row_regrets(
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task
+) -> np.ndarray | None:
+    """Float64 [rows] whose mean is `regret`; None for metrics that are no mean over rows."""
+    values = METRICS[metric]().per_row(*_as_logits(metric, probabilities, targets, task))
+    return values if values is None or not METRICS[metric].higher_is_better else 1.0 - values
+
+
 def score_draws(
     metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
 ) -> np.ndarray:

@@ -1,0 +1,30 @@
+"""Members one after the other: an image leaves as soon as those that have seen it are sure.
+
+`cascade.py` is a fitted cascade, in NumPy and in the exported model; `confidence.py` says what sure
+means. `choose.py` is how one is found on held-out images and whether it is to be trusted;
+`search.py` holds the exact search and the greedy one.
+"""
+
+from typing import TYPE_CHECKING
+
+from orchard.lazy import attach
+
+if TYPE_CHECKING:
+    from ensemble.cascade.cascade import Cascade, MemberBatch, Stage
+    from ensemble.cascade.choose import CascadeChoice, CurvePoint, Wish, choose_cascade
+    from ensemble.cascade.confidence import Confidence, doubt, doubt_in_graph
+
+__all__ = [
+    "Cascade",
+    "CascadeChoice",
+    "Confidence",
+    "CurvePoint",
+    "MemberBatch",
+    "Stage",
+    "Wish",
+    "choose_cascade",
+    "doubt",
+    "doubt_in_graph",
+]
+
+__getattr__, __dir__ = attach(__name__)
