@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ensemble import combine, inference
+from ensemble import combine, conformal, inference
+from ensemble.cascade import Wish
 from ensemble.combine import Combiner
 from ensemble.fitting import weight_numbers
 from ensemble.members import PredictWith
@@ -23,6 +24,10 @@ def _metrics() -> tuple[str, ...]:
 
 def _combiners() -> Iterable[str]:
     return combine.COMBINERS
+
+
+def _set_methods() -> Iterable[str]:
+    return ("auto", *conformal.SET_METHODS)
 
 
 def _views() -> Iterable[str]:
@@ -92,6 +97,20 @@ class EnsembleConfig(HardwareOptions):
     calibrate: bool = option(
         False, "Fit temperatures before and after averaging.", group="combination", common=True
     )
+    cascade: float | None = option(
+        None,
+        "Run cheap networks first, and the others only for images that those are not sure of: the "
+        "cheapest cascade that held-out images show to lose at most this much of the metric.",
+        group="combination",
+        at_least=0,
+    )
+    cascade_flops: float | None = option(
+        None,
+        "Likewise, but the best cascade within this share of the FLOPs of all networks.",
+        group="combination",
+        above=0,
+        below=1,
+    )
     tta: str = option(
         "none",
         "Test-time views of an image whose logits are averaged; auto: the most that all members' "
@@ -115,6 +134,21 @@ class EnsembleConfig(HardwareOptions):
         "(many labels) A class is named from: one number, one a class, or f1.",
         group="output",
     )
+    conformal: float | None = option(
+        None,
+        "Also give the set of classes that an image may have, fitted on held-out images: it has "
+        "the true class of this share of the images, such as 0.9, or this share of an image's "
+        "classes where there are many.",
+        group="output",
+        above=0,
+        below=1,
+    )
+    conformal_method: str = option(
+        "auto",
+        "How sets are made; auto: raps for one label an image, risk_control for many.",
+        group="output",
+        choices=_set_methods,
+    )
     soft_labels: bool = option(
         False, "Also write CSVs of soft labels for distillation.", group="output"
     )
@@ -137,10 +171,20 @@ class EnsembleConfig(HardwareOptions):
             weight_numbers(self.weights)
         if self.thresholds != "f1":
             parse_thresholds(self.thresholds)
+        if self.cascade is not None and self.cascade_flops is not None:
+            raise OrchardError(
+                "--cascade and --cascade_flops do not go together: one bounds what is lost, the "
+                "other what it costs; drop one of them"
+            )
+        if self.conformal is None and self.conformal_method != "auto":
+            raise OrchardError(
+                f"--conformal_method={self.conformal_method} needs --conformal, such as 0.9; add "
+                "it, or drop both"
+            )
         if self.combiner.gives_probabilities:
             return
-        for name in ("calibrate", "soft_labels"):
-            if getattr(self, name):
+        for name in ("calibrate", "soft_labels", "cascade", "cascade_flops", "conformal"):
+            if getattr(self, name) not in (None, False):
                 raise OrchardError(
                     f"--{name} does not go with --combine={self.combine}, which gives no "
                     "probabilities; drop one of them"
@@ -160,7 +204,15 @@ class EnsembleConfig(HardwareOptions):
     def needs_held_out(self) -> bool:
         """Whether anything is fitted on held-out logits."""
         fits = self.weights == "greedy" or self.calibrate or self.thresholds == "f1"
+        fits |= self.wish is not None or self.conformal is not None
         return fits or self.tta == inference.AUTO_VIEWS
+
+    @property
+    def wish(self) -> Wish | None:
+        """The cascade that is asked for."""
+        if self.cascade is None and self.cascade_flops is None:
+            return None
+        return Wish(self.cascade, self.cascade_flops)
 
     @property
     def logits_dir(self) -> str:

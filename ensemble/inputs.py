@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.config import EnsembleConfig, parse_thresholds
+from ensemble.conformal import check_level, method_for
 from ensemble.evidence import ChosenRuns, ChosenViews, Predict, find_evidence
 from ensemble.fitting import HeldOut, check_every_member, parse_weights
 from ensemble.inference import AUTO_VIEWS, refuse_never_drawn
@@ -73,6 +74,7 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         records.task, ranks=not config.combiner.gives_probabilities
     )
     check_metric(metric, records.task)
+    method_for(config.conformal_method, records.task)
     submission = None
     if config.sample_submission:
         submission = read_submission(
@@ -85,6 +87,8 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
     found = find_evidence(config, everyone, records.fingerprint, weights, predict)
     if config.calibrate and found.held_out is not None:
         check_every_member(found.held_out, found.runs.held_out.members)
+    if config.conformal is not None and found.held_out is not None:
+        check_level(config.conformal, len(found.held_out.ids))
     return Inputs(
         found.runs.cast.members,
         found.runs.cast.networks,

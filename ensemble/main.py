@@ -83,6 +83,10 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
         lines.append(result.cheapest.sentence)
     if result.inputs.views.note:
         lines.append(result.inputs.views.note)
+    if result.cascade is not None:
+        lines.append(result.cascade.sentence)
+    if result.sets is not None:
+        lines.append(result.sets.sentence)
     lines += result.caveats
     if settings.soft_labels and result.inputs.held_out is None:
         lines.append(

@@ -99,6 +99,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         records.task,
         thresholds=result.thresholds,
         submission=inputs.submission,
+        sets=None if result.sets is None else result.sets.method.sets(result.probabilities[order]),
     )
     out_of_fold = result.fit.out_of_fold
     if out_of_fold is not None:
@@ -117,10 +118,11 @@ def _write(config: EnsembleConfig, result: Result) -> None:
     if config.export:
         model = EnsembleModel(
             inputs.members,
-            result.fit.combination,
+            result.rule,
             records.class_names,
             result.thresholds,
             inputs.views.tta,
+            None if result.sets is None else result.sets.method,
         )
         save_ensemble(model, folder.saved_model_dir)
     else:

@@ -141,6 +141,7 @@ def main() -> None:
             model.task,
             thresholds=model.thresholds,
             submission=submission,
+            sets=model.sets(probabilities) if model.has_sets else None,
         )
     partial.remove()
     for photo in bad:

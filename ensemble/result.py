@@ -1,12 +1,14 @@
 """The result: probabilities, thresholds, scores with intervals, and caveats."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ensemble.combine import COMBINERS, activate, to_logits
+from ensemble.cascade import CascadeChoice, choose_cascade
+from ensemble.combine import COMBINERS, Rule, activate, to_logits
 from ensemble.config import EnsembleConfig
+from ensemble.conformal import ConformalSets, calibrate_sets
 from ensemble.fitting import Fit, overlapping
 from ensemble.inference import NUM_VIEWS
 from ensemble.inputs import Inputs
@@ -40,6 +42,8 @@ class Result:
         fitted_on: how many images of the predicted split weights or temperatures were fitted on.
         prices: what members, networks and ensemble cost.
         cheapest: what to choose by `board` where cost counts; None where there is no choice.
+        cascade: what came of `--cascade`; None where it was not asked for.
+        sets: those of `--conformal`; likewise.
     """
 
     inputs: Inputs
@@ -52,6 +56,14 @@ class Result:
     fitted_on: int
     prices: Prices
     cheapest: Cheapest | None
+    cascade: CascadeChoice | None = None
+    sets: ConformalSets | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """How the members make the probabilities."""
+        found = None if self.cascade is None else self.cascade.found
+        return self.fit.combination if found is None else found.cascade
 
     @property
     def board(self) -> Scoreboard | None:
@@ -70,8 +82,8 @@ class Result:
             )
         if self.split_board is not None and self.fitted_on:
             caveats.append(
-                f"Weights or temperatures were fitted on {self.fitted_on} images of the predicted "
-                "split: the ensemble's scores there flatter it."
+                f"{_what_was_fitted(self)} were fitted on {self.fitted_on} images of the "
+                "predicted split: the ensemble's scores there flatter it."
             )
         views = self.inputs.views
         if views.unseen:
@@ -108,13 +120,20 @@ def judge(config: EnsembleConfig, inputs: Inputs, logits: np.ndarray, fit: Fit) 
         logits: float32 [members, rows, classes] of the split.
         fit: its weights and temperatures.
     """
-    probabilities = fit.combination(logits)
     prices = ensemble_prices(
         inputs.runs.cast,
         inputs.runs.held_out,
         fit.combination.weights,
         NUM_VIEWS[inputs.views.tta],
     )
+    cascade = _cascade(config, inputs, fit, prices)
+    rule: Rule = fit.combination
+    found = None if cascade is None else cascade.found
+    if found is not None and fit.out_of_fold is not None:
+        rule = found.cascade
+        fit = replace(fit, out_of_fold=replace(fit.out_of_fold, probabilities=found.probabilities))
+        prices = replace(prices, ensemble=replace(prices.ensemble, flops_per_image=found.flops))
+    probabilities = rule(logits)
     split_board = _split_board(config, inputs, logits, fit, probabilities, prices)
     held_out_board = _held_out_board(config, inputs, fit, prices)
     board = split_board or held_out_board
@@ -129,7 +148,49 @@ def judge(config: EnsembleConfig, inputs: Inputs, logits: np.ndarray, fit: Fit) 
         _fitted_on(config, inputs, fit),
         prices,
         cheapest_within_chance(board, config.seed) if board else None,
+        cascade,
+        _sets(config, inputs, fit),
     )
+
+
+def _cascade(
+    config: EnsembleConfig, inputs: Inputs, fit: Fit, prices: Prices
+) -> CascadeChoice | None:
+    if config.wish is None or fit.out_of_fold is None:
+        return None
+    return choose_cascade(
+        fit.combination,
+        fit.network_weights,
+        inputs.networks,
+        [price.flops_per_image for price in prices.networks],
+        fit.out_of_fold.held_out,
+        fit.out_of_fold.representations(config.combiner(inputs.records.task)),
+        wish=config.wish,
+        calibrate=config.calibrate,
+        metric=inputs.metric,
+        seed=config.seed,
+    )
+
+
+def _sets(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> ConformalSets | None:
+    if config.conformal is None or fit.out_of_fold is None:
+        return None
+    return calibrate_sets(
+        fit.out_of_fold.probabilities,
+        fit.out_of_fold.held_out.targets,
+        inputs.records.class_names,
+        inputs.records.task,
+        level=config.conformal,
+        method=config.conformal_method,
+        seed=config.seed,
+    )
+
+
+def _what_was_fitted(result: Result) -> str:
+    cascade = result.cascade is not None and result.cascade.found is not None
+    others = ["cascade"] * cascade + ["prediction sets"] * (result.sets is not None)
+    what = ["weights", *(["temperatures", *others] if others else ["temperatures"])]
+    return " or ".join([", ".join(what[:-1]), what[-1]]).capitalize()
 
 
 def seen_in_training(members: Sequence[Member], records: RecordTable) -> list[str]:
@@ -156,6 +217,7 @@ def _thresholds(inputs: Inputs, fit: Fit) -> np.ndarray:
 def _fitted_on(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> int:
     verdict = None if fit.learned is None else fit.learned.verdict
     learned = config.calibrate or (verdict is not None and verdict.trusted)
+    learned |= config.wish is not None or config.conformal is not None
     same_dataset = inputs.members[0].dataset_fingerprint == inputs.records.fingerprint
     if not (learned and same_dataset) or inputs.held_out is None:
         return 0

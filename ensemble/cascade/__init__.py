@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.cascade.cascade import Cascade, MemberBatch, Stage
-    from ensemble.cascade.choose import CascadeChoice, CurvePoint, Wish, choose_cascade
+    from ensemble.cascade.cascade import Cascade, Stage
+    from ensemble.cascade.choose import (
+        CascadeChoice,
+        CurvePoint,
+        FoundCascade,
+        Wish,
+        choose_cascade,
+    )
     from ensemble.cascade.confidence import Confidence, doubt, doubt_in_graph
 
 __all__ = [
@@ -19,7 +25,7 @@ __all__ = [
     "CascadeChoice",
     "Confidence",
     "CurvePoint",
-    "MemberBatch",
+    "FoundCascade",
     "Stage",
     "Wish",
     "choose_cascade",

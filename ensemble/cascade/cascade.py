@@ -7,33 +7,19 @@ next one is averaged with it, and so on. Here a stage may add several members at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble.cascade.confidence import Confidence, doubt, doubt_in_graph
-from ensemble.combine import Combination, rescale
+from ensemble.combine import Combination, Combiner, MemberBatch, rescale
 from orchard.lazy import lazy_import
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import tensorflow as tf
 else:
     tf = lazy_import("tensorflow")
-
-
-class MemberBatch(Protocol):
-    """Some images of a batch, in a graph, which any member can be asked about."""
-
-    def logits(self, members: Sequence[int]) -> Mapping[int, tf.Tensor]:
-        """Runs these members on the images: float32 [images, classes] of each."""
-
-    def take(self, rows: tf.Tensor) -> Self:
-        """The images at these positions, int32 [n]."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,17 @@ class Cascade:
     stages: tuple[Stage, ...]
     confidence: Confidence
 
-    @cached_property
+    @property
+    def combiner(self) -> Combiner:
+        """What all members share."""
+        return self.combination.combiner
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Later members see only the images that are left."""
+        return len(self.stages) > 1
+
+    @property
     def members(self) -> tuple[int, ...]:
         """All members that may run, in their order."""
         return tuple(sorted(member for stage in self.stages for member in stage.members))
@@ -79,7 +75,7 @@ class Cascade:
 
     def staged(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The probabilities, and the stage that each row left after: int64 [rows], from 0."""
-        combiner, task = self.combination.combiner, self.combination.combiner.task
+        combiner, task = self.combiner, self.combiner.task
         result = np.empty(logits.shape[1:])
         left = np.full(logits.shape[1], len(self.stages) - 1)
         rows = np.arange(logits.shape[1])
@@ -98,10 +94,10 @@ class Cascade:
             rows, total = rows[stays], total[stays]
         return result, left
 
-    def in_graph(self, batch: MemberBatch) -> tf.Tensor:
+    def predict_in_graph(self, batch: MemberBatch) -> tf.Tensor:
         """The same in TensorFlow ops: later members see only the images that are left.
 
-        Shapes depend on the images, which XLA cannot compile: see `in_static_graph`.
+        Shapes depend on the images, which XLA cannot compile: see `predict_in_static_graph`.
 
         Returns:
             float32 [batch, classes].
@@ -123,7 +119,7 @@ class Cascade:
         # Not only to save time: some layers cannot do with no image at all.
         return tf.cond(tf.size(rest) > 0, go_on, lambda: probabilities)
 
-    def in_static_graph(self, batch: MemberBatch) -> tf.Tensor:
+    def predict_in_static_graph(self, batch: MemberBatch) -> tf.Tensor:
         """The same probabilities with shapes that are known before: all members see all images.
 
         It saves nothing, but XLA compiles it, for TPUs or under `jit_compile`.
@@ -154,10 +150,10 @@ class Cascade:
     def _finished(self, number: int, total: tf.Tensor) -> tf.Tensor:
         mean = self._mean(number, total)
         temperature = self.stages[number].temperature
-        return self.combination.combiner.calibrate_in_graph(mean, temperature)
+        return self.combiner.calibrate_in_graph(mean, temperature)
 
     def _stays(self, number: int, total: tf.Tensor) -> tf.Tensor:
-        combiner, stage = self.combination.combiner, self.stages[number]
+        combiner, stage = self.combiner, self.stages[number]
         mean = self._mean(number, total)
         sure = combiner.calibrate_in_graph(mean, stage.confidence_temperature)
         found = doubt_in_graph(sure, combiner.task, self.confidence)

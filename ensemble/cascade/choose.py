@@ -54,7 +54,7 @@ class Wish:
     def goals(self) -> list[Goal]:
         """What to search for, with several degrees of care."""
         if self.max_loss is None:
-            return [Goal(None, 0.0, self.max_share)]
+            return [Goal(max_share=self.max_share or 1.0)]
         careful = [Goal(self.max_loss, errors=errors) for errors in (0, 1, 2, 3, 4)]
         return [*careful, Goal(self.max_loss / 2), Goal(0.0)]
 
@@ -77,6 +77,25 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class FoundCascade:
+    """A cascade, and what it does on the held-out images that it was searched on.
+
+    Attributes:
+        cascade: of the members.
+        stage_names: the networks that run first at each stage.
+        left_shares: the share of the images that leaves after each stage.
+        flops: an image, mean over the images.
+        probabilities: float64 [images, classes].
+    """
+
+    cascade: Cascade
+    stage_names: tuple[tuple[str, ...], ...]
+    left_shares: tuple[float, ...]
+    flops: int
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
 class CascadeChoice:
     """What came of looking for a cascade.
 
@@ -84,47 +103,40 @@ class CascadeChoice:
         wish: what was asked for.
         metric: what judged.
         num_images: how many held-out images there were.
-        cascade: what is used; None: all networks run for each image.
-        stage_names: the networks that run first at each stage of `cascade`.
-        left_shares: the share of the held-out images that leaves after each stage.
-        verdict: of `cascade`, else of the most careful one that was tried; on images that no search
-            has seen.
+        found: what is used; None: all networks run for each image.
+        verdict: of it, else of the one that came nearest; on images that no search has seen.
         curve: the same for several costs.
         flops_of_all: an image, by all networks.
-        flops: an image, by `cascade`, mean over the held-out images; else `flops_of_all`.
-        probabilities: float64 [held-out images, classes], of `cascade`; None without one.
+        cheapest_share: what the cheapest network alone costs of that.
     """
 
     wish: Wish
     metric: str
     num_images: int
-    cascade: Cascade | None
-    stage_names: tuple[tuple[str, ...], ...]
-    left_shares: tuple[float, ...]
+    found: FoundCascade | None
     verdict: CurvePoint
     curve: tuple[CurvePoint, ...]
     flops_of_all: int
-    flops: int
-    probabilities: np.ndarray | None
+    cheapest_share: float
 
     @property
     def sentence(self) -> str:
         """What came of it, for people."""
-        found = self.verdict
+        judged = self.verdict
         seen = (
-            f"loss in {self.metric} {found.loss:+.4f}, 95% interval {found.low:+.4f} to "
-            f"{found.high:+.4f}, on {self.num_images} held-out images, each left out of its search"
+            f"loss in {self.metric} {judged.loss:+.4f}, 95% interval {judged.low:+.4f} to "
+            f"{judged.high:+.4f}, on {self.num_images} held-out images, each left out of its search"
         )
-        if self.cascade is not None:
-            stages = ", then ".join(" and ".join(names) for names in self.stage_names)
+        if self.found is not None:
+            stages = ", then ".join(" and ".join(names) for names in self.found.stage_names)
             return (
                 f"The cascade ({stages}) costs {self.verdict.share:.0%} of the FLOPs of all "
                 f"networks ({seen})."
             )
         if self.wish.max_loss is None:
             return (
-                f"There is no cascade ({self.wish.flag}): the cheapest costs "
-                f"{self.verdict.share:.0%} of the FLOPs of all networks, which run for each image."
+                f"There is no cascade ({self.wish.flag}): the cheapest network alone costs "
+                f"{self.cheapest_share:.2f} of the FLOPs of all, which run for each image."
             )
         # A plan of that loss was found, and is found again whatever the flag says.
         least = math.ceil(max(self.verdict.high, 0.0) * 1e4) / 1e4
@@ -185,24 +197,26 @@ def choose_cascade(
     points = _judge(views, costs, goals, seed)
     plans = search(views, costs, goals)
     at, accepted = _accepted(wish, plans, points, len(used))
-    plan = plans[at] if accepted else None
+    plan, found, total = plans[at], None, float(costs.sum())
+    if accepted:
+        left = views.left_after(plan)
+        found = FoundCascade(
+            _cascade(plan, combination, [networks[one].members for one in used], temperatures),
+            tuple(tuple(networks[used[one]].name for one in stage) for stage in plan.stages),
+            tuple((np.bincount(left, minlength=len(plan.stages)) / len(left)).tolist()),
+            round(share_of(plan, left, costs) * total),
+            views.predict(plan),
+        )
     curve = {point.share: point for point in points if np.isfinite(point.loss)}
-    total = int(costs.sum())
-    common = (wish, metric, len(held_out.ids))
-    shown = tuple(curve[share] for share in sorted(curve))
-    if plan is None:
-        return CascadeChoice(*common, None, (), (), points[at], shown, total, total, None)
-    left = views.left_after(plan)
     return CascadeChoice(
-        *common,
-        _cascade(plan, combination, [networks[one].members for one in used], temperatures),
-        tuple(tuple(networks[used[one]].name for one in stage) for stage in plan.stages),
-        tuple(np.bincount(left, minlength=len(plan.stages)) / len(left)),
+        wish,
+        metric,
+        len(held_out.ids),
+        found,
         points[at],
-        shown,
-        total,
-        round(share_of(plan, left, costs) * total),
-        views.predict(plan),
+        tuple(curve[share] for share in sorted(curve)),
+        int(total),
+        float(costs.min() / total),
     )
 
 
@@ -300,7 +314,9 @@ def _accepted(
     passed = [at for at in cheaper if points[at].high <= wish.max_loss]
     if passed:
         return min(passed, key=lambda at: (points[at].share, points[at].high)), True
-    nearest = cheaper or range(len(points))
+    # Not of the wish's own goals: another wish, to which the sentence advises, has others.
+    of_curve = range(len(wish.goals()), len(points))
+    nearest = [at for at in cheaper if at in of_curve] or of_curve
     return min(nearest, key=lambda at: (points[at].high, points[at].share)), False
 
 

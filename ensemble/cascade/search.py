@@ -282,7 +282,7 @@ def _by_cost(views: Views, costs: np.ndarray) -> list[int]:
 
 def cuts_of(order: Sequence[int]) -> list[tuple[tuple[int, ...], ...]]:
     """The ways to cut networks into a few stages that keep their order, fewer stages first."""
-    chains = []
+    chains: list[tuple[tuple[int, ...], ...]] = []
     for cuts_wanted in range(1, _MAX_STAGES):
         found = list(itertools.combinations(range(1, len(order)), cuts_wanted))
         if len(chains) + len(found) > _MAX_CHAINS:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
         to_logits_in_graph,
     )
     from ensemble.combine.calibrate import fit_temperature
-    from ensemble.combine.combination import Combination
+    from ensemble.combine.combination import Combination, MemberBatch, Rule
     from ensemble.combine.combiner import COMBINERS, Combiner
 
 __all__ = [
     "COMBINERS",
     "Combination",
     "Combiner",
+    "MemberBatch",
+    "Rule",
     "activate",
     "activate_in_graph",
     "fit_temperature",

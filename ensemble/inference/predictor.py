@@ -32,6 +32,7 @@ class SavedPredictor:
         task: one label an image, or any number of them.
         thresholds: float32 [classes]: from which probability on a class is named (many labels).
         key: tells models apart.
+        has_sets: whether it gives prediction sets.
 
     Raises:
         OrchardError: it is neither, or damaged.
@@ -44,7 +45,9 @@ class SavedPredictor:
         try:
             self._signature = model.signatures["serving_default"]
             # Of an ensemble {"class_names", "probabilities"}, of a network {"logits"}.
-            self._output = max(self._signature.structured_outputs)
+            outputs = self._signature.structured_outputs
+            self._output = "probabilities" if "probabilities" in outputs else max(outputs)
+            self.has_sets = hasattr(model, "sets_of")
             self.class_names = tuple(name.decode() for name in model.class_names.numpy())
             # Networks that an older version exported do not say their task themselves.
             known = hasattr(model, "task")
@@ -95,6 +98,21 @@ class SavedPredictor:
                     raise OrchardError(f"{name}: the pixels cannot be decoded")
                 rows.append(row)
         return np.stack(rows) if rows else np.zeros((0, len(self.class_names)), np.float32)
+
+    def sets(self, probabilities: np.ndarray) -> np.ndarray:
+        """Prediction sets: which classes an image may have, bool [rows, classes].
+
+        Args:
+            probabilities: float32 [rows, classes], as the model gives them.
+
+        Raises:
+            OrchardError: the model has none.
+        """
+        if not self.has_sets:
+            raise OrchardError(
+                f"{self._path} gives no prediction sets; make it with ensemble.main --conformal=0.9"
+            )
+        return self._model.sets_of(tf.constant(probabilities, tf.float32)).numpy()
 
     def predict_jpegs(self, jpegs: Sequence[bytes]) -> list[np.ndarray | None]:
         """One batch of upright JPEGs, as `data_prep` makes them.

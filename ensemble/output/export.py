@@ -6,17 +6,28 @@ Signatures, both -> {"probabilities": float32, "class_names": string}, [batch, c
     images            images: uint8 [batch, height, width, 3], RGB of any one size
 
 `class_names` repeats for each row because TensorFlow Serving wants one batch size in all outputs.
+With prediction sets there is also "in_set": bool [batch, classes].
+
+With a cascade, later members see only the images that earlier ones are not sure of, so shapes
+depend on the images. XLA, and so TPUs, cannot compile that: for them there is a third signature,
+
+    images_static     as images, the same result; all members see all images
+
 The loaded object also has `class_names` (string [classes]), `task` (string) and `thresholds`
-(float32 [classes]: a class of a many-label task is named from its threshold on).
+(float32 [classes]: a class of a many-label task is named from its threshold on), and with
+prediction sets the function `sets_of` (probabilities float32 [rows, classes] -> bool).
 """
 
+from __future__ import annotations
+
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ensemble.combine import Combination
+from ensemble.combine import Rule
+from ensemble.conformal import SetMethod
 from ensemble.inference import LoadedMember, mean_logits
 from ensemble.members import Member
 from orchard import storage
@@ -31,72 +42,120 @@ class EnsembleModel(tf.Module):
 
     Args:
         members: the runs; their SavedModels are loaded.
-        combination: of the members.
+        rule: how they make the probabilities.
         class_names: of the columns.
         thresholds: float [classes].
         tta: views of an image whose logits are averaged.
+        sets: makes prediction sets; None: there are none.
     """
 
     def __init__(
         self,
         members: Sequence[Member],
-        combination: Combination,
+        rule: Rule,
         class_names: Sequence[str],
         thresholds: np.ndarray,
         tta: str,
+        sets: SetMethod | None = None,
     ):
         super().__init__(name="ensemble")
-        weighted = {at: members[at] for at in np.flatnonzero(combination.weights).tolist()}
-        networks = {at: LoadedMember(member) for at, member in weighted.items()}
-
-        def combined(images_for: Callable[[InputSpec], tf.Tensor]) -> tf.Tensor:
-            specs = dict.fromkeys(member.input for member in weighted.values())
-            images = {spec: images_for(spec) for spec in specs}
-            logits = {
-                at: mean_logits(networks[at], images[member.input], tta)
-                for at, member in weighted.items()
-            }
-            return combination.in_graph(logits)
-
-        self._combined = combined
+        self._rule, self._sets, self._tta = rule, sets, tta
+        self._inputs = {at: members[at].input for at in rule.members}
+        networks = {at: LoadedMember(members[at]) for at in rule.members}
+        # Not an attribute: a Module would look for what to save in it.
+        self._run = lambda at, images: mean_logits(networks[at], images, tta)
         # What a Module holds is saved, if it holds variables: a constant would be lost.
         self.members = [network.saved_model for network in networks.values()]
         # Converters freeze those that it holds itself: a member's may lie within its Keras model.
         self.weights = [v for network in networks.values() for v in network.variables]
         self.class_names = tf.Variable(list(class_names), trainable=False)
-        self.task = tf.Variable(str(combination.combiner.task), trainable=False)
+        self.task = tf.Variable(str(rule.combiner.task), trainable=False)
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32)
+
+        if sets is not None:
+            shape = tf.TensorSpec([None, len(class_names)], tf.float32, name="probabilities")
+            self.sets_of = tf.function(sets.sets_in_graph, input_signature=[shape])
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether shapes depend on the images."""
+        return self._rule.is_dynamic
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded JPEGs, string [batch] -> probabilities and class names."""
-        return self._outputs(image_bytes, decode_image)
+        return self._outputs(self._rule.predict_in_graph(self._batch(image_bytes, decode_image)))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
     def images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images uint8 [batch, height, width, 3] -> probabilities and class names."""
-        return self._outputs(images, fit_image)
+        return self._outputs(self._rule.predict_in_graph(self._batch(images, fit_image)))
 
-    def _outputs(
-        self, batch: tf.Tensor, bring_to_size: Callable[..., tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        def images_for(spec: InputSpec) -> tf.Tensor:
-            return tf.map_fn(
-                lambda one: bring_to_size(
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    def images_static(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`images` in a form that XLA compiles."""
+        return self._outputs(self._rule.predict_in_static_graph(self._batch(images, fit_image)))
+
+    def _batch(self, encoded: tf.Tensor, bring_to_size: Callable[..., tf.Tensor]) -> _Batch:
+        return _Batch(encoded, bring_to_size, self._inputs, self._run, {})
+
+    def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
+        outputs = {"probabilities": probabilities, "class_names": names}
+        if self._sets is not None:
+            outputs["in_set"] = self._sets.sets_in_graph(probabilities)
+        return outputs
+
+
+class _Batch:
+    """Images that members can be asked about; each is brought to a size once.
+
+    Args:
+        images: encoded, or pixels of any one size.
+        bring_to_size: of one of them.
+        inputs: member -> what it takes.
+        run: member, images of its size -> logits.
+        ready: images of the sizes that are there already.
+    """
+
+    def __init__(
+        self,
+        images: tf.Tensor,
+        bring_to_size: Callable[..., tf.Tensor],
+        inputs: Mapping[int, InputSpec],
+        run: Callable[[int, tf.Tensor], tf.Tensor],
+        ready: dict[InputSpec, tf.Tensor],
+    ):
+        self._images, self._bring_to_size = images, bring_to_size
+        self._inputs, self._run, self._ready = inputs, run, ready
+
+    def logits(self, members: Sequence[int]) -> dict[int, tf.Tensor]:
+        """Logits of these members."""
+        return {at: self._run(at, self._of_size(self._inputs[at])) for at in members}
+
+    def take(self, rows: tf.Tensor) -> _Batch:
+        """The images at these positions."""
+        ready = {spec: tf.gather(images, rows) for spec, images in self._ready.items()}
+        taken = tf.gather(self._images, rows)
+        return _Batch(taken, self._bring_to_size, self._inputs, self._run, ready)
+
+    def _of_size(self, spec: InputSpec) -> tf.Tensor:
+        if spec not in self._ready:
+            self._ready[spec] = tf.map_fn(
+                lambda one: self._bring_to_size(
                     one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode
                 ),
-                batch,
+                self._images,
                 fn_output_signature=tf.TensorSpec([spec.height_px, spec.width_px, 3], tf.uint8),
             )
-
-        probabilities = self._combined(images_for)
-        names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
-        return {"probabilities": probabilities, "class_names": names}
+        return self._ready[spec]
 
 
 def save_ensemble(model: EnsembleModel, path: str) -> None:
     """Write the SavedModel, which appears whole."""
     signatures = {"serving_default": model.serve, "images": model.images}
+    if model.is_dynamic:
+        signatures["images_static"] = model.images_static
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
         tf.saved_model.save(model, folder, signatures)
         storage.replace_tree(folder, path, last=SAVED_MODEL_FILE)

@@ -77,7 +77,7 @@ def price_figure(entries: Sequence[Entry], metric: str) -> Figure | None:
     figure.legend(
         named.values(), named, loc="outside lower center", ncols=len(named), frameon=False
     )
-    return _plain(figure)
+    return plain(figure)
 
 
 def _draw_points(axes: Axes, points: Sequence[tuple[Entry, float]], metric: str) -> None:
@@ -149,10 +149,11 @@ def _curves(x: str, y: str, title: str) -> tuple[Figure, Axes]:
 
 def _with_legend(figure: Figure, num_curves: int) -> Figure:
     figure.legend(loc="outside lower center", ncols=min(3, num_curves), frameon=False)
-    return _plain(figure)
+    return plain(figure)
 
 
-def _plain(figure: Figure) -> Figure:
+def plain(figure: Figure) -> Figure:
+    """The same, in the report's style."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

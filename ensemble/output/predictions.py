@@ -11,6 +11,9 @@ from orchard import storage
 from orchard.formats import Task
 from trainer.evaluation import hard_targets
 
+# The classes that an image may have, separated by spaces.
+SET_COLUMN = "prediction_set"
+
 
 def write_predictions(
     path: str,
@@ -21,6 +24,7 @@ def write_predictions(
     *,
     thresholds: np.ndarray,
     submission: Submission | None = None,
+    sets: np.ndarray | None = None,
 ) -> None:
     """Write one row an image, atomically.
 
@@ -33,6 +37,8 @@ def write_predictions(
         thresholds: float [classes]: a class is named from its threshold on (many-label tasks).
         submission: its columns, ids and order; without one the columns are id, class (several
             separated by spaces) and one a class.
+        sets: bool [rows, classes]: prediction sets, for one more column after `class`; not where a
+            submission has its own.
 
     Raises:
         OrchardError: the submission asks for an id that was not predicted.
@@ -51,6 +57,9 @@ def write_predictions(
     if with_labels or not classes:
         named = named_classes(probabilities, task, thresholds)
         columns.insert(0, class_labels(named, class_names))
+    if sets is not None and submission is None:
+        header = (*header[:2], SET_COLUMN, *header[2:])
+        columns.insert(1, class_labels(sets, class_names))
     _write_csv(path, header, ids, *columns)
 
 

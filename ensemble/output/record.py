@@ -1,11 +1,17 @@
 """The record of an ensemble: what went into it and what weight each part has."""
 
+from ensemble.cascade import CascadeChoice, CurvePoint
 from ensemble.config import EnsembleConfig
+from ensemble.conformal import ConformalSets
 from ensemble.evidence import ChosenViews
 from ensemble.inference import NO_VIEWS
 from ensemble.result import Result
 from orchard.formats import (
     AutoViews,
+    CascadePoint,
+    CascadeRecord,
+    CascadeStage,
+    ConformalRecord,
     EnsembleDataset,
     EnsembleRecord,
     GainOverUniform,
@@ -61,6 +67,61 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
         refits=_refits(result),
         price=result.prices.ensemble,
         tta_auto=_auto_views(inputs.views),
+        cascade=_cascade(result.cascade),
+        conformal=_conformal(result.sets),
+    )
+
+
+def _cascade(choice: CascadeChoice | None) -> CascadeRecord | None:
+    if choice is None:
+        return None
+    found = choice.found
+    stages = () if found is None else found.cascade.stages
+    return CascadeRecord(
+        max_loss=choice.wish.max_loss,
+        max_flops_share=choice.wish.max_share,
+        used=found is not None,
+        confidence="" if found is None else found.cascade.confidence.value,
+        stages=tuple(
+            CascadeStage(
+                names,
+                # JSON has no infinity, which the last stage's doubt is.
+                None if stage is stages[-1] else 1.0 - stage.max_doubt,
+                tuple(stage.temperature.tolist()),
+                tuple(stage.confidence_temperature.tolist()),
+                float(left),
+            )
+            for names, stage, left in zip(
+                found.stage_names if found else (),
+                stages,
+                found.left_shares if found else (),
+                strict=True,
+            )
+        ),
+        judged=_point(choice.verdict),
+        curve=tuple(map(_point, choice.curve)),
+        flops_per_image=choice.flops_of_all if found is None else found.flops,
+        flops_per_image_of_all=choice.flops_of_all,
+        note=choice.sentence,
+    )
+
+
+def _point(point: CurvePoint) -> CascadePoint:
+    return CascadePoint(point.share, point.loss, point.low, point.high)
+
+
+def _conformal(sets: ConformalSets | None) -> ConformalRecord | None:
+    if sets is None:
+        return None
+    return ConformalRecord(
+        level=sets.level,
+        method=sets.name,
+        parameters={name: float(value) for name, value in vars(sets.method).items()},
+        images=sets.num_images,
+        kept=sets.kept,
+        low=sets.low,
+        high=sets.high,
+        mean_size=sets.mean_size,
     )
 
 

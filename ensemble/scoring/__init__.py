@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.scoring.bootstrap import difference_interval
+    from ensemble.scoring.bootstrap import difference_interval, mean_interval
     from ensemble.scoring.cheapest import Cheapest, cheapest_within_chance
     from ensemble.scoring.price import Prices, ensemble_prices, inference_text, training_text
     from ensemble.scoring.scoreboard import (
@@ -36,6 +36,7 @@ __all__ = [
     "difference_interval",
     "ensemble_prices",
     "inference_text",
+    "mean_interval",
     "per_row_regrets",
     "regret",
     "score",

@@ -99,6 +99,16 @@ def difference_interval(
     return float(gain), *_percentiles(draws, confidence)
 
 
+def mean_interval(
+    values: np.ndarray, *, seed: int = 0, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Bootstrap interval (low, high) of the mean of values float [rows]; NaN without any."""
+    if not len(values):
+        return float("nan"), float("nan")
+    counts = draw_counts(len(values), seed)
+    return _percentiles(counts @ values / len(values), confidence)
+
+
 def _num_draws(targets: np.ndarray) -> int:
     return int(np.clip(_MAX_ELEMENTS // max(1, targets.size), _MIN_DRAWS, NUM_DRAWS))
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from orchard.formats.cost import ComputeTime, Price, TrainingCost, total_time
     from orchard.formats.ensemble import (
         AutoViews,
+        CascadePoint,
+        CascadeRecord,
+        CascadeStage,
+        ConformalRecord,
         EnsembleDataset,
         EnsembleDir,
         EnsembleRecord,
@@ -100,6 +104,10 @@ __all__ = [
     "LABEL_FIXES_FILE",
     "CROISSANT_FILE",
     "AutoViews",
+    "CascadePoint",
+    "CascadeRecord",
+    "CascadeStage",
+    "ConformalRecord",
     "Checkpoint",
     "ComputeTime",
     "DATASET_INFO_FILE",

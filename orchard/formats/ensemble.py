@@ -186,6 +186,97 @@ class AutoViews:
 
 
 @dataclass(frozen=True)
+class CascadeStage:
+    """What runs next in a cascade, and which images leave after it.
+
+    Attributes:
+        networks: names of those that run here first.
+        min_confidence: images of at least that leave; None: the last stage, after which all do.
+        temperature: of the mean so far, for the probabilities of images that leave here.
+        confidence_temperature: likewise, for the confidence.
+        left_share: the share of the held-out images that left here.
+    """
+
+    networks: tuple[str, ...]
+    min_confidence: float | None
+    temperature: tuple[float, ...]
+    confidence_temperature: tuple[float, ...]
+    left_share: float
+
+
+@dataclass(frozen=True)
+class CascadePoint:
+    """What a cascade costs and loses, on images that it was not searched on.
+
+    Attributes:
+        flops_share: of the FLOPs of all networks.
+        loss: of the metric, against all networks; < 0: it is better; None: not a number.
+        low: lower end of the loss's 95% interval.
+        high: upper end.
+    """
+
+    flops_share: float
+    loss: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class CascadeRecord:
+    """What came of `--cascade` or `--cascade_flops`.
+
+    Attributes:
+        max_loss: that of the flag; None: `max_flops_share` was given.
+        max_flops_share: likewise.
+        used: whether there is a cascade; else all networks run for each image.
+        confidence: "maximum": of the likeliest answer; "margin": less that of the second likeliest.
+        stages: none where it is not used.
+        judged: the cascade, or the one that came nearest.
+        curve: for several costs.
+        flops_per_image: mean over the held-out images.
+        flops_per_image_of_all: of all networks.
+        note: in a sentence.
+    """
+
+    max_loss: float | None
+    max_flops_share: float | None
+    used: bool
+    confidence: str
+    stages: tuple[CascadeStage, ...]
+    judged: CascadePoint
+    curve: tuple[CascadePoint, ...]
+    flops_per_image: int
+    flops_per_image_of_all: int
+    note: str
+
+
+@dataclass(frozen=True)
+class ConformalRecord:
+    """What came of `--conformal`.
+
+    Attributes:
+        level: that of the flag.
+        method: how sets are made.
+        parameters: what was fitted, by name.
+        images: how many held-out images it was fitted on.
+        kept: what of the promise is kept, on images that the sets were not fitted on: the share
+            whose set has the true class, or (many labels) the share of an image's classes in it.
+        low: lower end of its 95% interval.
+        high: upper end.
+        mean_size: classes in a set.
+    """
+
+    level: float
+    method: str
+    parameters: dict[str, float]
+    images: int
+    kept: float | None
+    low: float | None
+    high: float | None
+    mean_size: float
+
+
+@dataclass(frozen=True)
 class EnsembleRecord(JsonRecord):
     """The content of `weights.json`: what went into an ensemble and what weight each has.
 
@@ -207,6 +298,8 @@ class EnsembleRecord(JsonRecord):
         refits: how folds and refits share the work; not in the file where there are no refits.
         price: of the training of all these, and of a prediction by members that have a weight.
         tta_auto: how `tta` was found; None where --tta named it, and in older files.
+        cascade: of networks; not in the file where none was asked for.
+        conformal: of prediction sets; likewise.
     """
 
     REMEDY: ClassVar[str] = "run the command that wrote it again"
@@ -228,10 +321,13 @@ class EnsembleRecord(JsonRecord):
     refits: RefitsChoice | None = None
     price: Price = Price()
     tta_auto: AutoViews | None = None
+    cascade: CascadeRecord | None = None
+    conformal: ConformalRecord | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
         value = super().to_json()
-        if self.refits is None:
-            del value["refits"]
+        for name in ("refits", "cascade", "conformal"):
+            if getattr(self, name) is None:
+                del value[name]
         return value
