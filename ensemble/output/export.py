@@ -9,9 +9,11 @@ Signatures, both -> {"probabilities": float32, "class_names": string}, [batch, c
 With prediction sets there is also "in_set": bool [batch, classes].
 
 With a cascade, later members see only the images that earlier ones are not sure of, so shapes
-depend on the images. XLA, and so TPUs, cannot compile that: for them there is a third signature,
+depend on the images. XLA, and so TPUs, cannot compile that, as they cannot compile the decoder and
+the resize of these two. For them there is a third signature of the same probabilities, in which all
+members see all images, -> {"probabilities", and "in_set" where there are sets}:
 
-    images_static     as images, the same result; all members see all images
+    static            images_HEIGHTxWIDTH: uint8 [batch, height, width, 3], one for each input size
 
 The loaded object also has `class_names` (string [classes]), `task` (string) and `thresholds`
 (float32 [classes]: a class of a many-label task is named from its threshold on), and with
@@ -91,27 +93,43 @@ class EnsembleModel(tf.Module):
         """Images uint8 [batch, height, width, 3] -> probabilities and class names."""
         return self._outputs(self._rule.predict_in_graph(self._batch(images, fit_image)))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
-    def images_static(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`images` in a form that XLA compiles."""
-        return self._outputs(self._rule.predict_in_static_graph(self._batch(images, fit_image)))
+    def static_signature(self) -> tf.types.experimental.ConcreteFunction:
+        """All members on all images that have their sizes already: what XLA compiles."""
+        names: dict[str, InputSpec] = {}
+        for spec in dict.fromkeys(self._inputs.values()):
+            name = f"images_{spec.height_px}x{spec.width_px}"
+            names[f"{name}_{spec.resize}_{len(names)}" if name in names else name] = spec
+
+        def static(**images: tf.Tensor) -> dict[str, tf.Tensor]:
+            ready = {spec: images[name] for name, spec in names.items()}
+            batch = _Batch(None, None, self._inputs, self._run, ready)
+            return self._numbers(self._rule.predict_in_static_graph(batch))
+
+        return tf.function(static).get_concrete_function(
+            **{
+                name: tf.TensorSpec([None, spec.height_px, spec.width_px, 3], tf.uint8, name)
+                for name, spec in names.items()
+            }
+        )
 
     def _batch(self, encoded: tf.Tensor, bring_to_size: Callable[..., tf.Tensor]) -> _Batch:
         return _Batch(encoded, bring_to_size, self._inputs, self._run, {})
 
     def _outputs(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
-        outputs = {"probabilities": probabilities, "class_names": names}
-        if self._sets is not None:
-            outputs["in_set"] = self._sets.sets_in_graph(probabilities)
-        return outputs
+        return {**self._numbers(probabilities), "class_names": names}
+
+    def _numbers(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        if self._sets is None:
+            return {"probabilities": probabilities}
+        return {"probabilities": probabilities, "in_set": self._sets.sets_in_graph(probabilities)}
 
 
 class _Batch:
     """Images that members can be asked about; each is brought to a size once.
 
     Args:
-        images: encoded, or pixels of any one size.
+        images: encoded, or pixels of any one size; None where all sizes are ready.
         bring_to_size: of one of them.
         inputs: member -> what it takes.
         run: member, images of its size -> logits.
@@ -120,8 +138,8 @@ class _Batch:
 
     def __init__(
         self,
-        images: tf.Tensor,
-        bring_to_size: Callable[..., tf.Tensor],
+        images: tf.Tensor | None,
+        bring_to_size: Callable[..., tf.Tensor] | None,
         inputs: Mapping[int, InputSpec],
         run: Callable[[int, tf.Tensor], tf.Tensor],
         ready: dict[InputSpec, tf.Tensor],
@@ -140,11 +158,10 @@ class _Batch:
         return _Batch(taken, self._bring_to_size, self._inputs, self._run, ready)
 
     def _of_size(self, spec: InputSpec) -> tf.Tensor:
-        if spec not in self._ready:
+        if spec not in self._ready and self._bring_to_size is not None:
+            fit = self._bring_to_size
             self._ready[spec] = tf.map_fn(
-                lambda one: self._bring_to_size(
-                    one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode
-                ),
+                lambda one: fit(one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode),
                 self._images,
                 fn_output_signature=tf.TensorSpec([spec.height_px, spec.width_px, 3], tf.uint8),
             )
@@ -155,7 +172,7 @@ def save_ensemble(model: EnsembleModel, path: str) -> None:
     """Write the SavedModel, which appears whole."""
     signatures = {"serving_default": model.serve, "images": model.images}
     if model.is_dynamic:
-        signatures["images_static"] = model.images_static
+        signatures["static"] = model.static_signature()
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:
         tf.saved_model.save(model, folder, signatures)
         storage.replace_tree(folder, path, last=SAVED_MODEL_FILE)

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from ensemble import pipeline
+from ensemble import SavedPredictor, pipeline
 from ensemble.combine import COMBINERS, Combination
 from ensemble.config import EnsembleConfig
 from ensemble.members import load_members
 from ensemble.output.export import EnsembleModel, save_ensemble
+from orchard.errors import OrchardError
 from orchard.formats import Task
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
 
@@ -125,6 +126,13 @@ def test_saved_ensemble_of_images_gives_what_their_files_give(world, tmp_path):
     pixels = tf.stack([tf.io.decode_jpeg(jpeg, 3, dct_method="INTEGER_ACCURATE") for jpeg in jpegs])
     outputs = model.signatures["images"](images=pixels)
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=1e-5)
+    # What was not asked for, a cascade or sets, leaves nothing behind.
+    assert set(model.signatures) == {"serving_default", "images"}
+    assert set(outputs) == {"probabilities", "class_names"}
+    with pytest.raises(OrchardError, match="gives no prediction sets"):
+        SavedPredictor(str(tmp_path / "out")).sets(result.probabilities)
+    record = (tmp_path / "out" / "weights.json").read_text()
+    assert "cascade" not in record and "conformal" not in record
     assert len(model.members) == 1  # a member without weight stays out
     serve = model.signatures["serving_default"]
     for row, jpeg in enumerate(jpegs[:3]):

@@ -34,6 +34,19 @@ def _submission(tmp_path, text):
     return read_submission(str(path), NAMES, "single_label")
 
 
+def test_write_predictions_with_sets_names_them_beside_the_class(tmp_path):
+    sets = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0]], bool)
+    rows = _write(tmp_path, sets=sets)
+    assert rows[0] == ["image_id", "class", "prediction_set", *NAMES]
+    assert [row[2] for row in rows[1:]] == ["healthy", "rust scab", "healthy rust scab", ""]
+
+
+def test_write_predictions_with_sets_keeps_a_submissions_columns(tmp_path):
+    sample = _submission(tmp_path, "id,healthy,rust,scab\nleaf_1,0,0,0\n")
+    rows = _write(tmp_path, sets=np.ones((4, 3), bool), submission=sample)
+    assert rows == [["id", *NAMES], ["leaf_1", "0.1", "0.6", "0.3"]]
+
+
 def test_write_predictions_without_a_submission_gives_class_and_probabilities(tmp_path):
     rows = _write(tmp_path)
     assert rows[0] == ["image_id", "class", *NAMES]

@@ -1,0 +1,121 @@
+"""The search against trying every plan with every threshold."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ensemble.cascade.confidence import Confidence
+from ensemble.cascade.search import (
+    Goal,
+    Plan,
+    Views,
+    cuts,
+    cuts_of,
+    ordered_partitions,
+    search,
+    simplified,
+)
+from ensemble.combine import COMBINERS
+from orchard.formats import Task
+from tests.ensemble.cascade.networks import some_networks
+
+
+def _views(networks=3, rows=40, metric="accuracy", seed=0, task=Task.SINGLE_LABEL):
+    logits, targets = some_networks(networks, rows, seed=seed, task=task)
+    width = 1 if task == Task.SINGLE_LABEL else targets.shape[1]
+    plain = np.ones(width)
+    weights = np.arange(1, networks + 1) / np.arange(1, networks + 1).sum()
+    combiner = COMBINERS["logits"](task)
+    return Views(logits, weights, targets, combiner, lambda _: (plain, plain), metric)
+
+
+def _every_plan(views):
+    for stages in ordered_partitions(views.everyone):
+        for confidence in Confidence:
+            plan = Plan(stages, (0.0,) * (len(stages) - 1), confidence)
+            levels = [cuts(views.doubts(one, confidence), 10_000) for one in plan.prefixes()[:-1]]
+            for doubts in itertools.product(*levels):
+                yield simplified(Plan(stages, doubts, confidence))
+
+
+def _by_hand(views, plan, costs):
+    """Share and loss of a plan, image by image."""
+    spent, rows = 0.0, []
+    for row in range(len(views.targets)):
+        for number, networks in enumerate(plan.prefixes()):
+            last = number == len(plan.stages) - 1
+            if last or views.doubts(networks, plan.confidence)[row] <= plan.max_doubts[number]:
+                spent += costs[list(networks)].sum()
+                rows.append(views.probabilities(networks)[row])
+                break
+    loss = views.regret(np.array(rows)) - views.regret(views.probabilities(views.everyone))
+    return spent / len(rows) / costs.sum(), loss
+
+
+GOALS = [
+    Goal(0.0),
+    Goal(0.05),
+    Goal(0.1, errors=1),
+    Goal(max_share=0.4),
+    Goal(None, 0.5, 0.8),
+]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_search_of_few_networks_finds_the_best_of_all_plans(metric):
+    views, costs = _views(rows=14, metric=metric), np.array([1.0, 2.0, 5.0])
+    plans = list(_every_plan(views))
+    figures = np.array([views.assess(plan, costs) for plan in plans])
+    for goal, found in zip(GOALS, search(views, costs, GOALS), strict=True):
+        first, _ = goal.rank(*figures.T)
+        own, _ = goal.rank(*(np.array([one]) for one in views.assess(found, costs)))
+        assert own[0] == pytest.approx(first.min(), abs=1e-9), goal
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "roc_auc"])
+@pytest.mark.parametrize("networks", [3, 6])
+def test_search_gives_plans_that_meet_their_goal_counted_by_hand(metric, networks):
+    views = _views(networks, rows=60, metric=metric, seed=1)
+    costs = np.arange(1.0, networks + 1)
+    goals = [Goal(0.01), Goal(max_share=0.5)]
+    careful, cheap = search(views, costs, goals)
+    share, loss = _by_hand(views, careful, costs)
+    assert loss <= 0.01 + 1e-9 and share < 1
+    assert (share, loss) == pytest.approx(views.assess(careful, costs)[:2])
+    share, _ = _by_hand(views, cheap, costs)
+    assert share <= 0.5 + 1e-9
+
+
+def test_search_of_many_labels_meets_its_goal():
+    views = _views(rows=60, metric="log_loss", task=Task.MULTI_LABEL)
+    (plan,) = search(views, np.array([1.0, 2.0, 5.0]), [Goal(max_share=0.6)])
+    share, _ = _by_hand(views, plan, np.array([1.0, 2.0, 5.0]))
+    assert share <= 0.6 and len(plan.stages) > 1
+
+
+def test_search_without_a_plan_for_the_goal_runs_all_networks():
+    views = _views()
+    (plan,) = search(views, np.array([1.0, 1.0, 1.0]), [Goal(max_share=0.2)])
+    assert plan.stages == ((0, 1, 2),) and plan.max_doubts == ()
+
+
+def test_simplified_drops_stages_that_nobody_leaves_or_reaches():
+    plan = Plan(((0,), (1,), (2,), (3,)), (0.0, 0.5, np.inf), Confidence.MARGIN)
+    assert simplified(plan) == Plan(((0, 1), (2,)), (0.5,), Confidence.MARGIN)
+
+
+def test_cuts_lie_between_doubts_from_nobody_to_all():
+    assert cuts(np.array([0.4, 0.1, 0.4]), 9).tolist() == [0.0, 0.25, np.inf]
+    found = cuts(np.linspace(0.01, 1, 1000), 12)
+    assert len(found) == 12 and (np.diff(found) > 0).all()
+
+
+def test_ordered_partitions_are_as_many_as_there_are():
+    assert [len(list(ordered_partitions(range(n)))) for n in range(1, 5)] == [1, 3, 13, 75]
+
+
+def test_cuts_of_many_networks_keep_their_order_and_are_few():
+    found = cuts_of([2, 0, 1])
+    assert found == [((2,), (0, 1)), ((2, 0), (1,)), ((2,), (0,), (1,))]
+    assert len(cuts_of(range(60))) <= 300
