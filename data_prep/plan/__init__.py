@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         describe_times,
     )
     from data_prep.plan.class_warnings import warn_of_classes
-    from data_prep.plan.duplicates import look_alikes
+    from data_prep.plan.duplicates import connected, look_alikes
     from data_prep.plan.samples import pictures_per_class
     from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
     from data_prep.plan.versions import deciding_versions, library_versions
@@ -30,6 +30,7 @@ __all__ = [
     "SplitRows",
     "assign_splits",
     "build_plan",
+    "connected",
     "deciding_versions",
     "describe_duplicates",
     "describe_times",

@@ -46,7 +46,12 @@ def look_alikes(hashes: np.ndarray) -> list[np.ndarray]:
     Args:
         hashes: V16 [n], from `images.difference_hash`.
     """
-    return repeated(merge(len(hashes), [], near_pairs(hashes)))
+    return connected(len(hashes), near_pairs(hashes))
+
+
+def connected(num_rows: int, pairs: np.ndarray) -> list[np.ndarray]:
+    """The sets of two rows and more that pairs of rows, int64 [m, 2], connect."""
+    return repeated(merge(num_rows, [], pairs))
 
 
 def _buckets(bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

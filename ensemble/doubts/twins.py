@@ -1,16 +1,21 @@
 """Pictures that are in a dataset twice, or nearly, with different labels."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from data_prep.images import difference_hash
-from data_prep.plan import look_alikes
+from data_prep.plan import connected, look_alikes
 from orchard.formats import tfrecord
 from trainer.data import RecordTable, read_few
 
 _RECORDS_AT_ONCE = 256
+# Copies at half the size and quality 60 differ by 1.7 at most (root mean square of points of
+# 0..255), photos of different solar cells, which have the same hash, by 2.2 and more.
+_SIDE_PX, _MOST_DIFFERENT = 64, 2.0
 
 
 @dataclass(frozen=True)
@@ -47,5 +52,34 @@ def find_twins(
         on_read(len(rows))
     known = np.flatnonzero(readable)
     groups = [known[group] for group in look_alikes(hashes[known])]
-    differ = [g for g in groups if len(np.unique(records.targets[g], axis=0)) > 1]
-    return Twins(tuple(differ))
+    alike = [g for group in groups if _differ(records, group) for g in _same(records, group)]
+    return Twins(tuple(g for g in alike if _differ(records, g)))
+
+
+def _differ(records: RecordTable, rows: np.ndarray) -> bool:
+    """Whether rows have several labels."""
+    return len(np.unique(records.targets[rows], axis=0)) > 1
+
+
+def _same(records: RecordTable, rows: np.ndarray) -> list[np.ndarray]:
+    """The sets of rows whose pictures are the same point by point: hashes of plain ones agree."""
+    points = np.stack([_points(payload, records) for payload in read_few(records, rows)])
+    pairs = [
+        (i, j)
+        for i in range(len(rows))
+        for j in np.flatnonzero(_near(points[:i], points[i])).tolist()
+    ]
+    return [rows[group] for group in connected(len(rows), np.array(pairs, np.int64).reshape(-1, 2))]
+
+
+def _points(payload: bytes, records: RecordTable) -> np.ndarray:
+    """Brightness 0..255 of a small version of a record's picture."""
+    with Image.open(io.BytesIO(tfrecord.Example(payload).bytes_of(records.image_key))) as image:
+        image.draft("L", (_SIDE_PX, _SIDE_PX))
+        small = image.convert("L").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX)
+    return np.asarray(small, np.float32).ravel()
+
+
+def _near(others: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Which of the others are near `one`: bool [others]."""
+    return np.sqrt(np.square(others - one).mean(axis=1)) <= _MOST_DIFFERENT
