@@ -33,6 +33,7 @@ from orchard.formats import DatasetOfRun, RunDir, RunRecord
 from trainer.data import RecordTable, load_records
 from trainer.models import NetworkOptions, build_network
 from trainer.results import export
+from trainer.runtime import TensorFlowRuntime
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", "", "Dataset directory; default: Fashion-MNIST of examples/.")
@@ -142,8 +143,7 @@ def _pure_seconds(member, num_batches: int) -> np.ndarray:
 
 
 def _one_pass_seconds(members, records: RecordTable) -> np.ndarray:
-    strategy = tf.distribute.get_strategy()
-    steps = run_members(members, records, FLAGS.batch_size, "none", strategy)
+    steps = run_members(members, records, FLAGS.batch_size, "none", TensorFlowRuntime())
     next(steps)
     start = _clocks()
     for _ in steps:

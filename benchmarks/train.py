@@ -94,7 +94,7 @@ def bare_step() -> Callable[[int], None]:
 
 
 def our_loop() -> Callable[[int], None]:
-    """`trainer.training.step.TrainStep` on batches in memory."""
+    """`trainer.training.TrainStep` on batches in memory."""
     iterator = iter(tf.data.Dataset.from_tensors(_batch()).repeat())
     step = _train_step(lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]))
 

@@ -49,7 +49,7 @@ def run(config: EnsembleConfig) -> Result:
             config.logits_dir,
             batch_size=config.batch_size,
             tta=tta,
-            strategy=accelerator.strategy,
+            runtime=accelerator.runtime,
         )
 
     inputs = read_inputs(config, predict)

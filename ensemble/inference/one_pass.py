@@ -25,6 +25,7 @@ from ensemble.members import Member
 from orchard import storage
 from orchard.formats import InputSpec
 from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
+from trainer.runtime import Runtime, TensorFlowRuntime
 
 _PREFETCHED_BATCHES = 4
 
@@ -36,7 +37,7 @@ def predict_members(
     *,
     batch_size: int,
     tta: str = "none",
-    strategy: tf.distribute.Strategy | None = None,
+    runtime: Runtime | None = None,
 ) -> np.ndarray:
     """Logits of every member for every record: float32 [members, records, classes].
 
@@ -46,7 +47,7 @@ def predict_members(
         cache_dir: directory of the logits cache.
         batch_size: images a step, over all replicas.
         tta: a key of `NUM_VIEWS`.
-        strategy: where the members run; the default strategy when None.
+        runtime: what the members run on; TensorFlow's default when None.
 
     Raises:
         OrchardError: a damaged member or shard, or logits that are not finite.
@@ -55,7 +56,7 @@ def predict_members(
     caches = {member: LogitsCache(cache_dir, member, records, tta) for member in members}
     pending = {member: cache for member, cache in caches.items() if not cache.done.all()}
     if pending:
-        _compute(pending, records, batch_size, tta, strategy or tf.distribute.get_strategy())
+        _compute(pending, records, batch_size, tta, runtime or TensorFlowRuntime())
     for cache in caches.values():
         cache.finish()
     return np.stack([caches[member].logits for member in members])
@@ -66,12 +67,12 @@ def _compute(
     records: RecordTable,
     batch_size: int,
     tta: str,
-    strategy: tf.distribute.Strategy,
+    runtime: Runtime,
 ) -> None:
     """Fill the caches; records that all of them have are not read."""
     missing = np.flatnonzero(~np.logical_and.reduce([cache.done for cache in caches.values()]))
     members = list(caches)
-    replicas = strategy.num_replicas_in_sync
+    replicas = runtime.num_replicas
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(missing), unit="img", desc=label, smoothing=0.1))
@@ -81,7 +82,7 @@ def _compute(
         options = _reading(members[0].input)
         stack.enter_context(damage_named(wanted, options, "prepare the dataset again"))
         batch_size = -(-batch_size // replicas) * replicas
-        for rows, logits in run_members(members, wanted, batch_size, tta, strategy):
+        for rows, logits in run_members(members, wanted, batch_size, tta, runtime):
             if bar.n == 0:
                 bar.unpause()  # Loading and tracing would spoil the rate and the ETA.
             for cache, one in zip(caches.values(), logits, strict=True):
@@ -103,11 +104,7 @@ def _near(records: RecordTable) -> Iterator[RecordTable]:
 
 
 def run_members(
-    members: Sequence[Member],
-    records: RecordTable,
-    batch_size: int,
-    tta: str,
-    strategy: tf.distribute.Strategy,
+    members: Sequence[Member], records: RecordTable, batch_size: int, tta: str, runtime: Runtime
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (rows int64 [n], logits float32 [members, n, classes]) without padding.
 
@@ -116,46 +113,34 @@ def run_members(
         records: what to run them on.
         batch_size: images a step, over all replicas.
         tta: a key of `NUM_VIEWS`.
-        strategy: where the members run.
+        runtime: what the members run on.
     """
-    with strategy.scope():
+    with runtime.scope():
         networks = [LoadedMember(member) for member in members]
     specs = list(dict.fromkeys(member.input for member in members))
     positions = [specs.index(member.input) for member in members]
 
-    @tf.function
-    def step(images: tuple[tf.Tensor, ...]) -> tf.Tensor:
-        def every_member(images: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            return tf.stack(
-                [
-                    views.mean_logits(network, images[position], tta)
-                    for network, position in zip(networks, positions, strict=True)
-                ]
-            )
+    def every_member(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = [
+            views.mean_logits(network, batch[_images(position)], tta)
+            for network, position in zip(networks, positions, strict=True)
+        ]
+        return batch["row"], tf.stack(logits)
 
-        return strategy.run(every_member, args=(images,))
+    def batches(num_hosts: int, host: int) -> tf.data.Dataset:
+        return image_batches(records, specs, batch_size, num_hosts, host)
 
-    def fetched(rows: tf.Tensor, logits: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        parts = strategy.experimental_local_results
-        rows = np.concatenate([part.numpy() for part in parts(rows)])
-        logits = np.concatenate([part.numpy() for part in parts(logits)], axis=1)
+    for rows, logits in runtime.over_batches(every_member, axes=(0, 1))(batches):
         real = rows >= 0
-        return rows[real], logits[:, real]
-
-    waiting = None
-    batches = image_batches(records, specs, batch_size)
-    for rows, images in strategy.experimental_distribute_dataset(batches):
-        computed = rows, step(images)
-        # Fetching one batch behind leaves the device a batch to work on.
-        if waiting is not None:
-            yield fetched(*waiting)
-        waiting = computed
-    if waiting is not None:
-        yield fetched(*waiting)
+        yield rows[real], logits[:, real]
 
 
 def image_batches(
-    records: RecordTable, specs: Sequence[InputSpec], batch_size: int
+    records: RecordTable,
+    specs: Sequence[InputSpec],
+    batch_size: int,
+    num_hosts: int = 1,
+    host: int = 0,
 ) -> tf.data.Dataset:
     """Records in order, read once and decoded for every input spec.
 
@@ -163,21 +148,33 @@ def image_batches(
         records: what to read.
         specs: distinct input specs.
         batch_size: rows of every batch; the last one is filled up with row -1.
+        num_hosts: hosts that share each batch.
+        host: this host's number, from 0.
 
     Returns:
-        Dataset of (rows int64 [batch], tuple of uint8 [batch, height, width, 3], one a spec).
+        Dataset of {"row": int64 [b], "images0": uint8 [b, height, width, 3], ... one a spec}, b =
+        batch_size / num_hosts.
     """
 
-    def decode(record: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
-        return record["index"], tuple(
-            decode_image(record["image"], s.height_px, s.width_px, s.resize, s.exact_decode)
-            for s in specs
-        )
+    def decode(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"row": record["index"]} | {
+            _images(k): decode_image(
+                record["image"], s.height_px, s.width_px, s.resize, s.exact_decode
+            )
+            for k, s in enumerate(specs)
+        }
 
-    encoded = encoded_batches(records, _reading(specs[0]), batch_size=batch_size)
+    encoded = encoded_batches(
+        records, _reading(specs[0]), batch_size=batch_size, num_hosts=num_hosts, host=host
+    )
     threads = len(os.sched_getaffinity(0))
     images = encoded.unbatch().map(decode, num_parallel_calls=threads, deterministic=True)
-    return images.batch(batch_size, drop_remainder=True).prefetch(_PREFETCHED_BATCHES)
+    per_host = batch_size // num_hosts
+    return images.batch(per_host, drop_remainder=True).prefetch(_PREFETCHED_BATCHES)
+
+
+def _images(position: int) -> str:
+    return f"images{position}"
 
 
 def _reading(spec: InputSpec) -> InputOptions:

@@ -122,21 +122,29 @@ def eval_batches(
 
 
 def encoded_batches(
-    records: RecordTable, options: InputOptions, *, batch_size: int
+    records: RecordTable,
+    options: InputOptions,
+    *,
+    batch_size: int,
+    num_hosts: int = 1,
+    host: int = 0,
 ) -> tf.data.Dataset:
     """`eval_batches` before its images are decoded: for whoever decodes them to several sizes.
 
     Args:
         records: what to read.
         options: reading; size and decoding do not matter.
-        batch_size: rows of each batch.
+        batch_size: rows of each batch, over all hosts.
+        num_hosts: hosts that share each batch.
+        host: this host's number, from 0.
 
     Returns:
-        The batches of `eval_batches` with "image" as encoded bytes, string [batch_size]; that of a
-        padding row is a black pixel.
+        The batches of `eval_batches` with "image" as encoded bytes, string [b]; that of a padding
+        row is a black pixel.
     """
     records = _near(records, options)
-    rows = _eval_rows(records, options, batch_size=batch_size, num_hosts=1, host=0)
+    share = {"batch_size": batch_size, "num_hosts": num_hosts, "host": host}
+    rows = _eval_rows(records, options, **share)
     settings = _settings(_threads(options))
     return _encoded(rows, records, 0, augment=None, padded=True).with_options(settings)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         per_class_table,
         roc_auc_per_class,
     )
-    from trainer.evaluation.evaluator import Diverged, Evaluator, distribute, intact_rows
+    from trainer.evaluation.evaluator import Diverged, Evaluator, intact_rows
     from trainer.evaluation.metric import (
         METRICS,
         Metric,
@@ -45,7 +45,6 @@ __all__ = [
     "best_thresholds",
     "check_metric",
     "default_metric",
-    "distribute",
     "evaluate",
     "hard_predictions",
     "hard_targets",

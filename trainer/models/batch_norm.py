@@ -7,9 +7,10 @@ Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from trainer.keras_module import keras
 
@@ -66,28 +67,27 @@ def moments_of_batch(layers: Iterable[keras.layers.BatchNormalization]) -> Itera
             layer.momentum = momentum
 
 
+def moments(layers: list[keras.layers.BatchNormalization]) -> list[tf.Tensor]:
+    """The moving means of the layers, then their moving variances: what `estimate` takes."""
+    means = [layer.moving_mean.value for layer in layers]
+    return [tf.convert_to_tensor(v) for v in means + [one.moving_variance.value for one in layers]]
+
+
 def estimate(
-    layers: list[keras.layers.BatchNormalization],
-    batches: Iterable,
-    forward: Callable,
+    layers: list[keras.layers.BatchNormalization], batches: Iterable[Sequence[np.ndarray]]
 ) -> None:
-    """Set the layers' statistics to the moments of all `batches` together.
+    """Set the layers' statistics to the moments of all batches together.
 
     Args:
         layers: batch-normalization layers.
-        batches: inputs of `forward`, of equal size.
-        forward: runs the network on a batch in training mode, traced under `moments_of_batch`.
+        batches: `moments` of each batch after the network ran on it in training mode, traced under
+            `moments_of_batch`; the batches are of equal size.
     """
-    means: list[list[np.ndarray]] = [[] for _ in layers]
-    variances: list[list[np.ndarray]] = [[] for _ in layers]
-    for batch in batches:
-        forward(batch)
-        for i, layer in enumerate(layers):
-            means[i].append(np.asarray(layer.moving_mean.numpy(), np.float64))
-            variances[i].append(np.asarray(layer.moving_variance.numpy(), np.float64))
+    found = [[np.asarray(one, np.float64) for one in batch] for batch in batches]
     for i, layer in enumerate(layers):
-        mean = np.mean(means[i], axis=0)
+        means = [batch[i] for batch in found]
+        variances = [batch[len(layers) + i] for batch in found]
         # Law of total variance: within batches, plus between their means.
-        variance = np.mean(variances[i], axis=0) + np.var(means[i], axis=0)
-        layer.moving_mean.assign(mean.astype(np.float32))
+        variance = np.mean(variances, axis=0) + np.var(means, axis=0)
+        layer.moving_mean.assign(np.mean(means, axis=0).astype(np.float32))
         layer.moving_variance.assign(variance.astype(np.float32))

@@ -1,4 +1,9 @@
-"""The machine: devices and workers, and the reasons to stop early."""
+"""The machine: devices and workers, what drives them, and the reasons to stop early.
+
+`accelerator` finds the devices. `runtime` says what drives them can do; `replicas` does it by
+TensorFlow's strategies, `pjrt` by jax: the only two modules that know one from the other, besides
+the two kinds of training steps in `trainer.training`.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +16,10 @@ if TYPE_CHECKING:
         connect,
         connect_to_train,
         expected_kind,
-        place_in_cluster,
         precision_policy,
         set_precision,
     )
+    from trainer.runtime.cluster import place_in_cluster
     from trainer.runtime.interruption import (
         EXIT_RUN_AGAIN,
         StopRequests,
@@ -23,14 +28,23 @@ if TYPE_CHECKING:
         wait_for_all_workers,
     )
     from trainer.runtime.options import ComputeOptions, HardwareOptions, InterruptionOptions
+    from trainer.runtime.pjrt import DeviceBatches, PjrtRuntime
+    from trainer.runtime.replicas import TensorFlowRuntime
+    from trainer.runtime.runtime import HostBatches, Outputs, Runtime
 
 __all__ = [
     "Accelerator",
     "ComputeOptions",
+    "DeviceBatches",
     "EXIT_RUN_AGAIN",
     "HardwareOptions",
+    "HostBatches",
     "InterruptionOptions",
+    "Outputs",
+    "PjrtRuntime",
+    "Runtime",
     "StopRequests",
+    "TensorFlowRuntime",
     "check_pod",
     "connect",
     "connect_to_train",

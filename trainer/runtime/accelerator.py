@@ -1,9 +1,12 @@
 """What to run on: TPU, GPUs, CPU, one worker or many; and what each of them allows."""
 
-import json
+import contextlib
+import functools
+import importlib.metadata
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +14,11 @@ from orchard import storage
 from orchard.errors import OrchardError
 from trainer.data import ReadOptions
 from trainer.keras_module import keras
+from trainer.runtime import pjrt_devices
+from trainer.runtime.cluster import place_in_cluster, tpu_in_environment
 from trainer.runtime.options import ComputeOptions, HardwareOptions
+from trainer.runtime.replicas import TensorFlowRuntime
+from trainer.runtime.runtime import Runtime
 
 _TPU_STEPS_PER_CALL = 16  # A host round trip costs about a step there; a signal waits this long.
 
@@ -23,9 +30,11 @@ class Accelerator:
     Attributes:
         kind: "tpu", "gpu" or "cpu".
         strategy: tf.distribute strategy; networks and optimizers are made in its scope.
+            TensorFlow's default where jax drives the devices.
         num_hosts: processes that read their own part of each batch.
         host: which of them this is; 0 writes the files.
         pod_hosts: hosts of a TPU, all of which this one process drives.
+        mesh: jax's mesh of all devices, where jax drives them.
     """
 
     kind: str
@@ -33,11 +42,26 @@ class Accelerator:
     num_hosts: int = 1
     host: int = 0
     pod_hosts: int = 1
+    mesh: Any = None
+
+    @functools.cached_property
+    def runtime(self) -> Runtime:
+        """What runs functions on the devices."""
+        if self.mesh is None:
+            return TensorFlowRuntime(self.strategy, self.num_hosts)
+        from trainer.runtime.pjrt import PjrtRuntime
+
+        return PjrtRuntime(self.mesh, self.num_hosts, self.host)
 
     @property
     def num_replicas(self) -> int:
         """Devices that each take a part of the batch, over all hosts."""
-        return self.strategy.num_replicas_in_sync
+        return self.runtime.num_replicas
+
+    @property
+    def shards(self) -> int:
+        """Replicas that a function is traced for at once: jax's are one program."""
+        return self.num_replicas if self.mesh is not None else 1
 
     @property
     def local_replicas(self) -> int:
@@ -52,10 +76,7 @@ class Accelerator:
     def describe(self) -> str:
         """One line for the log and the report."""
         hosts = f" on {self.num_hosts} hosts" if self.num_hosts > 1 else ""
-        name = type(self.strategy).__name__
-        # TensorFlow's default, for one device, has a private name that says nothing to a user.
-        strategy = "" if name.startswith("_") else f" ({name})"
-        return f"{self.num_replicas} x {self.kind}{hosts}{strategy}"
+        return f"{self.num_replicas} x {self.kind}{hosts}, {self.runtime.describe()}"
 
     def steps_per_call(self, wanted: int) -> int:
         """Steps inside one call of the compiled loop."""
@@ -64,15 +85,17 @@ class Accelerator:
 
 def connect(options: HardwareOptions) -> Accelerator:
     """Find the hardware and make it ready."""
+    if choose_runtime(options) == "pjrt":
+        return _connect_pjrt(options)
     wanted = options.accelerator
-    if wanted == "tpu" or (wanted == "auto" and (options.tpu or _tpu_in_environment())):
+    if wanted == "tpu" or (wanted == "auto" and (options.tpu or tpu_in_environment())):
         return _connect_tpu(options)
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise OrchardError("--accelerator=gpu: TensorFlow sees no GPU here; use auto or cpu")
     place = place_in_cluster()
     if place is not None:
-        return _connect_workers(options, *place)
+        return _connect_workers(options, place.num_hosts, place.host)
     if gpus and wanted != "cpu":
         return _connect_gpus(options, gpus)
     if gpus:
@@ -80,13 +103,36 @@ def connect(options: HardwareOptions) -> Accelerator:
     return _connect_cpus(options.replicas or 1)
 
 
+def choose_runtime(options: HardwareOptions) -> str:
+    """What is to drive the devices: "tensorflow" or "pjrt".
+
+    Left to itself that is TensorFlow, but for a TPU that it cannot drive and jax can.
+    """
+    if options.runtime != "auto":
+        return options.runtime
+    if options.accelerator not in ("auto", "tpu") or _tensorflow_drives_tpus():
+        return "tensorflow"
+    if options.tpu not in ("", "local") or os.environ.get("TPU_NAME") not in (None, "", "local"):
+        return "tensorflow"  # It is reached by its name, which jax knows nothing of.
+    return "pjrt" if pjrt_devices.sees_tpu() else "tensorflow"
+
+
+def _tensorflow_drives_tpus() -> bool:
+    try:
+        importlib.metadata.distribution("tensorflow-tpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def expected_kind(options: HardwareOptions) -> str:
     """What `connect` would connect to: "tpu", "gpu" or "cpu"; makes nothing ready."""
     if options.accelerator != "auto":
         return options.accelerator
-    if options.tpu or _tpu_in_environment():
+    if options.tpu or tpu_in_environment() or choose_runtime(options) == "pjrt" != options.runtime:
         return "tpu"
-    return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+    gpus = tf.config.list_physical_devices("GPU")
+    return "gpu" if gpus or pjrt_devices.may_see_gpu(options) else "cpu"
 
 
 def connect_to_train(options: ComputeOptions) -> Accelerator:
@@ -94,7 +140,8 @@ def connect_to_train(options: ComputeOptions) -> Accelerator:
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     accelerator = connect(options)
-    if options.jit_compile and (accelerator.kind == "tpu" or accelerator.num_replicas > 1):
+    alone = accelerator.kind != "tpu" and accelerator.num_replicas == 1
+    if options.jit_compile and accelerator.runtime.name == "tensorflow" and not alone:
         raise OrchardError(
             f"--jit_compile works on one device, not on {accelerator.describe()}; drop it"
         )
@@ -108,10 +155,18 @@ def precision_policy(options: ComputeOptions, kind: str) -> str:
     return options.precision
 
 
-def _tpu_in_environment() -> bool:
-    # What TPU VMs (also Kaggle's and Colab's) set; TPU_NAME is Cloud TPU's.
-    names = ("TPU_NAME", "KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_ACCELERATOR_TYPE")
-    return any(os.environ.get(name) for name in names)
+def _connect_pjrt(options: HardwareOptions) -> Accelerator:
+    place = place_in_cluster()
+    if place is not None and options.replicas:
+        raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
+    found = pjrt_devices.find_devices(options, place)
+    with contextlib.suppress(
+        RuntimeError
+    ):  # Where it has them already, memory is all that is lost.
+        tf.config.set_visible_devices([], "GPU")
+    return Accelerator(
+        found.kind, tf.distribute.get_strategy(), found.num_hosts, found.host, mesh=found.mesh
+    )
 
 
 def _connect_tpu(options: HardwareOptions) -> Accelerator:
@@ -154,33 +209,6 @@ def check_pod(accelerator: Accelerator, paths: Mapping[str, str], reading: ReadO
         raise OrchardError(
             f"{pod} reads blocks straight from gs://: drop --reader=local, --cache and --cache_dir"
         )
-
-
-def place_in_cluster() -> tuple[int, int] | None:
-    """(workers, which of them this is) as TF_CONFIG says; None where it is alone.
-
-    With a `chief`, as Vertex AI sets it, that is the first of the workers. Without a cluster, and
-    with one of one machine, TensorFlow needs no cluster either.
-    """
-    try:
-        tf_config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-        cluster = tf_config.get("cluster") or {}
-        if not cluster:
-            return None
-        chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
-        count = len(chiefs) + len(workers)
-        task = tf_config["task"]
-        host = int(task["index"]) + (len(chiefs) if task["type"] == "worker" else 0)
-        if task["type"] not in ("chief", "worker") or cluster.keys() - {"chief", "worker"}:
-            raise ValueError("there are tasks other than chief and worker")
-        if len(chiefs) > 1 or not 0 <= host < count:
-            raise ValueError("task must be one of the cluster's, with one chief at most")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OrchardError(
-            'TF_CONFIG must read {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
-            f'"worker", "index": 0}}}}, with or without a "chief"; it does not ({error})'
-        ) from None
-    return (count, host) if count > 1 else None
 
 
 def _connect_workers(options: HardwareOptions, num_hosts: int, host: int) -> Accelerator:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-import tensorflow as tf
-
 from trainer.runtime.accelerator import Accelerator
 from trainer.runtime.options import InterruptionOptions
 from trainer.runtime.preemption import watch_preemption
@@ -111,8 +109,8 @@ def same_on_all_workers(value: int, accelerator: Accelerator) -> bool:
     """Whether every worker calls this with the same value."""
     if accelerator.num_hosts == 1:
         return True
-    total = _sum_over_replicas(value, accelerator)
-    squares = _sum_over_replicas(value * value, accelerator)
+    total = accelerator.runtime.sum_over_replicas(value)
+    squares = accelerator.runtime.sum_over_replicas(value * value)
     # The values are equal if their variance is 0.
     return squares * accelerator.num_replicas == total * total
 
@@ -120,14 +118,10 @@ def same_on_all_workers(value: int, accelerator: Accelerator) -> bool:
 def wait_for_all_workers(accelerator: Accelerator) -> None:
     """Return when every worker has called this."""
     if accelerator.num_hosts > 1:
-        _sum_over_replicas(0, accelerator)
+        accelerator.runtime.sum_over_replicas(0)
 
 
 def _any_worker(flag: bool, accelerator: Accelerator) -> bool:
-    return flag if accelerator.num_hosts == 1 else _sum_over_replicas(int(flag), accelerator) > 0
-
-
-def _sum_over_replicas(value: int, accelerator: Accelerator) -> int:
-    strategy = accelerator.strategy
-    values = strategy.run(lambda: tf.constant(value, tf.int64))
-    return int(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+    if accelerator.num_hosts == 1:
+        return flag
+    return accelerator.runtime.sum_over_replicas(int(flag)) > 0

@@ -17,6 +17,12 @@ class HardwareOptions(Options, group="hardware"):
         kind=Kind.BOOKKEEPING,
         common=True,
     )
+    runtime: str = option(
+        "auto",
+        "TensorFlow drives the devices, or jax by PJRT; auto: pjrt for a TPU that jax alone sees.",
+        choices=("auto", "tensorflow", "pjrt"),
+        kind=Kind.BOOKKEEPING,
+    )
     tpu: str = option(
         "",
         "Name or address of a TPU, or local; default: the environment's.",
@@ -34,6 +40,11 @@ class HardwareOptions(Options, group="hardware"):
         super().check()
         if self.accelerator == "tpu" and self.replicas:
             raise OrchardError("--replicas does not apply to a TPU, which is used whole; drop it")
+        if self.runtime == "pjrt" and self.tpu not in ("", "local"):
+            raise OrchardError(
+                f"--tpu={self.tpu}: with --runtime=pjrt the command runs on the TPU's own machine, "
+                "on each of them; drop --tpu"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +57,9 @@ class ComputeOptions(HardwareOptions, group="hardware"):
         choices=("auto", "float32", "mixed_bfloat16"),
         kind=Kind.RESOLVED,
     )
-    jit_compile: bool = option(False, "Compile the step with XLA (one device; a TPU always does).")
+    jit_compile: bool = option(
+        False, "Compile the step with XLA (one device; TPUs and PJRT always do)."
+    )
     deterministic: bool = option(False, "Bit-identical from run to run, at some cost.")
     steps_per_call: int = option(
         0,
@@ -58,7 +71,11 @@ class ComputeOptions(HardwareOptions, group="hardware"):
     def check(self) -> None:
         """Refuse --jit_compile where it is known not to work."""
         super().check()
-        if self.jit_compile and (self.accelerator == "tpu" or self.replicas > 1):
+        if (
+            self.jit_compile
+            and self.runtime != "pjrt"
+            and (self.accelerator == "tpu" or self.replicas > 1)
+        ):
             raise OrchardError("--jit_compile works on one device that is no TPU; drop it")
 
 

@@ -3,8 +3,8 @@
 `trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
 numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores; `clock`: the
 time it takes), `steps` takes the steps and `step` is one of them, where gradients are made and
-applied. `resume` finds where a training goes on, `longer` whether it can be given more epochs,
-`progress` shows it.
+applied; `step_kinds` has it run by TensorFlow or by jax. `resume` finds where a training goes on,
+`longer` whether it can be given more epochs, `progress` shows it.
 """
 
 from typing import TYPE_CHECKING
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from trainer.training.resume import check_same_data, recover_run, resume_run
     from trainer.training.run import Run
     from trainer.training.stages import with_optimizers
-    from trainer.training.step import StepOptions, TrainStep, Update
+    from trainer.training.step import StepOptions, Update
+    from trainer.training.step_kinds import TrainStep
     from trainer.training.steps import BlowUp, Trainer, out_of_memory
 
 __all__ = [

@@ -1,7 +1,7 @@
 """The training records of one run as batches: to train on, to re-estimate statistics from."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -12,8 +12,7 @@ from trainer.augment import AugmentOptions
 from trainer.config import TrainConfig
 from trainer.data import InputOptions, OrderOptions, RecordTable, TrainOrder
 from trainer.data import pipeline as input_pipeline
-from trainer.evaluation import distribute
-from trainer.runtime import Accelerator
+from trainer.runtime import Accelerator, HostBatches
 from trainer.training.plan import Plan
 from trainer.training.step import Batch
 
@@ -60,23 +59,26 @@ class Feed:
     def train_batches(self, start_step: int, num_steps: int) -> Iterator[Batch]:
         """An iterator over this process's training batches from `start_step` on."""
         config = self.config
-        return iter(self._distributed(config.seed, start_step, num_steps, config.augment))
+        batches = self._host_batches(config.seed, start_step, num_steps, config.augment)
+        return iter(self.accelerator.runtime.distribute(batches))
 
-    def moment_batches(self) -> Iterable[Batch]:
-        """Training images, not augmented, to re-estimate BatchNorm statistics from."""
+    def moment_batches(self, num_hosts: int, host: int) -> tf.data.Dataset:
+        """A host's training images, not augmented, to re-estimate BatchNorm statistics from."""
         wanted = min(self.config.precise_batch_norm_images, len(self.records))
         num_batches = -(-wanted // self.plan.batch_size)
-        return self._distributed(self.config.seed + _MOMENTS_SEED_OFFSET, 0, num_batches, None)
+        seed = self.config.seed + _MOMENTS_SEED_OFFSET
+        batches = self._host_batches(seed, 0, num_batches, None)(num_hosts, host)
+        return batches.map(lambda batch: {"image": batch["image"]})
 
     def damage_named(self) -> AbstractContextManager[None]:
         """The context in which an error about a damaged record names its id."""
         return input_pipeline.damage_named(self.records, self.input_options)
 
-    def _distributed(
+    def _host_batches(
         self, seed: int, start_step: int, num_steps: int, augment: AugmentOptions | None
-    ) -> Iterable[Batch]:
+    ) -> HostBatches:
         def host_batches(num_hosts: int, host: int) -> tf.data.Dataset:
-            return input_pipeline.train_batches(
+            batches = input_pipeline.train_batches(
                 self.records,
                 self.input_options,
                 batch_size=self.plan.batch_size,
@@ -87,5 +89,7 @@ class Feed:
                 num_hosts=num_hosts,
                 host=host,
             )
+            # No step needs to know which records they are.
+            return batches.map(lambda batch: {n: v for n, v in batch.items() if n != "index"})
 
-        return distribute(host_batches, self.accelerator)
+        return host_batches

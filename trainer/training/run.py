@@ -1,7 +1,7 @@
 """One training: its parts, and what follows from them. `trainer.loop` is what drives it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,13 +21,14 @@ from trainer.data import RecordTable
 from trainer.keras_module import keras
 from trainer.models import batch_norm
 from trainer.optim import Objective
-from trainer.runtime import Accelerator, precision_policy
+from trainer.runtime import Accelerator, HostBatches, Outputs, precision_policy
 from trainer.training import plan as plans
 from trainer.training import stages
 from trainer.training.clock import ComputeClock
 from trainer.training.evaluation import Evaluation
 from trainer.training.feed import Feed
-from trainer.training.step import Augment, Batch, StepOptions, TrainStep, Update
+from trainer.training.step import Augment, Batch, Step, StepOptions, Update
+from trainer.training.step_kinds import make_step
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Run:
         meta = TrainingMeta(self.config.to_json(), self.resolved(), dataset, progress, time)
         return TrainingCheckpoint(progress.step, self.state.arrays(), meta)
 
-    def make_step(self) -> TrainStep:
+    def make_step(self) -> Step:
         """The compiled step of the current stage."""
         config, plan = self.config, self.plan
         stages.set_stage(self.network, self.head_only, config.batch_norm == "frozen")
@@ -145,6 +146,7 @@ class Run:
             global_batch=plan.batch_size,
             accumulation_steps=config.accumulation_steps,
             clip_norm=config.clip_norm,
+            shards=self.accelerator.shards,
             steps_per_call=self.accelerator.steps_per_call(config.steps_per_call),
             jit_compile=config.jit_compile,
             time_data=_clock_works(),
@@ -156,7 +158,7 @@ class Run:
             self.objective,
             _device_augment(config),
         )
-        return TrainStep(update, self.accelerator.strategy, options)
+        return make_step(update, self.accelerator, options)
 
     @functools.cached_property
     def evaluation(self) -> Evaluation | None:
@@ -189,16 +191,17 @@ class Run:
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)
         with batch_norm.moments_of_batch(layers), self.feed.damage_named():
-            batch_norm.estimate(layers, self.feed.moment_batches(), self._training_forward)
+            batch_norm.estimate(layers, self._moments(self.feed.moment_batches))
 
     @functools.cached_property
-    def _training_forward(self) -> Callable:
-        strategy, network = self.accelerator.strategy, self.network
+    def _moments(self) -> Callable[[HostBatches], Iterator[Outputs]]:
+        layers = batch_norm.trained_layers(self.network)
 
-        def forward(images: tf.Tensor) -> None:
-            network(tf.cast(images, tf.float32), training=True)
+        def forward(batch: Batch) -> list[tf.Tensor]:
+            self.network(tf.cast(batch["image"], tf.float32), training=True)
+            return batch_norm.moments(layers)
 
-        return tf.function(lambda batch: strategy.run(forward, args=(batch["image"],)))
+        return self.accelerator.runtime.over_batches(forward, axes=[None] * 2 * len(layers))
 
 
 def _device_augment(config: TrainConfig) -> Augment:

@@ -56,7 +56,7 @@ def with_optimizers(
     config: TrainConfig, accelerator: Accelerator, network: keras.Model, plan: plans.Plan
 ) -> TrainState:
     """A network and the optimizers of its stages; call it in the strategy's scope."""
-    batch_norm.synchronize(network, accelerator.num_replicas > 1)
+    batch_norm.synchronize(network, accelerator.strategy.num_replicas_in_sync > 1)
     stages = [True, False] if plan.freeze_steps else [False]
     made = []
     for head_only in stages:

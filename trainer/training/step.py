@@ -1,13 +1,13 @@
-"""The compiled training loop: `strategy.run` inside one tf.function over tf.range.
+"""One training step: what is computed, whatever runs it (`step_kinds`).
 
-`TrainStep._part` makes a loss of logits and gradients of the loss; `replica_step` sums these over
+`OneUpdate._part` makes a loss of logits and gradients of the loss; `replica_step` sums these over
 replicas, clips them and hands them to the optimizer. Who wants another gradient changes it there.
-
-Keras 3's own `fit` fails with several steps a call under strategies and with several workers.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,8 @@ class StepOptions:
     Attributes:
         global_batch: images a step over all replicas; the loss is their weighted mean.
         accumulation_steps: parts that a replica's batch is computed in, one after the other.
+        shards: replicas whose batches a step is traced for together; each of them gives an equal
+            share of every part.
         clip_norm: largest global norm of the summed gradient; 0: any.
         steps_per_call: most steps in one call.
         jit_compile: compile the step with XLA.
@@ -36,6 +38,7 @@ class StepOptions:
 
     global_batch: int
     accumulation_steps: int = 1
+    shards: int = 1
     clip_norm: float = 0.0
     steps_per_call: int = 1
     jit_compile: bool = False
@@ -74,54 +77,35 @@ class Update:
     augment: Augment
 
 
-class TrainStep:
+class Step(Protocol):
     """Takes updates, some at a call.
 
     Keras reads `trainable` and BatchNorm settings when the first call traces: set them before.
+
+    Attributes:
+        options: how.
     """
 
-    def __init__(self, update: Update, strategy: tf.distribute.Strategy, options: StepOptions):
-        self.update, self.strategy, self.options = update, strategy, options
-        self._loop = tf.function(self._steps)
-        if options.jit_compile:
-            self._step = tf.function(self.replica_step, jit_compile=True)
-        else:
-            self._step = self.replica_step
+    options: StepOptions
 
-    def run(self, iterator: Iterator[Batch], learning_rates: np.ndarray) -> StepResults:
-        """Take one step for each learning rate; `iterator` gives a batch a step."""
-        padded = np.zeros(self.options.steps_per_call, np.float32)
-        padded[: len(learning_rates)] = learning_rates
-        # A tensor, not a Python number, which would trace the loop again for every length.
-        num_steps = tf.constant(len(learning_rates))
-        losses, wait_seconds = self._loop(iterator, tf.constant(padded), num_steps)
-        return StepResults(losses.numpy(), float(wait_seconds))
+    def holding_state(self) -> AbstractContextManager[None]:
+        """The context to call `run` in; after it the variables hold what the steps came to."""
+        ...
 
-    def _steps(
-        self, iterator: Iterator[Batch], learning_rates: tf.Tensor, num_steps: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        losses = tf.TensorArray(tf.float32, num_steps)
-        wait_seconds = tf.constant(0.0, tf.float64)
-        loss = tf.constant(0.0)
-        for i in tf.range(num_steps):
-            with tf.control_dependencies([loss]):
-                asked = self._now()
-            with tf.control_dependencies([asked]):
-                batch = next(iterator)
-            with tf.control_dependencies(self._tensors(batch)):
-                wait_seconds += self._now() - asked
-            per_replica = self.strategy.run(self._step, args=(batch, learning_rates[i]))
-            loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-            losses = losses.write(i, loss)
-        return losses.stack(), wait_seconds
+    def run(self, batches: Iterator[Any], learning_rates: np.ndarray) -> StepResults:
+        """Take one step for each learning rate; `batches` gives a batch a step."""
+        ...
 
-    def _now(self) -> tf.Tensor:
-        return tf.timestamp() if self.options.time_data else tf.constant(0.0, tf.float64)
+    def replica_step(self, batch: Batch, learning_rate: tf.Tensor) -> tf.Tensor:
+        """What one step computes; see `OneUpdate`."""
+        ...
 
-    def _tensors(self, batch: Batch) -> list[tf.Tensor]:
-        return tf.nest.flatten(
-            [self.strategy.experimental_local_results(value) for value in batch.values()]
-        )
+
+class OneUpdate:
+    """What one step computes, on a replica's batch or on those of all `shards` together."""
+
+    def __init__(self, update: Update, options: StepOptions):
+        self.update, self.options = update, options
 
     def replica_step(self, batch: Batch, learning_rate: tf.Tensor) -> tf.Tensor:
         """One update from one replica's batch; returns its part of the loss. Runs on the device."""
@@ -139,10 +123,7 @@ class TrainStep:
     def _loss_and_gradients(
         self, images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
     ) -> LossAndGradients:
-        count = self.options.accumulation_steps
-        parts = zip(
-            tf.split(images, count), tf.split(targets, count), tf.split(weights, count), strict=True
-        )
+        parts = zip(*[self._parts(one) for one in (images, targets, weights)], strict=True)
         loss = tf.constant(0.0)
         gradients: list[tf.Tensor] = []
         for part in parts:
@@ -156,6 +137,15 @@ class TrainStep:
                 else part_gradients
             )
         return loss, gradients
+
+    def _parts(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """Equal parts of a batch, each of which holds as many rows of every shard."""
+        count, shards = self.options.accumulation_steps, self.options.shards
+        if shards == 1 or count == 1:
+            return tf.split(rows, count)
+        batch_size, *shape = rows.shape
+        split = tf.reshape(rows, [shards, count, batch_size // (shards * count), *shape])
+        return [tf.reshape(split[:, k], [batch_size // count, *shape]) for k in range(count)]
 
     def _part(self, images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> LossAndGradients:
         """The weighted loss of some images, and its gradient by each variable."""

@@ -14,7 +14,7 @@ from trainer.optim import learning_rate, learning_rates
 from trainer.runtime import StopRequests
 from trainer.training.progress import Reporter, StepClock
 from trainer.training.run import Run
-from trainer.training.step import Batch, StepResults, TrainStep
+from trainer.training.step import Batch, Step, StepResults
 
 
 class BlowUp(Exception):
@@ -32,7 +32,7 @@ class Trainer:
         self._run, self._stop, self._report = run, stop, report
         self._clock = StepClock()
         self._batches = self._read_on()
-        self._steps: dict[bool, TrainStep] = {}  # Of the stage where the head alone learns: True.
+        self._steps: dict[bool, Step] = {}  # Of the stage where the head alone learns: True.
         self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
         self._profiling = False
 
@@ -43,8 +43,19 @@ class Trainer:
             BlowUp: after which `restart` must be called.
         """
         progress = self._run.state.progress
-        while progress.step < until:
+        if progress.step < until:
             step, is_new = self._stage_step()
+            with step.holding_state():
+                if self._train(step, until, is_new):
+                    return True
+        if until == self._run.plan.total_steps:
+            self._end_profile()
+        return False
+
+    def _train(self, step: Step, until: int, is_new: bool) -> bool:
+        """`train` within one stage; `is_new`: the first call compiles."""
+        progress = self._run.state.progress
+        while progress.step < until:
             count = self._count(until, step.options.steps_per_call)
             began = time.monotonic()
             results = self._call(step, count)
@@ -52,11 +63,10 @@ class Trainer:
             self._clock.add(count, seconds, results.wait_seconds, compiled=is_new)
             self._account(results.losses, step.options.time_data)
             self._stop.took(seconds)
+            is_new = False
             if self._stop.requested():
                 self._end_profile()
                 return True
-        if until == self._run.plan.total_steps:
-            self._end_profile()
         return False
 
     def restart(self) -> None:
@@ -68,7 +78,7 @@ class Trainer:
         first = self._run.state.progress.step
         return self._run.feed.train_batches(first, self._run.plan.total_steps - first)
 
-    def _stage_step(self) -> tuple[TrainStep, bool]:
+    def _stage_step(self) -> tuple[Step, bool]:
         """The compiled step of the current stage, and whether its first call will compile it."""
         head_only = self._run.head_only
         is_new = head_only not in self._steps
@@ -84,12 +94,12 @@ class Trainer:
         ends += [end for end in (first, last + 1) if end > step]
         return min(ends) - step
 
-    def _call(self, step: TrainStep, count: int) -> StepResults:
+    def _call(self, step: Step, count: int) -> StepResults:
         run = self._run
         done = run.state.progress.step
         first, last = self._profile
         if first <= done <= last and not self._profiling:  # A resumed run may begin in between.
-            tf.profiler.experimental.start(run.tensorboard_dir)
+            run.accelerator.runtime.start_profile(run.tensorboard_dir)
             self._profiling = True
         rates = learning_rates(run.plan.schedule, done, count)
         try:
@@ -103,7 +113,7 @@ class Trainer:
 
     def _end_profile(self) -> None:
         if self._profiling:
-            tf.profiler.experimental.stop()
+            self._run.accelerator.runtime.stop_profile()
             self._profiling = False
 
     def _account(self, losses: np.ndarray, waits_are_timed: bool) -> None:

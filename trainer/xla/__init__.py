@@ -14,7 +14,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.xla.program import Array, Program
     from trainer.xla.pure_function import pure
-    from trainer.xla.spmd import Spmd, data_mesh, enable_all_dtypes
+    from trainer.xla.spmd import Spmd, data_mesh, enable_all_dtypes, sharding_of
     from trainer.xla.tracing import Traced, lower, trace
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "enable_all_dtypes",
     "lower",
     "pure",
+    "sharding_of",
     "trace",
 ]
 

@@ -26,6 +26,14 @@ def data_mesh(devices: Sequence[Any]) -> Mesh:
     return Mesh(np.asarray(devices), (_AXIS,))
 
 
+def sharding_of(array: Array, mesh: Mesh) -> NamedSharding:
+    """How an array lies on the devices of a mesh."""
+    axes: list[str | None] = [None] * len(array.shape)
+    if array.split_axis is not None:
+        axes[array.split_axis] = _AXIS
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
 class Spmd:
     """One program over all devices of a mesh.
 
@@ -73,10 +81,7 @@ class Spmd:
 
     def sharding(self, array: Array) -> NamedSharding:
         """How an argument or a result lies on the devices."""
-        axes: list[str | None] = [None] * len(array.shape)
-        if array.split_axis is not None:
-            axes[array.split_axis] = _AXIS
-        return NamedSharding(self.mesh, PartitionSpec(*axes))
+        return sharding_of(array, self.mesh)
 
     def lower(self, platform: str) -> Any:
         """What `.compile()` compiles for the mesh's devices, which need not be there.

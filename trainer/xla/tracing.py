@@ -25,7 +25,7 @@ class Traced:
 def trace(
     function: Callable[..., tf.Tensor | Sequence[tf.Tensor]],
     inputs: Sequence[Array],
-    output_split_axis: int | None = None,
+    output_axes: Sequence[int | None] | None = None,
     platform: str = "CPU",
 ) -> Traced:
     """Trace `function` once, for whole batches, and lower it.
@@ -33,23 +33,24 @@ def trace(
     Args:
         function: of one tensor an input; reads and writes variables, outside of loops and branches.
         inputs: of static shape.
-        output_split_axis: the axis of its outputs that is divided over the devices.
+        output_axes: of each output, the axis that is divided over the devices; default: none.
         platform: whose kernels TensorFlow lowers with.
     """
     specs = [_spec(one) for one in inputs]
     traced = tf.function(function, autograph=False).get_concrete_function(*specs)
-    return lower(pure(traced), inputs, traced.outputs, output_split_axis, platform)
+    return lower(pure(traced), inputs, traced.outputs, output_axes, platform)
 
 
 def lower(
     rewritten: Pure,
     inputs: Sequence[Array],
     outputs: Sequence[tf.Tensor],
-    output_split_axis: int | None,
+    output_axes: Sequence[int | None] | None,
     platform: str,
 ) -> Traced:
     """Lower a function without variables; see `trace`."""
     variables = [_array(v.name, v) for v in rewritten.variables]
+    axes = [None] * len(outputs) if output_axes is None else output_axes
     compiled = tf.function(rewritten.function, jit_compile=True, autograph=False)
     specs = [_spec(one) for one in (*inputs, *variables)]
     ir = compiled.experimental_get_compiler_ir(*specs)
@@ -57,7 +58,10 @@ def lower(
         stablehlo=ir(stage="stablehlo_serialized", platform_name=platform),
         inputs=tuple(inputs),
         variables=tuple(variables),
-        outputs=tuple(_array(f"output{i}", t, output_split_axis) for i, t in enumerate(outputs)),
+        outputs=tuple(
+            _array(f"output{i}", tensor, axis)
+            for i, (tensor, axis) in enumerate(zip(outputs, axes, strict=True))
+        ),
         written=rewritten.written,
     )
     return Traced(program, rewritten.variables)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from orchard.errors import OrchardError
 from trainer.config import TrainConfig
-from trainer.runtime import accelerator
+from trainer.runtime import accelerator, place_in_cluster
 
 CONFIG = TrainConfig(
     dataset="gs://bucket/plants/1.0.0",
@@ -63,17 +63,11 @@ def _tf_config(cluster, kind, index):
         (_tf_config({"chief": _CHIEF, "worker": _WORKERS}, "worker", 1), (3, 2)),
     ],
 )
-def test_connect_tf_config_of_any_kind_is_the_place_that_it_names(text, place, monkeypatch):
+def test_place_in_cluster_of_any_tf_config_is_the_one_that_it_names(text, place, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    connected = []
-
-    def workers(options, num_hosts, host):
-        connected.append((num_hosts, host))
-
-    monkeypatch.setattr(accelerator, "_connect_workers", workers)
-    found = accelerator.connect(_config(accelerator="cpu"))
-    assert connected == ([] if place is None else [place])
-    assert found is None or (found.num_hosts, found.host) == (1, 0)
+    found = place_in_cluster()
+    assert (found and (found.num_hosts, found.host)) == place
+    assert found is None or found.addresses[0] == "h0:1" or found.addresses == ("h1:1", "h2:1")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import tensorflow as tf
 from orchard.formats import Task
 from tests.trainer import runs
 from trainer.optim import Objective
-from trainer.training.step import StepOptions, TrainStep, Update
+from trainer.training.step import StepOptions, Update
+from trainer.training.step_kinds import TrainStep
 
 
 def test_train_step_accumulated_equals_the_whole_batch(tmp_path):

@@ -23,7 +23,7 @@ from trainer.runtime import interruption
 from trainer.runtime.accelerator import Accelerator
 from trainer.training.assembly import prepare
 from trainer.training.progress import read_metrics
-from trainer.training.step import TrainStep
+from trainer.training.step_kinds import TrainStep
 
 
 def _scores(run_dir):

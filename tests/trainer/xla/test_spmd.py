@@ -93,6 +93,6 @@ def test_trace_leaves_variables_that_are_only_read_unwritten():
         count.assign_add(1.0)
         return x * scale
 
-    program = trace(function, [Array("x", (4, 2), "float32", 0)], output_split_axis=0).program
+    program = trace(function, [Array("x", (4, 2), "float32", 0)], output_axes=[0]).program
     assert [program.variables[i].name for i in program.written] == ["count:0"]
     assert program.outputs[0].split_axis == 0 and program.outputs[0].shape == (4, 2)

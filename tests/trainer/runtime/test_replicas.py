@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.evaluation.evaluator import replica_batches
+from trainer.runtime.replicas import replica_batches
 
 
 @pytest.mark.parametrize(("num_hosts", "num_replicas"), [(1, 4), (2, 8), (4, 16), (4, 4)])

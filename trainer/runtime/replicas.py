@@ -1,0 +1,121 @@
+"""TensorFlow's own runtime: functions under a tf.distribute strategy."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.runtime.runtime import Batch, HostBatches, Outputs
+
+PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
+
+
+class TensorFlowRuntime:
+    """Runs functions of batches under a strategy; see `Runtime`.
+
+    Args:
+        strategy: in whose scope the variables are; default: the current one.
+        num_hosts: processes that run the same.
+    """
+
+    name = "tensorflow"
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, num_hosts: int = 1):
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._num_hosts = num_hosts
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """The strategy's."""
+        return self._strategy.scope()
+
+    @property
+    def num_replicas(self) -> int:
+        """Over all hosts."""
+        return self._strategy.num_replicas_in_sync
+
+    def describe(self) -> str:
+        """The runtime and its strategy."""
+        name = type(self._strategy).__name__
+        # TensorFlow's default, for one device, has a private name that says nothing to a user.
+        return "TensorFlow" if name.startswith("_") else f"TensorFlow ({name})"
+
+    def distribute(self, batches: HostBatches) -> Iterable[Batch]:
+        """Spread batches over all replicas.
+
+        Args:
+            batches: on a TPU pod one process asks for every host's, and each host then reads its
+                own.
+        """
+        if self.num_replicas == 1:
+            return batches(1, 0)
+        return self._strategy.distribute_datasets_from_function(
+            lambda context: replica_batches(batches, self.num_replicas, context)
+        )
+
+    def over_batches(
+        self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]
+    ) -> Callable[[HostBatches], Iterator[Outputs]]:
+        """`function` of each replica's part, its outputs put together."""
+
+        @tf.function
+        def step(batch: Batch) -> list[PerReplica]:
+            outputs = self._strategy.run(function, args=(batch,))
+            return [self._of_all_hosts(o, axis) for o, axis in zip(outputs, axes, strict=True)]
+
+        def fetched(outputs: list[PerReplica]) -> Outputs:
+            return tuple(self._on_host(o, axis) for o, axis in zip(outputs, axes, strict=True))
+
+        def run(batches: HostBatches) -> Iterator[Outputs]:
+            waiting = None
+            for batch in self.distribute(batches):
+                computed = step(batch)
+                # Fetching one batch behind leaves the devices a batch to work on.
+                if waiting is not None:
+                    yield fetched(waiting)
+                waiting = computed
+            if waiting is not None:
+                yield fetched(waiting)
+
+        return run
+
+    def sum_over_replicas(self, value: int) -> int:
+        """By the strategy's own reduction."""
+        values = self._strategy.run(lambda: tf.constant(value, tf.int64))
+        return int(self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+
+    def start_profile(self, folder: str) -> None:
+        """Begin a trace of TensorFlow's profiler."""
+        tf.profiler.experimental.start(folder)
+
+    def stop_profile(self) -> None:
+        """End it."""
+        tf.profiler.experimental.stop()
+
+    def _of_all_hosts(self, output: PerReplica, axis: int | None) -> PerReplica:
+        if axis is None or self._num_hosts == 1:
+            return output
+        return self._strategy.gather(output, axis=axis)
+
+    def _on_host(self, output: PerReplica, axis: int | None) -> np.ndarray:
+        parts = [part.numpy() for part in self._strategy.experimental_local_results(output)]
+        return parts[0] if axis is None else np.concatenate(parts, axis=axis)
+
+
+def replica_batches(
+    batches: HostBatches, num_replicas: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """One host's parts of each batch, cut for its replicas, one element a replica."""
+    dataset = batches(context.num_input_pipelines, context.input_pipeline_id)
+    replicas = num_replicas // context.num_input_pipelines
+    if replicas > 1:
+        dataset = dataset.map(lambda batch: _cut(batch, replicas)).unbatch()
+    return dataset.prefetch(2 * replicas)
+
+
+def _cut(batch: Batch, parts: int) -> Batch:
+    return {
+        name: tf.reshape(value, [parts, value.shape[0] // parts, *value.shape[1:]])
+        for name, value in batch.items()
+    }

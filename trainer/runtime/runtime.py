@@ -1,0 +1,72 @@
+"""What drives the devices: one protocol, for TensorFlow's strategies and for jax's (PJRT).
+
+Both run the same functions, written in TensorFlow: of a batch, and of the Keras variables that they
+read and assign. The variables are the state: what leaves or enters a checkpoint is in them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+Batch = dict[str, tf.Tensor]
+# (num_hosts, host) -> that host's part of each batch: a dictionary of tensors of static shape.
+HostBatches = Callable[[int, int], tf.data.Dataset]
+# A batch's outputs on the host, whole: one array an output of the function.
+Outputs = tuple[np.ndarray, ...]
+
+
+class Runtime(Protocol):
+    """Runs functions of batches on all replicas.
+
+    Attributes:
+        name: "tensorflow" or "pjrt".
+    """
+
+    name: str
+
+    @property
+    def num_replicas(self) -> int:
+        """Devices that each take a part of every batch, over all hosts."""
+        ...
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """The context in which to make the variables that its functions use."""
+        ...
+
+    def describe(self) -> str:
+        """What it is called in the opening line."""
+        ...
+
+    def distribute(self, batches: HostBatches) -> Iterable[Any]:
+        """Batches spread over all replicas, in contiguous parts of equal size."""
+        ...
+
+    def over_batches(
+        self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]
+    ) -> Callable[[HostBatches], Iterator[Outputs]]:
+        """`function` of each batch, on all replicas; traced once, for the first batch.
+
+        Variables that it assigns keep what they come to from batch to batch of one iteration;
+        what they hold afterward is not defined.
+
+        Args:
+            function: of a replica's or of the whole batch.
+            axes: of each output, the one that runs over the batch; None: the output is the same on
+                every replica.
+        """
+        ...
+
+    def sum_over_replicas(self, value: int) -> int:
+        """The sum of the values that the hosts call this with, each as often as it has replicas."""
+        ...
+
+    def start_profile(self, folder: str) -> None:
+        """Record what host and devices do, for TensorBoard."""
+        ...
+
+    def stop_profile(self) -> None:
+        """Write what was recorded."""
+        ...
