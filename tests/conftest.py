@@ -1,7 +1,20 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import settings
 
 # A property that is slow to check on a busy machine is not wrong.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(scope="session")
+def devices():
+    """Eight virtual CPU devices: as many as any test needs, since jax makes them once a process."""
+    jax = pytest.importorskip("jax")
+    from trainer.xla import enable_all_dtypes
+
+    enable_all_dtypes()
+    jax.config.update("jax_platforms", "cpu")  # It would look for TPUs, too.
+    jax.config.update("jax_num_cpu_devices", 8)
+    return jax.devices("cpu")

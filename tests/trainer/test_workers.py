@@ -1,4 +1,4 @@
-"""Two real processes on loopback, MultiWorkerMirroredStrategy from TF_CONFIG."""
+"""Two real processes on loopback: MultiWorkerMirroredStrategy and jax, both from TF_CONFIG."""
 
 import contextlib
 import dataclasses
@@ -52,6 +52,14 @@ def _losses(run_dir):
 
 
 @pytest.fixture(scope="module")
+def alone(setting):
+    """The run directory of one worker by itself, by TensorFlow."""
+    config = setting("one")
+    _finish([runs.start(config)])
+    return config.run_dir
+
+
+@pytest.fixture(scope="module")
 def setting(tmp_path_factory, tiny_dataset):
     folder = tmp_path_factory.mktemp("workers")
     backbone = runs.tiny_backbone(folder / "backbone.keras", dropout=0.0)
@@ -70,19 +78,20 @@ def setting(tmp_path_factory, tiny_dataset):
     return config
 
 
-def test_train_two_workers_after_one_is_lost_end_as_one_alone(setting):
-    one, two = setting("one"), setting("two")
-    alone = runs.start(one)
-    _finish([alone])
+@pytest.mark.parametrize("runtime", ["tensorflow", "pjrt"])
+def test_train_two_workers_after_one_is_lost_end_as_one_alone(runtime, setting, alone):
+    two = setting(runtime, runtime=runtime)
 
     first, second = _start(two, second={"die_after_step": 8})
     second.communicate(timeout=500)
-    _finish([first], EXIT_RUN_AGAIN)
+    output, _ = first.communicate(timeout=500)
+    assert first.returncode == EXIT_RUN_AGAIN, output
+    assert "run the same command again on all workers" in output
     assert files.steps(two.run_dir)[-1] >= 6
     _finish(_start(two))
 
-    np.testing.assert_allclose(_losses(two.run_dir), _losses(one.run_dir), rtol=5e-4)
-    scores = [runs.outcome(c.run_dir)["progress"].evaluations for c in (one, two)]
+    np.testing.assert_allclose(_losses(two.run_dir), _losses(alone), rtol=5e-4)
+    scores = [runs.outcome(run_dir)["progress"].evaluations for run_dir in (alone, two.run_dir)]
     assert [s["step"] for s in scores[0]] == [s["step"] for s in scores[1]]
     np.testing.assert_allclose(scores[1][-1]["log_loss"], scores[0][-1]["log_loss"], rtol=5e-3)
 
@@ -96,8 +105,9 @@ def test_train_workers_with_different_checkpoints_are_refused_in_one_line(settin
         assert "error: --run_dir=" in output and "the workers see different checkpoints" in output
 
 
-def test_train_workers_with_one_notice_all_stop_at_its_step(setting):
-    config = setting("notice", epochs=10_000, watch_preemption=True)
+@pytest.mark.parametrize("runtime", ["tensorflow", "pjrt"])
+def test_train_workers_with_one_notice_all_stop_at_its_step(runtime, setting):
+    config = setting(f"notice_{runtime}", epochs=10_000, watch_preemption=True, runtime=runtime)
     server = MetadataServer(preempted="TRUE")
     try:
         workers = _start(config, second={"GCE_METADATA_HOST": server.host})

@@ -50,9 +50,10 @@ class PjrtRuntime:
         """The runtime and its version."""
         return f"PJRT (jax {jax.__version__})"
 
-    def distribute(self, batches: HostBatches) -> "DeviceBatches":
+    def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> "DeviceBatches":
         """This host's part of each batch, on its way to the devices while they work."""
-        return DeviceBatches(batches(self._num_hosts, self._host), self._mesh, self._num_hosts)
+        dataset = batches(self._num_hosts, self._host)
+        return DeviceBatches(dataset, self._mesh, self._num_hosts, needed)
 
     def function(
         self, function: Callable[..., Sequence[tf.Tensor]], axes: Sequence[int | None]
@@ -109,18 +110,21 @@ class DeviceBatches:
         dataset: dictionaries of tensors of static shape.
         mesh: that the batches are split over.
         num_hosts: processes that each bring an equal part of every batch.
+        needed: the tensors that cross; default: all.
 
     Attributes:
         packing: how a batch crosses the bus.
-        specs: of a whole batch, by name, over all hosts.
     """
 
-    def __init__(self, dataset: tf.data.Dataset, mesh: Mesh, num_hosts: int):
-        self.specs = {
+    def __init__(
+        self, dataset: tf.data.Dataset, mesh: Mesh, num_hosts: int, needed: Sequence[str] = ()
+    ):
+        whole = {
             name: tf.TensorSpec((spec.shape[0] * num_hosts, *spec.shape[1:]), spec.dtype)
             for name, spec in dataset.element_spec.items()
+            if name in needed or not needed
         }
-        self.packing = Packing(self.specs)
+        self.packing = Packing(whole)
         self._shardings = [sharding_of(one, mesh) for one in self.packing.arrays]
         self._batches = dataset.as_numpy_iterator()
         self._executor = DaemonExecutor(1)
@@ -237,7 +241,8 @@ def tensorflows_errors(num_hosts: int) -> Iterator[None]:
     """Raises what jax says of memory that is used up, or a lost worker, as TensorFlow's errors."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    # jax says ValueError where a collective fails before the computation begins.
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
         message = str(error)
         if "RESOURCE_EXHAUSTED" in message:
             raise tf.errors.ResourceExhaustedError(None, None, message) from error

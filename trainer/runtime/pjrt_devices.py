@@ -97,8 +97,9 @@ def find_devices(options: HardwareOptions, place: Place | None) -> Found:
         )
     if options.replicas > len(devices):
         raise OrchardError(f"--replicas={options.replicas}: jax sees {len(devices)} x {found} here")
-    if options.replicas:
-        devices = devices[: options.replicas]
+    alone = jax.process_count() == 1
+    if alone and (options.replicas or found == "cpu"):
+        devices = devices[: options.replicas or 1]
     return Found(found, data_mesh(devices), jax.process_count(), jax.process_index())
 
 

@@ -41,13 +41,15 @@ class TensorFlowRuntime:
         # TensorFlow's default, for one device, has a private name that says nothing to a user.
         return "TensorFlow" if name.startswith("_") else f"TensorFlow ({name})"
 
-    def distribute(self, batches: HostBatches) -> Iterable[Batch]:
+    def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> Iterable[Batch]:
         """Spread batches over all replicas.
 
         Args:
             batches: on a TPU pod one process asks for every host's, and each host then reads its
                 own.
+            needed: TensorFlow leaves out by itself what is not read.
         """
+        del needed
         if self.num_replicas == 1:
             return batches(1, 0)
         return self._strategy.distribute_datasets_from_function(

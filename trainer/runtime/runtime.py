@@ -40,8 +40,13 @@ class Runtime(Protocol):
         """What it is called in the opening line."""
         ...
 
-    def distribute(self, batches: HostBatches) -> Iterable[Any]:
-        """Batches spread over all replicas, in contiguous parts of equal size."""
+    def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> Iterable[Any]:
+        """Batches spread over all replicas, in contiguous parts of equal size.
+
+        Args:
+            batches: of every host.
+            needed: names of the tensors that functions read; others may be left out. Default: all.
+        """
         ...
 
     def over_batches(

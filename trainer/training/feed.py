@@ -14,7 +14,7 @@ from trainer.data import InputOptions, OrderOptions, RecordTable, TrainOrder
 from trainer.data import pipeline as input_pipeline
 from trainer.runtime import Accelerator, HostBatches
 from trainer.training.plan import Plan
-from trainer.training.step import Batch
+from trainer.training.step import STEP_INPUTS, Batch
 
 _MOMENTS_SEED_OFFSET = 1_000_003  # Its own order of records, apart from the training's.
 
@@ -60,7 +60,7 @@ class Feed:
         """An iterator over this process's training batches from `start_step` on."""
         config = self.config
         batches = self._host_batches(config.seed, start_step, num_steps, config.augment)
-        return iter(self.accelerator.runtime.distribute(batches))
+        return iter(self.accelerator.runtime.distribute(batches, STEP_INPUTS))
 
     def moment_batches(self, num_hosts: int, host: int) -> tf.data.Dataset:
         """A host's training images, not augmented, to re-estimate BatchNorm statistics from."""
@@ -78,7 +78,7 @@ class Feed:
         self, seed: int, start_step: int, num_steps: int, augment: AugmentOptions | None
     ) -> HostBatches:
         def host_batches(num_hosts: int, host: int) -> tf.data.Dataset:
-            batches = input_pipeline.train_batches(
+            return input_pipeline.train_batches(
                 self.records,
                 self.input_options,
                 batch_size=self.plan.batch_size,
@@ -89,7 +89,5 @@ class Feed:
                 num_hosts=num_hosts,
                 host=host,
             )
-            # No step needs to know which records they are.
-            return batches.map(lambda batch: {n: v for n, v in batch.items() if n != "index"})
 
         return host_batches

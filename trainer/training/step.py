@@ -16,6 +16,8 @@ from trainer.keras_module import keras
 from trainer.optim import Objective, clip_by_global_norm
 
 Batch = dict[str, tf.Tensor]
+# What of a batch a step computes with.
+STEP_INPUTS = ("image", "target", "weight", "augment")
 # (batch: images uint8 [b, h, w, 3], target, augment) -> float32 images 0..255, targets.
 Augment = Callable[[Batch], tuple[tf.Tensor, tf.Tensor]]
 LossAndGradients = tuple[tf.Tensor, list[tf.Tensor]]

@@ -40,17 +40,21 @@ def pure(function: tf.types.experimental.ConcreteFunction) -> Pure:
         function: may read, assign, add to and subtract from variables, outside of loops and
             branches.
     """
-    graph = function.graph
+    graph, captured = function.graph, function.captured_inputs
     by_handle = {id(variable.handle): variable for variable in graph.variables}
-    variables = [by_handle[id(handle)] for handle in function.captured_inputs]
-    num_given = len(graph.inputs) - len(variables)
-    resources = list(range(len(variables)))
+    handles = [tensor for tensor in captured if tensor.dtype == tf.resource]
+    variables = [by_handle[id(handle)] for handle in handles]
+    numbers = {id(handle): number for number, handle in enumerate(handles)}
+    num_given = len(graph.inputs) - len(captured)
     # Values do not matter here, only which variables are written.
-    written = tuple(sorted(_written(graph, [None] * num_given + resources)))
+    unknown: list[int | None] = [None] * num_given
+    written = tuple(sorted(_written(graph, [*unknown, *(numbers.get(id(t)) for t in captured)])))
 
     def rewritten(*arguments: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         values = list(arguments[num_given:])
-        outputs = _Rewriting(values).run(graph, [*arguments[:num_given], *resources])
+        # What else it captured is a constant, and becomes one.
+        held = [numbers[id(t)] if id(t) in numbers else tf.constant(t.numpy()) for t in captured]
+        outputs = _Rewriting(values).run(graph, [*arguments[:num_given], *held])
         return outputs[: len(function.outputs)], [values[i] for i in written]
 
     return Pure(rewritten, variables, written)

@@ -13,6 +13,8 @@ from orchard.formats import ExportDir, Task, fingerprint_saved_model
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
 from trainer.data.decode import decode_image
 from trainer.data.load import load_records
+from trainer.runtime import PjrtRuntime
+from trainer.xla import data_mesh
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,18 @@ def test_predict_members_in_any_batch_size_gives_every_row_of_every_member(world
         )
         assert logits.shape == (3, 23, 3)
         np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_predict_members_on_jaxs_devices_gives_the_same_logits(count, world, tmp_path, devices):
+    root, dataset = world
+    records, members = load_records(str(dataset), "test"), _members(root)
+    runtime = PjrtRuntime(data_mesh(devices[:count]))
+    logits = predict_members(
+        members, records, str(tmp_path), batch_size=6, tta="mirror", runtime=runtime
+    )
+    expected = predict_members(members, records, str(tmp_path / "tf"), batch_size=6, tta="mirror")
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 def test_predict_members_of_several_splits_gives_their_rows(world, tmp_path):

@@ -90,3 +90,11 @@ def test_pure_of_a_variable_in_a_loop_is_refused_by_name():
     made = pure(tf.function(loop).get_concrete_function(tf.TensorSpec(())))
     with pytest.raises(NotImplementedError, match="While.* on a variable"):
         tf.function(made.function)(tf.constant(1.0), tf.constant(0.0))
+
+
+def test_pure_of_a_captured_tensor_has_it_as_a_constant():
+    scale, shift = tf.Variable(3.0), tf.constant([1.0, 2.0])
+    made = pure(tf.function(lambda x: x * scale + shift).get_concrete_function(tf.TensorSpec((2,))))
+    assert [one is scale for one in made.variables] == [True] and made.written == ()
+    (result,), _ = tf.function(made.function)(tf.constant([1.0, 1.0]), tf.constant(5.0))
+    np.testing.assert_array_equal(result, [6.0, 7.0])
