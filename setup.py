@@ -17,6 +17,7 @@ _BEAM = ["apache-beam>=2.60"]
 # Reads s3://, az://, hf://, ...; each of them needs its own package as well, such as s3fs.
 _FSSPEC = ["fsspec"]
 # Descriptions of TPUs that are not there are experimental in jax. It needs Python 3.11.
+_PJRT = ["jax~=0.10.2"]  # What --runtime=pjrt reads programs with is new in it.
 _PREFLIGHT = ["jax~=0.10.2", "libtpu>=0.0.42"]
 # Its private names find a preset's files. tensorflow-text, which it asks for, fixes TensorFlow's
 # version: BUILD.md.
@@ -80,6 +81,7 @@ setup(
         "tpu": _TPU,
         "beam": _BEAM,
         "fsspec": _FSSPEC,
+        "pjrt": _PJRT,
         "preflight": _PREFLIGHT,
         "hub": _HUB,
         "docs": _DOCS,

@@ -157,7 +157,7 @@ def test_train_and_evaluate_screen_says_what_begins_goes_on_and_ends(
     assert "going on" not in capsys.readouterr().out
     assert train_and_evaluate(config) == 0
     out = capsys.readouterr().out
-    assert f"{tiny_backbone} at 16x16 px on 1 x cpu\n" in out
+    assert f"{tiny_backbone} at 16x16 px on 1 x cpu, TensorFlow\n" in out
     assert "training on 36 records of fold1+fold2, 3 classes (single_label); 18 of fold0" in out
     assert "9 steps of 8 images: 2 epochs of 4.5 steps" in out
     assert "going on after step 1 of 9 (epoch 0.222 of 2)" in out

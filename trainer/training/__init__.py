@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.training.run import Run
     from trainer.training.stages import with_optimizers
     from trainer.training.step import StepOptions, Update
-    from trainer.training.step_kinds import TrainStep
+    from trainer.training.step_kinds import TrainStep, make_step
     from trainer.training.steps import BlowUp, Trainer, out_of_memory
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "check_same_data",
     "choose_splits",
     "make_plan",
+    "make_step",
     "opening_lines",
     "out_of_memory",
     "prepare",

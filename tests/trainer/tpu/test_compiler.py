@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 def _program(rows=32, function=lambda x: x + x):
     """A function of float32 [rows, 128], of which each device has its part."""
-    return trace(function, [Array("x", (rows, 128), "float32", 0)], output_split_axis=0).program
+    return trace(function, [Array("x", (rows, 128), "float32", 0)], output_axes=[0]).program
 
 
 def test_compile_program_that_was_traced_again_comes_from_the_cache(tmp_path):
