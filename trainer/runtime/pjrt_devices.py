@@ -149,7 +149,8 @@ def _join(place: Place | None, kind: str) -> None:
             num_processes=len(place.addresses),
             process_id=place.host,
         )
-    elif kind in ("", "tpu") and tpu_in_environment():
-        # Without arguments jax asks the TPU VM or GKE; it raises ValueError where nobody knows.
+    elif kind != "cpu":
+        # Without arguments jax asks the TPU VM, GKE or Slurm, and raises ValueError where there is
+        # nobody to ask.
         with contextlib.suppress(ValueError):
             jax.distributed.initialize()

@@ -67,8 +67,7 @@ class Feed:
         wanted = min(self.config.precise_batch_norm_images, len(self.records))
         num_batches = -(-wanted // self.plan.batch_size)
         seed = self.config.seed + _MOMENTS_SEED_OFFSET
-        batches = self._host_batches(seed, 0, num_batches, None)(num_hosts, host)
-        return batches.map(lambda batch: {"image": batch["image"]})
+        return self._host_batches(seed, 0, num_batches, None)(num_hosts, host)
 
     def damage_named(self) -> AbstractContextManager[None]:
         """The context in which an error about a damaged record names its id."""
