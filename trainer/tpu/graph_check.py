@@ -14,6 +14,8 @@ from tensorflow.python.framework import kernels
 _HOST_CALLBACKS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"}
 # They stand for arguments and have no kernels of their own in XLA.
 _ARGUMENTS = {"Placeholder", "PlaceholderWithDefault", "_Arg", "_Retval"}
+# XLA computes it while it compiles, of shapes that are then known; gradients of attention have it.
+_WHILE_COMPILING = {"BroadcastGradientArgs"}
 _SITE_PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
@@ -61,6 +63,8 @@ def _register_xla_kernels(platform: str) -> None:
 
 def _makes_dynamic_shape(operation: tf.Operation) -> bool:
     """Whether a dynamic shape begins here rather than further up."""
+    if operation.type in _WHILE_COMPILING:
+        return False
     static = all(tensor.shape.is_fully_defined() for tensor in operation.inputs)
     return static and not all(t.shape.is_fully_defined() for t in operation.outputs)
 

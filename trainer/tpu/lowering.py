@@ -77,7 +77,9 @@ class StepLowering:
     def activation_bytes_per_image(self) -> int:
         """Outputs of all layers with a kernel, in bfloat16: about what a step must keep."""
         layers = self._run.network._flatten_layers(include_self=False, recursive=True)
-        outputs = [layer.output for layer in layers if hasattr(layer, "kernel")]
+        with_kernel = [layer for layer in layers if hasattr(layer, "kernel")]
+        # Layers within layers, as transformers have them, have no output of their own.
+        outputs = [layer.output for layer in with_kernel if hasattr(layer, "output")]
         return 2 * sum(math.prod(output.shape[1:]) for output in outputs)
 
     def lower(self, batch_size: int) -> Lowered:

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -44,3 +45,17 @@ def test_problems_of_an_op_without_an_xla_kernel_name_it():
 
     problems = _problems(step, tf.TensorSpec((), tf.string))
     assert any(p.startswith("DecodeJpeg cannot be compiled by XLA") for p in problems)
+
+
+def test_problems_of_the_gradient_of_attention_are_none():
+    attention = keras.layers.MultiHeadAttention(2, 4)
+    attention.build((8, 5, 8), (8, 5, 8))
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(attention(x, x))
+        return tape.gradient(loss, attention.trainable_variables)
+
+    graph = tf.function(step, autograph=False).get_concrete_function(tf.TensorSpec((8, 5, 8))).graph
+    assert "BroadcastGradientArgs" in {operation.type for operation in graph.get_operations()}
+    assert _problems(step, tf.TensorSpec((8, 5, 8))) == []

@@ -19,21 +19,32 @@ _SIZE_PX = 32
 _MOMENTUM = 0.9
 
 
-def _normalized(x: "keras.KerasTensor", filters: int, strides: int = 1) -> "keras.KerasTensor":
-    """A 3x3 convolution and batch normalization."""
-    x = keras.layers.Conv2D(
+def _convolution(
+    x: "keras.KerasTensor", filters: int, strides: int = 1, kernel_px: int = 3
+) -> "keras.KerasTensor":
+    return keras.layers.Conv2D(
         filters,
-        3,
+        kernel_px,
         strides=strides,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
+
+
+def _normalized(x: "keras.KerasTensor", filters: int, strides: int = 1) -> "keras.KerasTensor":
+    """A 3x3 convolution and batch normalization."""
+    x = _convolution(x, filters, strides)
     return keras.layers.BatchNormalization(momentum=_MOMENTUM)(x)
 
 
 def _convolved(x: "keras.KerasTensor", filters: int, strides: int = 1) -> "keras.KerasTensor":
     return keras.layers.ReLU()(_normalized(x, filters, strides))
+
+
+def _activated(x: "keras.KerasTensor") -> "keras.KerasTensor":
+    """Batch normalization and ReLU."""
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=_MOMENTUM)(x))
 
 
 @register_architecture("resnet20", image_size_px=_SIZE_PX, preprocessing=SYMMETRIC, min_size_px=8)
@@ -83,3 +94,23 @@ def vgg_small(image_size_px: tuple[int, int]) -> "keras.Model":
     for filters in (32, 64, 128):
         x = keras.layers.MaxPooling2D(2)(_convolved(_convolved(x, filters), filters))
     return keras.Model(images, x)
+
+
+@register_architecture(
+    "wide_resnet10_2", image_size_px=_SIZE_PX, preprocessing=SYMMETRIC, min_size_px=8
+)
+def wide_resnet10_2(image_size_px: tuple[int, int]) -> "keras.Model":
+    """Zagoruyko and Komodakis 2016, "Wide Residual Networks": depth 10, width 2, 0.30 M weights.
+
+    One block of two convolutions a group, activated before each (He et al. 2016, "Identity
+    Mappings"); shortcuts between groups are 1x1 convolutions.
+    """
+    images = keras.Input((*image_size_px, 3))
+    x = _convolution(images, 16)
+    for filters, strides in ((32, 1), (64, 2), (128, 2)):
+        active = _activated(x)
+        residual = _convolution(active, filters, strides)
+        residual = _convolution(_activated(residual), filters)
+        shortcut = _convolution(active, filters, strides, kernel_px=1)
+        x = keras.layers.Add()([shortcut, residual])
+    return keras.Model(images, _activated(x))

@@ -31,7 +31,7 @@ hub_presets = pytest.importorskip("tests.trainer.models.sources.hub_presets")
 SIDE_PX = hub_presets.SIDE_PX
 _QUICK = ("vit", "resnet", "siglip")
 # Made of Keras' own layers alone: their .keras files need no KerasHub.
-_PLAIN = ("resnet", "cspnet", "densenet", "vgg", "xception")
+_PLAIN = ("resnet", "cspnet", "densenet", "efficientnet", "vgg", "xception")
 
 
 def _pixels(side_px=SIDE_PX):
@@ -73,7 +73,8 @@ def _same_as_own(model, features, pixels):
     elif hasattr(model, "vision_encoder"):
         own = model.vision_encoder({"images": scaled})
     else:
-        own = model({"images": scaled})[:, 0]
+        (name,) = model.input  # "images", or DINOv3's "pixel_values".
+        own = model({name: scaled})[:, 0]
     np.testing.assert_allclose(features, own, atol=1e-4)
 
 
