@@ -202,7 +202,9 @@ def _put_between_marks(path: str, table: str) -> None:
 
 
 def _print_scores() -> None:
-    print("| network | how | accuracy | log loss | CPU seconds |", "|---|---|---|---|---|", sep="\n")
+    print(
+        "| network | how | accuracy | log loss | CPU seconds |", "|---|---|---|---|---|", sep="\n"
+    )
     for number, backbone in enumerate(_BACKBONES.value):
         for how, arguments in (
             ("frozen", ["--features=frozen"]),

@@ -5,7 +5,7 @@ import pytest
 from orchard.errors import OrchardError
 from trainer.models import ARCHITECTURES, NetworkOptions, build_network, forward_flops
 
-_NAMES = ("resnet20", "resnet9", "vgg_small")
+_NAMES = ("resnet20", "resnet9", "vgg_small", "wide_resnet10_2")
 
 
 def test_resnet20_has_the_weights_layers_and_multiply_adds_of_its_paper():
@@ -44,3 +44,10 @@ def test_small_networks_have_no_imagenet_weights():
     for name in _NAMES:
         with pytest.raises(OrchardError, match="use --weights=none"):
             build_network(NetworkOptions(name, 5, 32, 32, weights="imagenet"))
+
+
+def test_wide_resnet10_2_has_the_convolutions_of_its_depth():
+    network = build_network(NetworkOptions("wide_resnet10_2", 10, 32, 32))
+    kernels = [v.shape for v in network.trainable_variables if len(v.shape) == 4]
+    assert len(kernels) == 10 and sum(shape[:2] == (1, 1) for shape in kernels) == 3
+    assert max(shape[-1] for shape in kernels) == 2 * 64
