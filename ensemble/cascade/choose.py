@@ -207,7 +207,13 @@ def choose_cascade(
             round(share_of(plan, left, costs) * total),
             views.predict(plan),
         )
-    curve = {point.share: point for point in points if np.isfinite(point.loss)}
+    # Those of the bands of costs; the wish's own crowd around it.
+    of_curve = list(zip(plans, points, strict=True))[len(wish.goals()) :]
+    curve = {
+        point.share: point
+        for plan, point in of_curve
+        if is_cheaper(plan, len(used)) and np.isfinite(point.loss)
+    }
     return CascadeChoice(
         wish,
         metric,

@@ -2,6 +2,9 @@
 
 import dataclasses
 import html
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,6 +118,33 @@ def test_saved_model_of_a_cascade_has_a_static_form_that_xla_compiles(finished):
     np.testing.assert_array_equal(found["in_set"], result.sets.method.sets(expected))
 
 
+def test_predict_of_a_folder_gives_the_cascades_probabilities_and_sets(finished, tmp_path):
+    _, result, out = finished
+    records = result.inputs.records
+    if records.task == "multi_label":
+        pytest.skip("one task is enough: a process takes seconds")
+    (tmp_path / "photos").mkdir()
+    for row, image_id in enumerate(records.ids):
+        (tmp_path / "photos" / f"{image_id}.jpg").write_bytes(read_jpeg(records, row))
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "ensemble.predict", f"--model={out}", "--batch_size=7"),
+            f"--images_dir={tmp_path / 'photos'}",
+            f"--output={tmp_path / 'p.csv'}",
+        ],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+    )
+    found = pd.read_csv(tmp_path / "p.csv", keep_default_na=False)
+    expected = pd.read_csv(out / "predictions.csv", keep_default_na=False)
+    assert list(found.columns) == list(expected.columns)
+    texts = ["image_id", "class", "prediction_set"]
+    pd.testing.assert_frame_equal(found[texts], expected[texts])
+    names = list(CLASS_NAMES)
+    np.testing.assert_allclose(found[names], expected[names], atol=1e-5)
+
+
 def test_run_says_everywhere_what_cascade_and_sets_come_to(finished):
     config, result, out = finished
     record = EnsembleRecord.load(str(out / "weights.json"))
@@ -129,7 +159,7 @@ def test_run_says_everywhere_what_cascade_and_sets_come_to(finished):
     page = html.unescape((out / "report.html").read_text())
     assert result.cascade.sentence in said and result.cascade.sentence in page
     assert result.sets.sentence in said
-    assert "At 80% answered, " in page and "Coverage by class" in page
+    assert "at 80% answered, " in page and "Coverage by class" in page
     assert page.count("<h2>Cascade</h2>") == page.count("<h2>Prediction sets</h2>") == 1
 
 

@@ -1,0 +1,149 @@
+"""The part `cascade`: what a cascade saves, in FLOPs and CPU seconds, and what it loses.
+
+It is searched on half of a pool's test images and scored on the other half, several times. The
+images a CPU-second are those of two SavedModels of the same networks, in turn, from JPEG bytes.
+"""
+
+import tempfile
+import time
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from benchmarks.ensemble_quality.parts import PARTS
+from benchmarks.ensemble_quality.pools import Pool, halves, pools
+from ensemble.cascade import CascadeChoice, Wish, choose_cascade
+from ensemble.combine import COMBINERS, Combination, Rule
+from ensemble.fitting import HeldOut
+from ensemble.members import FoldGroup, load_members
+from ensemble.output import EnsembleModel, save_ensemble
+from orchard.formats import Task, tfrecord
+from trainer.data import RecordTable, load_records, read_few
+
+_RESPLITS = flags.DEFINE_integer("resplits", 5, "(cascade) Halves of the test images.")
+_TIMED = flags.DEFINE_integer("timed_images", 512, "(cascade) Images a timed pass; 0: no times.")
+_ROUNDS = 3
+_BATCH_SIZE = 64
+_WISHES = (Wish(max_loss=0.005), Wish(max_loss=0.002), Wish(max_share=0.38))
+
+
+@PARTS.register("cascade")
+def main() -> None:
+    """Print a table of what cascades save and lose."""
+    print(
+        "| networks | flag | used | FLOPs, x fewer | accuracy of all | loss | images a CPU-s, x |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for pool in pools():
+        count = len(pool.names)
+        for networks in (list(range(count)), list(range(count - 3, count))):
+            _report(pool.take(networks))
+
+
+def _report(pool: Pool) -> None:
+    for wish in _WISHES:
+        losses, factors, accuracies, used, choice = [], [], [], 0, None
+        for seed in range(_RESPLITS.value):
+            fit, test = halves(pool, seed)
+            found = _choose(pool, fit, wish, seed)
+            everyone = _combination(pool)(pool.logits[:, test])
+            accuracies.append(_accuracy(everyone, pool.targets[test]))
+            if found.found is None:
+                losses.append(0.0)
+                factors.append(1.0)
+                continue
+            used, choice = used + 1, choice or found
+            cascade = found.found.cascade
+            probabilities, left = cascade.staged(pool.logits[:, test])
+            losses.append(accuracies[-1] - _accuracy(probabilities, pool.targets[test]))
+            spent = np.cumsum([pool.flops[list(one.members)].sum() for one in cascade.stages])
+            factors.append(pool.flops.sum() / spent[left].mean())
+        speed = "" if choice is None or not _TIMED.value else _speed(pool, choice)
+        low, high = _interval(losses)
+        print(
+            f"| {pool.name}, {len(pool.names)} networks | `{wish.flag}` | {used} of "
+            f"{_RESPLITS.value} | {np.mean(factors):.2f} ({min(factors):.2f} to "
+            f"{max(factors):.2f}) | {np.mean(accuracies):.4f} | {np.mean(losses):+.4f} "
+            f"({low:+.4f} to {high:+.4f}) | {speed} |",
+            flush=True,
+        )
+
+
+def _combination(pool: Pool) -> Combination:
+    count = len(pool.names)
+    combiner = COMBINERS["logits"](Task.SINGLE_LABEL)
+    weights = np.full(count, 1 / count)
+    return Combination((combiner,) * count, weights, np.ones((count, 1)), np.ones(1))
+
+
+def _choose(pool: Pool, rows: np.ndarray, wish: Wish, seed: int) -> CascadeChoice:
+    combination = _combination(pool)
+    networks = tuple(FoldGroup(name, (at,)) for at, name in enumerate(pool.names))
+    every = (np.arange(len(rows)),) * len(networks)
+    logits = tuple(one[rows] for one in pool.logits)
+    held_out = HeldOut(pool.ids[rows], pool.targets[rows], every, logits, networks)
+    return choose_cascade(
+        combination,
+        combination.weights,
+        networks,
+        pool.flops.tolist(),
+        held_out,
+        held_out.representations(np.ones((len(networks), 1)), combination.combiner),
+        wish=wish,
+        calibrate=False,
+        metric="accuracy",
+        seed=seed,
+    )
+
+
+def _accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    return float((probabilities.argmax(axis=1) == targets.argmax(axis=1)).mean())
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    return float(np.min(values)), float(np.max(values))
+
+
+def _speed(pool: Pool, choice: CascadeChoice) -> str:
+    """How many times the images a CPU-second the cascade predicts, median and range of rounds."""
+    if choice.found is None:
+        return ""
+    records = load_records(pool.dataset, "test")
+    jpegs = _jpegs(records, min(_TIMED.value, len(records)))
+    with tempfile.TemporaryDirectory(prefix="orchard-cascade-") as folder:
+        models = [
+            _exported(pool, rule, f"{folder}/{at}")
+            for at, rule in enumerate((_combination(pool), choice.found.cascade))
+        ]
+        for model in models:
+            _seconds(model, jpegs[:_BATCH_SIZE])  # Traces, and fills caches.
+        ratios = []
+        for _ in range(_ROUNDS):
+            every, ours = (_seconds(model, jpegs) for model in models)
+            ratios.append(every / ours)
+    return f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _exported(pool: Pool, rule: Rule, path: str) -> tf.Module:
+    members, _ = load_members(pool.runs)
+    names = members[0].class_names
+    model = EnsembleModel(members, rule, names, np.full(len(names), 0.5), "none")
+    save_ensemble(model, path)
+    return tf.saved_model.load(path)
+
+
+def _jpegs(records: RecordTable, count: int) -> list[bytes]:
+    rows = np.linspace(0, len(records) - 1, count).astype(int).tolist()
+    return [
+        tfrecord.Example(payload).bytes_of(records.image_key) for payload in read_few(records, rows)
+    ]
+
+
+def _seconds(model: tf.Module, jpegs: list[bytes]) -> float:
+    """CPU seconds of the process: another program's load does not count."""
+    serve = model.signatures["serving_default"]
+    start = time.process_time()
+    for first in range(0, len(jpegs), _BATCH_SIZE):
+        serve(image_bytes=tf.constant(jpegs[first : first + _BATCH_SIZE]))
+    return time.process_time() - start

@@ -1,0 +1,114 @@
+"""The part `conformal`: what prediction sets cover, and whether they are MAPIE's.
+
+Sets are fitted on half of a pool's test images and counted on the other half, a hundred times.
+"""
+
+import numpy as np
+from absl import flags
+from mapie.classification import SplitConformalClassifier
+from mapie.conformity_scores import RAPSConformityScore
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from benchmarks.ensemble_quality.parts import PARTS
+from benchmarks.ensemble_quality.pools import Pool, halves, pools
+from ensemble.combine import activate
+from ensemble.conformal.lac import LeastAmbiguous
+from ensemble.conformal.raps import Raps
+from orchard.formats import Task
+
+_SETS_RESPLITS = flags.DEFINE_integer("sets_resplits", 100, "(conformal) Halves of the images.")
+_LEVELS = flags.DEFINE_list("levels", ["0.9", "0.95", "0.99"], "(conformal) What is promised.")
+
+
+class _Network(ClassifierMixin, BaseEstimator):
+    """Its inputs are its probabilities."""
+
+    def __init__(self, classes: int = 2):
+        self.classes = classes
+        self.classes_ = np.arange(classes)
+
+    def fit(self, images, labels):  # noqa: D102
+        return self
+
+    def predict_proba(self, images):  # noqa: D102
+        return np.asarray(images)
+
+    def predict(self, images):  # noqa: D102
+        return np.asarray(images).argmax(axis=1)
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
+class _Ones(np.random.RandomState):
+    """The random number that turns MAPIE's calibration into one without randomization."""
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        return np.ones(size)
+
+
+@PARTS.register("conformal")
+def main() -> None:
+    """Print a table of coverage and sizes, and how many sets are MAPIE's."""
+    print(
+        "| networks | accuracy | promised | method | covered | classes a set | MAPIE covers | "
+        "the same sets as MAPIE |\n|---|---|---|---|---|---|---|---|"
+    )
+    for pool in pools():
+        probabilities = activate(pool.logits.mean(axis=0, dtype=np.float64), Task.SINGLE_LABEL)
+        for level in map(float, _LEVELS.value):
+            _report(pool, probabilities, level)
+
+
+def _report(pool: Pool, probabilities: np.ndarray, level: float) -> None:
+    true = pool.targets.argmax(axis=1)
+    rows: dict[str, list[tuple[float, float, float, float]]] = {}
+    for seed in range(_SETS_RESPLITS.value):
+        fit, test = halves(pool, seed)
+        known, new = probabilities[fit], probabilities[test]
+        for name, ours, theirs in (
+            ("raps", *_raps(known, pool.targets[fit], new, level, seed)),
+            ("raps, penalty 0", *_aps(known, true[fit], new, level)),
+            ("lac", *_lac(known, pool.targets[fit], new, level)),
+        ):
+            at = np.arange(len(test)), true[test]
+            same = (ours == theirs).all(axis=1).mean()
+            figures = ours[at].mean(), ours.sum(axis=1).mean(), theirs[at].mean(), same
+            rows.setdefault(name, []).append(figures)
+    accuracy = (probabilities.argmax(axis=1) == true).mean()
+    for name, found in rows.items():
+        covered, size, of_mapie, same = np.mean(found, axis=0)
+        spread = np.std([one[0] for one in found])
+        print(
+            f"| {pool.name} | {accuracy:.4f} | {level:g} | {name} | {covered:.4f} (sd "
+            f"{spread:.4f}) | {size:.3f} | {of_mapie:.4f} | {same:.2%} |",
+            flush=True,
+        )
+
+
+def _mapie(score, known, true, new, level, seed=0) -> tuple[SplitConformalClassifier, np.ndarray]:
+    found = SplitConformalClassifier(
+        _Network(known.shape[1]),
+        confidence_level=level,
+        conformity_score=score,
+        random_state=_Ones(seed),
+    )
+    found.conformalize(known, true)
+    return found, found.predict_set(new)[1][:, :, 0]
+
+
+def _raps(known, targets, new, level, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Each tunes penalty and free classes, and calibrates, as it does."""
+    ours = Raps.fit(known, targets, level, seed).sets(new)
+    true = targets.argmax(axis=1)
+    return ours, _mapie(RAPSConformityScore(size_raps=0.2), known, true, new, level, seed)[1]
+
+
+def _aps(known, true, new, level) -> tuple[np.ndarray, np.ndarray]:
+    ours = Raps.calibrated(known, true, level, penalty=0.0, free=0).sets(new)
+    return ours, _mapie("aps", known, true, new, level)[1]
+
+
+def _lac(known, targets, new, level) -> tuple[np.ndarray, np.ndarray]:
+    ours = LeastAmbiguous.fit(known, targets, level, 0).sets(new)
+    return ours, _mapie("lac", known, targets.argmax(axis=1), new, level)[1]
