@@ -16,9 +16,10 @@ _TPU = ["tensorflow-tpu==2.20.0", "libtpu==0.0.21"]
 _BEAM = ["apache-beam>=2.60"]
 # Reads s3://, az://, hf://, ...; each of them needs its own package as well, such as s3fs.
 _FSSPEC = ["fsspec"]
-# Descriptions of TPUs that are not there are experimental in jax. It needs Python 3.11.
-_PJRT = ["jax~=0.10.2"]  # What --runtime=pjrt reads programs with is new in it.
-_PREFLIGHT = ["jax~=0.10.2", "libtpu>=0.0.42"]
+# What --runtime=pjrt reads programs with is new in it; descriptions of TPUs that are not there are
+# experimental. It needs Python 3.11.
+_PJRT = ["jax~=0.10.2"]
+_PREFLIGHT = [*_PJRT, "libtpu>=0.0.42"]
 # Its private names find a preset's files. tensorflow-text, which it asks for, fixes TensorFlow's
 # version: BUILD.md.
 _HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
