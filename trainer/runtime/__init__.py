@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         wait_for_all_workers,
     )
     from trainer.runtime.options import ComputeOptions, HardwareOptions, InterruptionOptions
+    from trainer.runtime.packing import Packing
     from trainer.runtime.pjrt import DeviceBatches, PjrtRuntime
     from trainer.runtime.replicas import TensorFlowRuntime
     from trainer.runtime.runtime import HostBatches, Outputs, Runtime
@@ -41,6 +42,7 @@ __all__ = [
     "HostBatches",
     "InterruptionOptions",
     "Outputs",
+    "Packing",
     "PjrtRuntime",
     "Runtime",
     "StopRequests",

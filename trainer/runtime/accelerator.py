@@ -59,6 +59,11 @@ class Accelerator:
         return self.runtime.num_replicas
 
     @property
+    def compute_capability(self) -> tuple[int, int]:
+        """The least of its NVIDIA GPUs'; (0, 0) where there are none."""
+        return self.runtime.compute_capability() if self.kind == "gpu" else (0, 0)
+
+    @property
     def shards(self) -> int:
         """Replicas that a function is traced for at once: jax's are one program."""
         return self.num_replicas if self.mesh is not None else 1
@@ -148,11 +153,20 @@ def connect_to_train(options: ComputeOptions) -> Accelerator:
     return accelerator
 
 
-def precision_policy(options: ComputeOptions, kind: str) -> str:
-    """The Keras dtype policy that --precision asks for."""
-    if options.precision == "auto":
-        return "mixed_bfloat16" if kind == "tpu" else "float32"
-    return options.precision
+def precision_policy(
+    options: ComputeOptions, kind: str, compute_capability: tuple[int, int] = (0, 0)
+) -> str:
+    """The Keras dtype policy that --precision asks for.
+
+    Args:
+        options: --precision.
+        kind: of the accelerator.
+        compute_capability: of its GPUs; from 8.0 on they multiply bfloat16 natively.
+    """
+    if options.precision != "auto":
+        return options.precision
+    native = kind == "tpu" or (kind == "gpu" and compute_capability >= (8, 0))
+    return "mixed_bfloat16" if native else "float32"
 
 
 def _connect_pjrt(options: HardwareOptions) -> Accelerator:

@@ -53,7 +53,7 @@ class ComputeOptions(HardwareOptions, group="hardware"):
 
     precision: str = option(
         "auto",
-        "auto: mixed_bfloat16 on TPU, else float32.",
+        "auto: mixed_bfloat16 on TPUs and on GPUs of compute capability 8.0 and up, else float32.",
         choices=("auto", "float32", "mixed_bfloat16"),
         kind=Kind.RESOLVED,
     )

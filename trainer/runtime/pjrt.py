@@ -6,6 +6,7 @@ So gradients, and the moments of BatchNorm, are those of the global batch by con
 
 import collections
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -49,6 +50,12 @@ class PjrtRuntime:
     def describe(self) -> str:
         """The runtime and its version."""
         return f"PJRT (jax {jax.__version__})"
+
+    def compute_capability(self) -> tuple[int, int]:
+        """Of all hosts' GPUs; other makers' name theirs otherwise."""
+        found = [getattr(one, "compute_capability", "") for one in self._mesh.devices.flat]
+        matches = [re.fullmatch(r"(\d+)\.(\d+)", text) for text in found]
+        return min((int(one[1]), int(one[2])) if one else (0, 0) for one in matches)
 
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> "DeviceBatches":
         """This host's part of each batch, on its way to the devices while they work."""

@@ -41,6 +41,12 @@ class TensorFlowRuntime:
         # TensorFlow's default, for one device, has a private name that says nothing to a user.
         return "TensorFlow" if name.startswith("_") else f"TensorFlow ({name})"
 
+    def compute_capability(self) -> tuple[int, int]:
+        """Of this host's GPUs."""
+        gpus = tf.config.get_visible_devices("GPU")
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return min((one.get("compute_capability", (0, 0)) for one in details), default=(0, 0))
+
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> Iterable[Batch]:
         """Spread batches over all replicas.
 

@@ -40,6 +40,10 @@ class Runtime(Protocol):
         """What it is called in the opening line."""
         ...
 
+    def compute_capability(self) -> tuple[int, int]:
+        """The least of all NVIDIA GPUs that it drives; (0, 0) where there are none."""
+        ...
+
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> Iterable[Any]:
         """Batches spread over all replicas, in contiguous parts of equal size.
 

@@ -24,7 +24,7 @@ class Examiner:
 
     def __init__(self, lowering: StepLowering, parts: int, cache_dir: str):
         self._lowering, self._parts, self._cache_dir = lowering, parts, cache_dir
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[tuple[int, int], Program] = {}
 
     def compile(self, topology: Topology, batch_size: int) -> Compiled:
         """The verdict on `batch_size` images per replica.
@@ -34,7 +34,7 @@ class Examiner:
         """
         text = f"{topology.name}, {batch_size} a replica"
         with _bar(f"{text}: lowering") as bar:
-            program = self._program(batch_size * topology.num_replicas)
+            program = self._program(batch_size * topology.num_replicas, topology.num_replicas)
             bar.set_description(f"{text}: compiling")
             compiled = compiler.compile_program(program, topology, self._cache_dir, bar.update)
         if compiled.verdict == compiler.UNSUPPORTED:
@@ -80,15 +80,16 @@ class Examiner:
             )
         return found.batch_size * parts, verdicts[found.batch_size]
 
-    def _program(self, batch_size: int) -> Program:
-        if batch_size not in self._programs:
-            lowered = self._lowering.lower(batch_size)
+    def _program(self, batch_size: int, num_replicas: int) -> Program:
+        key = (batch_size, num_replicas)
+        if key not in self._programs:
+            lowered = self._lowering.lower(batch_size, num_replicas)
             if lowered.program is None:
                 raise OrchardError(
                     "the step cannot be compiled for a TPU: " + "; ".join(lowered.problems)
                 )
-            self._programs = {batch_size: lowered.program}  # One: they weigh megabytes.
-        return self._programs[batch_size]
+            self._programs = {key: lowered.program}  # One: they weigh megabytes.
+        return self._programs[key]
 
 
 def _attempt(rung: int, compiled: Compiled, available_bytes: int) -> search.Attempt:

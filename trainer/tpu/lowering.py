@@ -16,12 +16,10 @@ import tensorflow as tf
 from orchard.formats import NO_SPLIT, SplitKind, Task
 from trainer.config import TrainConfig
 from trainer.data import RecordTable
-from trainer.runtime import Accelerator
+from trainer.runtime import Accelerator, Packing
 from trainer.tpu import graph_check
 from trainer.training import Splits, assemble
 from trainer.xla import Array, Program, lower, pure
-
-_BATCH_KEYS = ("image", "target", "weight", "augment")
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,17 @@ class StepLowering:
         outputs = [layer.output for layer in with_kernel if hasattr(layer, "output")]
         return 2 * sum(math.prod(output.shape[1:]) for output in outputs)
 
-    def lower(self, batch_size: int) -> Lowered:
-        """The step for `batch_size` images over all devices together."""
+    def lower(self, batch_size: int, num_replicas: int) -> Lowered:
+        """The step for `batch_size` images over `num_replicas` devices together."""
         step = self._run.make_step()
+        step.options = dataclasses.replace(step.options, shards=num_replicas)
+        packing = Packing(self._batch(batch_size))
+        inputs = [*packing.arrays, Array("learning_rate", (), "float32")]
 
-        def function(learning_rate: tf.Tensor, *values: tf.Tensor) -> tf.Tensor:
-            return step.replica_step(dict(zip(_BATCH_KEYS, values, strict=True)), learning_rate)
+        def function(*values: tf.Tensor) -> tf.Tensor:
+            *arrays, learning_rate = values
+            return step.replica_step(packing.unpack(arrays), learning_rate)
 
-        inputs = [Array("learning_rate", (), "float32"), *self._batch(batch_size)]
         specs = [tf.TensorSpec(one.shape, one.dtype) for one in inputs]
         traced = tf.function(function, autograph=False).get_concrete_function(*specs)
         problems = graph_check.problems(traced, kernels())
@@ -97,19 +98,17 @@ class StepLowering:
             return Lowered(None, tuple(problems))
         return Lowered(lower(pure(traced), inputs, traced.outputs, None, kernels()).program)
 
-    def _batch(self, batch_size: int) -> list[Array]:
-        """As `input_pipeline.train_batches` yields them, in the order of `_BATCH_KEYS`."""
+    def _batch(self, batch_size: int) -> dict[str, tf.TensorSpec]:
+        """As `input_pipeline.train_batches` yields them."""
         config, classes = self._config, self._labels.num_classes
-        shapes_and_dtypes = [
-            ((config.height_px, config.width_px, 3), "uint8"),
-            ((classes,), "float32"),
-            ((), "float32"),
-            ((len(config.augment.columns),), "float32"),
-        ]
-        return [
-            Array(key, (batch_size, *shape), dtype, split_axis=0)
-            for key, (shape, dtype) in zip(_BATCH_KEYS, shapes_and_dtypes, strict=True)
-        ]
+        columns = {
+            "target": (classes,),
+            "weight": (),
+            "augment": (len(config.augment.columns),),
+        }
+        image = tf.TensorSpec((batch_size, config.height_px, config.width_px, 3), tf.uint8)
+        floats = {k: tf.TensorSpec((batch_size, *s), tf.float32) for k, s in columns.items()}
+        return {"image": image, **floats}
 
 
 def _without_data(config: TrainConfig) -> TrainConfig:

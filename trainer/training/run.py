@@ -118,7 +118,9 @@ class Run:
             warmup_steps=plan.schedule.warmup_steps,
             total_steps=plan.total_steps,
             image_size=f"{config.height_px}x{config.width_px}",
-            precision=precision_policy(config, self.accelerator.kind),
+            precision=precision_policy(
+                config, self.accelerator.kind, self.accelerator.compute_capability
+            ),
             best_metric=self.best_metric,
             order=str(self.feed.order),
         )

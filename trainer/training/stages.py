@@ -46,7 +46,7 @@ def build_state(
     """A new network and its optimizers, in the strategy's scope, at the accelerator's precision."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
-    set_precision(precision_policy(config, accelerator.kind))
+    set_precision(precision_policy(config, accelerator.kind, accelerator.compute_capability))
     with accelerator.strategy.scope():
         network = build_network(select(NetworkOptions, config, num_classes=num_classes))
         return with_optimizers(config, accelerator, network, plan)

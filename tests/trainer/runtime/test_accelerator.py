@@ -130,3 +130,23 @@ def test_precision_policy_default_on_a_tpu_is_mixed_bfloat16():
     assert accelerator.precision_policy(CONFIG, "tpu") == "mixed_bfloat16"
     assert accelerator.precision_policy(CONFIG, "cpu") == "float32"
     assert accelerator.precision_policy(_config(precision="float32"), "tpu") == "float32"
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy"),
+    [((7, 5), "float32"), ((8, 0), "mixed_bfloat16"), ((12, 0), "mixed_bfloat16")],
+)
+def test_precision_policy_default_on_gpus_is_what_they_multiply_natively(capability, policy):
+    assert accelerator.precision_policy(CONFIG, "gpu", capability) == policy
+    # A CPU's default does not change, whatever GPU is beside it.
+    assert accelerator.precision_policy(CONFIG, "cpu", capability) == "float32"
+
+
+def test_compute_capability_without_gpus_is_none_under_both_runtimes(devices):
+    from trainer.xla import data_mesh
+
+    default = tf.distribute.get_strategy()
+    for mesh in (None, data_mesh(devices[:2])):
+        # Called a GPU, so that the runtime is asked.
+        found = accelerator.Accelerator("gpu", default, mesh=mesh)
+        assert found.compute_capability == (0, 0)

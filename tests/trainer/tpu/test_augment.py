@@ -36,7 +36,7 @@ def _compiled(
     specs = [tf.TensorSpec(one.shape, one.dtype) for one in inputs]
     function = tf.function(augmented, autograph=False).get_concrete_function(*specs)
     assert not graph_check.problems(function, kernels())
-    program = trace(augmented, inputs, output_axes=[0], platform=kernels()).program
+    program = trace(augmented, inputs, output_axes=[0, 0], platform=kernels()).program
     # One chip: its images are the whole batch.
     return compiler.compile_program(program, parse_topology("v5e:1x1"), str(cache_dir))
 

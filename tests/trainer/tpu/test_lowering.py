@@ -35,7 +35,7 @@ def _config(architecture, **kwargs):
 
 def test_step_lowering_of_any_batch_size_gives_a_program(tmp_path):
     lowering = StepLowering(_config(_backbone(tmp_path), optimizer="sgd"), LABELS)
-    programs = [lowering.lower(batch_size) for batch_size in (2, 8)]
+    programs = [lowering.lower(batch_size, 2) for batch_size in (2, 8)]
     assert all(lowered.program and not lowered.problems for lowered in programs)
     # 7 x 7 x 8 of the stem and 3 logits, in bfloat16.
     assert lowering.activation_bytes_per_image == 2 * (7 * 7 * 8 + 3)
@@ -51,19 +51,19 @@ def test_step_lowering_of_any_batch_size_gives_a_program(tmp_path):
     ids=["accumulated", "weighted", "fine-tuned"],
 )
 def test_step_lowering_of_any_flags_has_no_problems(tmp_path, flags):
-    lowered = StepLowering(_config(_backbone(tmp_path), **flags), LABELS).lower(4)
+    lowered = StepLowering(_config(_backbone(tmp_path), **flags), LABELS).lower(8, 2)
     assert not lowered.problems
     assert lowered.program
 
 
 def test_step_lowering_of_many_labels_gives_a_program(tmp_path):
     labels = Labels(num_classes=5, task="multi_label")
-    assert StepLowering(_config(_backbone(tmp_path)), labels).lower(4).program
+    assert StepLowering(_config(_backbone(tmp_path)), labels).lower(8, 2).program
 
 
 def test_step_lowering_of_a_layer_that_no_tpu_runs_names_it(tmp_path):
     config = _config(_backbone(tmp_path, CountsPositives(name="odd")))
-    lowered = StepLowering(config, LABELS).lower(4)
+    lowered = StepLowering(config, LABELS).lower(8, 2)
     assert not lowered.program
     (problem,) = lowered.problems
     assert problem.startswith("Where gives a shape that depends on the data: in ")
