@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 DATA=examples/fashion_mnist
 OUT=${1:-demo_output}
 PYTHON=${PYTHON:-.venv/bin/python}
-NETWORKS=(mobilenet densenet121 efficientnet_v2_b0)
+NETWORKS=(vgg_small resnet9 wide_resnet10_2)
 
 step() { # Show the command as a user would type it, then run it.
   printf '\n$ python %s\n' "$*"
