@@ -147,6 +147,13 @@ class RunOptions(Options, group="bookkeeping"):
     keep_checkpoints: int = option(
         2, "How many of the last checkpoints stay.", at_least=1, kind=Kind.BOOKKEEPING
     )
+    keep_best: int = option(
+        1,
+        "Of how many evaluations, the best or with --best_metric=last the last ones, the weights "
+        "stay: for ensemble.soup --checkpoints.",
+        at_least=1,
+        kind=Kind.BOOKKEEPING,
+    )
     log_every_steps: int = option(
         0,
         "Steps between lines of metrics.jsonl; default: 20, or fewer for ten lines a run and one "

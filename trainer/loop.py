@@ -147,8 +147,10 @@ def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
             scores = _scores(run, run.evaluation, stop, report)
             if scores is None:  # No time is left for them.
                 return
-        best = run.state.progress.note(run.best_metric, scores.by_metric if scores else {})
-        if best and run.accelerator.is_chief:
+        progress = run.state.progress
+        best = progress.note(run.best_metric, scores.by_metric if scores else {})
+        kept = progress.best_steps_at(progress.step, run.best_metric, run.config.keep_best)
+        if (best or progress.step in kept) and run.accelerator.is_chief:
             _save_best(run, scores)
     run.state.progress.finished = _is_over(run)
     seconds = time.monotonic() - began
@@ -198,8 +200,10 @@ def _save(run: Run, report: Reporter) -> None:
     report.flush()
     kept = save_checkpoint(config.run_dir, run.checkpoint(), config.keep_checkpoints)
     # A run may fall back to any of the checkpoints, and then needs the best weights of that time.
-    best_steps = {run.state.progress.best_step_at(step, run.best_metric) for step in kept}
-    prune_best_checkpoints(config.run_dir, best_steps)
+    best_steps = [
+        run.state.progress.best_steps_at(step, run.best_metric, config.keep_best) for step in kept
+    ]
+    prune_best_checkpoints(config.run_dir, set().union(*best_steps))
 
 
 def _report_scores(run: Run, report: Reporter, scores: Scores, best: bool, seconds: float) -> None:

@@ -116,6 +116,7 @@ class TrainingMeta:
         dataset: what is trained on.
         progress: how far it is.
         time: what it has taken so far; None: not known.
+        start_fingerprint: of the backbone's weights before the first step; empty: not known.
     """
 
     config: dict[str, Any]
@@ -123,6 +124,7 @@ class TrainingMeta:
     dataset: TrainedDataset
     progress: TrainingProgress
     time: ComputeTime | None = None
+    start_fingerprint: str = ""
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,8 @@ class RunRecord(JsonRecord):
         cost: what it took, and what a prediction takes; None: not known.
         license: of the pretrained weights that it began with, as their preset says; empty: it does
             not, or they are of no preset.
+        start_fingerprint: SHA-256, in hex, of the backbone's weights before the first step: runs
+            that share it started from the same ones; empty: an older version began it.
     """
 
     REMEDY: ClassVar[str] = "write it again with trainer.main --run_dir=RUN --export_only"
@@ -197,6 +199,7 @@ class RunRecord(JsonRecord):
     config: dict[str, Any] = field(repr=False)
     cost: TrainingCost | None = None
     license: str = ""
+    start_fingerprint: str = ""
 
     @property
     def input(self) -> InputSpec:

@@ -3,16 +3,19 @@ import json
 import logging
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from orchard.errors import OrchardError
+from orchard.flags import select
 from orchard.formats import logits
 from tests.trainer import runs
 from trainer.data.load import load_records
 from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
+from trainer.models import NetworkOptions, backbone_fingerprint, build_network
 from trainer.results import finish
 from trainer.runtime import StopRequests
 from trainer.training.progress import read_metrics
@@ -63,7 +66,7 @@ def test_train_and_evaluate_saved_model_gives_the_scored_logits(finished):
     assert list(loaded.image_size_px.numpy()) == [16, 16]
 
 
-def test_train_and_evaluate_best_metric_last_exports_the_end(
+def test_train_and_evaluate_best_metric_last_exports_the_end_and_keeps_the_last_ones(
     tmp_path, tiny_dataset, tiny_backbone, capsys
 ):
     config = runs.config(
@@ -74,12 +77,21 @@ def test_train_and_evaluate_best_metric_last_exports_the_end(
         min_steps=6,
         num_evals=3,
         best_metric="last",
+        keep_best=2,
+        weights="auto",
         learning_rate=1e-9,  # No step is better than another: a metric would pick the first.
         eval_every_epochs=1.0,
     )
     assert train_and_evaluate(config) == 0
     run = _run_json(config)
     assert run["best_step"] == 6 and run["best_metric"] == "last"
+    kept = sorted(name for name in os.listdir(f"{config.run_dir}/checkpoints") if "best" in name)
+    assert kept[-2:] == ["best-000000004.npz", "best-000000006.npz"]
+    # No random part of the start: the file's own weights.
+    backbone = keras.models.load_model(tiny_backbone)
+    network = build_network(select(NetworkOptions, config, num_classes=3))
+    network.get_layer("backbone").set_weights(backbone.get_weights()[:-2])
+    assert run["start_fingerprint"] == backbone_fingerprint(network)
     evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
     assert evaluated == [2, 4, 6]
     printed = capsys.readouterr().out

@@ -39,6 +39,28 @@ class Progress(TrainingProgress):
                 replayed.note(metric, evaluation)
         return replayed.best_step
 
+    def best_steps_at(self, step: int, metric: str, count: int) -> set[int]:
+        """The steps of the `count` best evaluations when the training was at `step`.
+
+        Without scores by `metric` the last ones are the best, as in `note`.
+        """
+        made = [one for one in self.evaluations if one["step"] <= step]
+        kept: list[dict[str, Any]] = []
+        for one in made:
+            value = one.get(metric)
+            # Before the first that it beats; of equal ones the earlier is the better.
+            at = next(
+                (
+                    i
+                    for i, k in enumerate(kept)
+                    if value is None or is_better(metric, value, k[metric])
+                ),
+                len(kept),
+            )
+            kept.insert(at, one)
+        best = {self.best_step_at(step, metric)} if made else set()
+        return best | {one["step"] for one in kept[:count]}
+
 
 class TrainState:
     """A network, its optimizers and the progress, to and from arrays.

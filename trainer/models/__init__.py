@@ -12,7 +12,13 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.models import batch_norm
-    from trainer.models.build import BACKBONE_LAYER, LOGITS_LAYER, NetworkOptions, build_network
+    from trainer.models.build import (
+        BACKBONE_LAYER,
+        LOGITS_LAYER,
+        NetworkOptions,
+        backbone_fingerprint,
+        build_network,
+    )
     from trainer.models.flops import forward_flops
     from trainer.models.options import ModelOptions, parse_image_size
     from trainer.models.preprocessing import Scaling
@@ -37,6 +43,7 @@ __all__ = [
     "ModelOptions",
     "NetworkOptions",
     "Scaling",
+    "backbone_fingerprint",
     "batch_norm",
     "build_network",
     "default_image_size_px",

@@ -6,7 +6,10 @@ float32 [batch, height, width, 3], 0..255 (uint8 is cast). Output: float32 logit
 num_classes]. Nothing outside it knows how it scales pixels, and a saved one needs no code of ours.
 """
 
+import hashlib
 from dataclasses import dataclass
+
+import numpy as np
 
 from orchard.errors import OrchardError
 from trainer.keras_module import keras
@@ -67,6 +70,18 @@ def build_network(options: NetworkOptions) -> keras.Model:
         features = keras.layers.Dropout(options.dropout, name="head_dropout")(features)
     head = keras.layers.Dense(options.num_classes, dtype="float32", name=LOGITS_LAYER)
     return keras.Model(images, head(features), name="network")
+
+
+def backbone_fingerprint(network: keras.Model) -> str:
+    """SHA-256, in hex, over the weights of a network's backbone, in their order.
+
+    Not over the head's, which are drawn anew for each training.
+    """
+    digest = hashlib.sha256()
+    for variable in network.get_layer(BACKBONE_LAYER).weights:
+        value = np.ascontiguousarray(variable.value.numpy())
+        digest.update(f"{value.dtype} {value.shape}".encode() + b"\0" + value.tobytes())
+    return digest.hexdigest()
 
 
 def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str | Scaling]:

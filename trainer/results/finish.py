@@ -82,7 +82,9 @@ def finish_run(run_dir: str) -> RunRecord:
     best = load_best_checkpoint(run_dir, last.meta.progress.best_step)
     folder = RunDir(run_dir)
     records, scored = save_eval_logits(folder, saved, best, last.meta.dataset)
-    selected = _Selected(best, resolved.best_metric, last.step, last.meta.time)
+    selected = _Selected(
+        best, resolved.best_metric, last.step, last.meta.time, last.meta.start_fingerprint
+    )
     record = _export(run_dir, saved, last.meta.dataset, selected, scored, folder)
     report.write(run_dir, record, records, scored)
     if records is not None and scored is not None:
@@ -93,12 +95,13 @@ def finish_run(run_dir: str) -> RunRecord:
 
 @dataclass(frozen=True)
 class _Selected:
-    """Weights to export: why these, and after how many steps and what time of training."""
+    """Weights to export: why these, after how many steps and what time of training, from where."""
 
     weights: WeightsCheckpoint
     best_metric: str
     steps: int
     time: ComputeTime | None
+    start_fingerprint: str
 
 
 def _export(
@@ -141,6 +144,7 @@ def _export(
             num_parameters=network.count_params(),
         ),
         license=_license(run_dir),
+        start_fingerprint=selected.start_fingerprint,
     )
 
 
@@ -180,14 +184,15 @@ def _export_checkpoint(run_dir: str, which: str) -> RunDir:
     if last is None:
         raise OrchardError(f"{run_dir} holds no checkpoint yet; train first")
     saved, dataset = SavedConfig.load(run_dir), last.meta.dataset
+    start = last.meta.start_fingerprint
     found = last if which == "last" else load_checkpoint_file(which)
     if isinstance(found, TrainingCheckpoint):
         set_gcs_read_options(saved.config.dataset)
         by = LAST_STEP if which == "last" else ""
         weights = evaluated(run_dir, saved, found)
-        selected = _Selected(weights, by, found.step, found.meta.time)
+        selected = _Selected(weights, by, found.step, found.meta.time, start)
     else:
-        selected = _Selected(found, saved.resolved.best_metric, found.step, None)
+        selected = _Selected(found, saved.resolved.best_metric, found.step, None, start)
     output = RunDir(run_dir).export_of(found.step)
     scored = None
     if saved.resolved.eval_split == NO_SPLIT:

@@ -12,6 +12,7 @@ from orchard.formats import TrainingCheckpoint
 from trainer.checkpoints import load_latest_checkpoint, save_checkpoint
 from trainer.config import TrainConfig, name_changes
 from trainer.data import RecordTable
+from trainer.models import backbone_fingerprint
 from trainer.runtime import same_on_all_workers
 from trainer.saved_config import SavedConfig
 from trainer.training.clock import ComputeClock
@@ -40,7 +41,9 @@ def resume_run(run: Run) -> None:
         # An older version, which kept no time, may have begun it: the sum would be too small.
         known = saved.meta.time is not None
         run.clock = ComputeClock(run.accelerator, saved.meta.time) if known else None
+        run.start_fingerprint = saved.meta.start_fingerprint
         return
+    run.start_fingerprint = backbone_fingerprint(run.network)
     run.clock = ComputeClock(run.accelerator)
     if run.accelerator.is_chief:
         save_network_graph(run_dir, run.config, run.network)

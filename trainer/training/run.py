@@ -46,6 +46,7 @@ class Run:
             has such steps; the last one trains all.
         clock: measures what it takes; None where nobody knows what its first part took.
         earlier_steps: where it was to end before more was asked for; None: it was not.
+        start_fingerprint: of the backbone's weights before the first step; empty: not known.
     """
 
     config: TrainConfig
@@ -57,6 +58,7 @@ class Run:
     state: TrainState
     clock: ComputeClock | None = None
     earlier_steps: int | None = None
+    start_fingerprint: str = ""
 
     @functools.cached_property
     def feed(self) -> Feed:
@@ -137,7 +139,14 @@ class Run:
         )
         progress = self.state.progress
         time = self.clock.time() if self.clock else None
-        meta = TrainingMeta(self.config.to_json(), self.resolved(), dataset, progress, time)
+        meta = TrainingMeta(
+            self.config.to_json(),
+            self.resolved(),
+            dataset,
+            progress,
+            time,
+            self.start_fingerprint,
+        )
         return TrainingCheckpoint(progress.step, self.state.arrays(), meta)
 
     def make_step(self) -> Step:

@@ -44,3 +44,23 @@ def test_best_step_at_earlier_step_leaves_out_later_evaluations():
         10,
         30,
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "count", "steps"),
+    [
+        ("accuracy", (0.5, 0.7, 0.6), 2, {20, 30}),
+        ("log_loss", (0.5, 0.7, 0.4), 2, {10, 30}),
+        ("accuracy", (0.5, 0.5, 0.5), 2, {10, 20}),
+        ("accuracy", (float("nan"), float("nan"), 0.1), 2, {10, 30}),
+        ("accuracy", (0.5, 0.7), 5, {10, 20}),
+        ("last", (0.9, 0.2, 0.5), 2, {20, 30}),
+    ],
+)
+def test_best_steps_at_are_the_best_ones_or_without_scores_the_last(metric, scores, count, steps):
+    progress = _progress("accuracy" if metric == "last" else metric, *scores)
+    if metric == "last":
+        progress.evaluations = [{"step": one["step"]} for one in progress.evaluations]
+    assert progress.best_steps_at(10 * len(scores), metric, count) == steps
+    assert progress.best_steps_at(10, metric, count) == {10}
+    assert progress.best_steps_at(9, metric, count) == set()
