@@ -74,6 +74,7 @@ setup(
         "simplejpeg",
         "tensorboard",
         "tensorflow-datasets>=4.9.9",
+        "threadpoolctl",
         "tqdm",
     ],
     extras_require={

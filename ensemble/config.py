@@ -7,7 +7,7 @@ from typing import ClassVar
 from ensemble import combine, conformal, inference
 from ensemble.cascade import Wish
 from ensemble.combine import Combiner
-from ensemble.fitting import weight_numbers
+from ensemble.fitting import is_learned, weight_numbers, weighting_names
 from ensemble.members import PredictWith
 from ensemble.submission import SubmissionValues, submission_values_option
 from orchard import storage
@@ -71,7 +71,9 @@ class EnsembleConfig(HardwareOptions):
     )
     weights: str = option(
         "uniform",
-        "uniform, greedy, or one number a network: 2,1,1,1.",
+        "uniform; greedy: shares of picks; stack: a number a network and class (stack_nonnegative: "
+        "none below 0); auto: the simplest of these that others don't beat beyond chance on "
+        "held-out images; or one number a network: 2,1,1,1.",
         group="combination",
         common=True,
     )
@@ -167,7 +169,7 @@ class EnsembleConfig(HardwareOptions):
             raise OrchardError(
                 f"--members={','.join(self.members)} has an empty entry; remove a comma"
             )
-        if self.weights not in ("uniform", "greedy"):
+        if not weighting_names(self.weights, self.combine):
             weight_numbers(self.weights)
         if self.thresholds != "f1":
             parse_thresholds(self.thresholds)
@@ -203,7 +205,7 @@ class EnsembleConfig(HardwareOptions):
     @property
     def needs_held_out(self) -> bool:
         """Whether anything is fitted on held-out logits."""
-        fits = self.weights == "greedy" or self.calibrate or self.thresholds == "f1"
+        fits = is_learned(self.weights) or self.calibrate or self.thresholds == "f1"
         fits |= self.wish is not None or self.conformal is not None
         return fits or self.tta == inference.AUTO_VIEWS
 

@@ -64,19 +64,7 @@ def main() -> None:
 def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
     """What the user might miss in the result of `pipeline.run`, one sentence a line."""
     lines = []
-    learned = result.fit.learned
-    verdict = None if learned is None else learned.verdict
-    if learned is not None and verdict is not None and learned.trusted:
-        lines.append(
-            f"Greedy weights ({', '.join(_shares(result))}) beat uniform ones: "
-            f"{result.inputs.metric} gains {verdict.gain:+.4f}, "
-            f"{verdict.low:+.4f} to {verdict.high:+.4f}."
-        )
-    elif learned is not None and verdict is not None:
-        lines.append(
-            "Greedy weights do not beat uniform ones beyond chance "
-            f"(gain {verdict.gain:+.4f}, {verdict.low:+.4f} to {verdict.high:+.4f}): uniform it is."
-        )
+    lines += _trials(result)
     if result.inputs.runs.note:
         lines.append(result.inputs.runs.note)
     if result.cheapest is not None:
@@ -98,6 +86,29 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
         lines.append(submission.note)
     if result.left_out:
         lines.append(f"{result.left_out} predictions are not in the sample submission.")
+    return lines
+
+
+def _trials(result: "Result") -> list[str]:
+    """What learned weights are worth, and which are used."""
+    learned, lines = result.fit.learned, list[str]()
+    if learned is None:
+        return lines
+    for trial in learned.trials:
+        if trial.verdict is None:
+            continue
+        name = trial.name.capitalize()
+        if trial.verdict.trusted:
+            used = f" ({', '.join(_shares(result))})" if trial is learned.chosen else ""
+            lines.append(
+                f"{name} weights{used} beat {trial.over} ones: {result.inputs.metric} gains "
+                f"{trial.verdict}."
+            )
+        else:
+            lines.append(
+                f"{name} weights do not beat {trial.over} ones beyond chance (gain "
+                f"{trial.verdict}): {trial.over} it is."
+            )
     return lines
 
 

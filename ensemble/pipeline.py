@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ensemble.config import EnsembleConfig
-from ensemble.fitting import fit_combination
+from ensemble.fitting import fit_combination, weighting_names
 from ensemble.inference import predict_members
 from ensemble.inputs import read_inputs
 from ensemble.members import Member
@@ -60,6 +60,7 @@ def run(config: EnsembleConfig) -> Result:
         inputs.held_out,
         combiner=config.combiner(inputs.records.task),
         weights=inputs.weights,
+        weightings=weighting_names(config.weights, config.combine),
         calibrate=config.calibrate,
         metric=inputs.metric,
         seed=config.seed,

@@ -164,7 +164,7 @@ def _cascade(
         inputs.networks,
         [price.flops_per_image for price in prices.networks],
         fit.out_of_fold.held_out,
-        fit.out_of_fold.representations(config.combiner(inputs.records.task)),
+        fit.out_of_fold.representations(),
         wish=config.wish,
         calibrate=config.calibrate,
         metric=inputs.metric,
@@ -215,7 +215,7 @@ def _thresholds(inputs: Inputs, fit: Fit) -> np.ndarray:
 
 
 def _fitted_on(config: EnsembleConfig, inputs: Inputs, fit: Fit) -> int:
-    verdict = None if fit.learned is None else fit.learned.verdict
+    verdict = None if fit.learned is None else fit.learned.chosen.verdict
     learned = config.calibrate or (verdict is not None and verdict.trusted)
     learned |= config.wish is not None or config.conformal is not None
     same_dataset = inputs.members[0].dataset_fingerprint == inputs.records.fingerprint

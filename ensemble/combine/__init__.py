@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from ensemble.combine.calibrate import fit_temperature
     from ensemble.combine.combination import Combination, MemberBatch, Rule
     from ensemble.combine.combiner import COMBINERS, Combiner
+    from ensemble.combine.log_linear import LogLinear
 
 __all__ = [
     "COMBINERS",
     "Combination",
     "Combiner",
+    "LogLinear",
     "MemberBatch",
     "Rule",
     "activate",

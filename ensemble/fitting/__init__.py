@@ -1,8 +1,8 @@
 """Weights and temperatures, fitted on logits of images that no member trained on.
 
 Start with `fitter.py`: `fit_combination` is all that an ensemble learns. `held_out.py` brings the
-members' held-out logits together and refuses leakage; `weights.py` holds the greedy selection and
-the guard that judges it on rows that no fit has seen.
+members' held-out logits together and refuses leakage; `weightings/` has the ways to find weights,
+one a file; `trials.py` judges what they find on rows that no fit has seen.
 """
 
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ensemble.fitting.fitter import (
         Fit,
         HeldOutPredictions,
-        LearnedWeights,
         fit_combination,
+        is_learned,
         parse_weights,
         weight_numbers,
     )
@@ -30,7 +30,23 @@ if TYPE_CHECKING:
         own_split,
         refuse_leakage,
     )
-    from ensemble.fitting.weights import greedy_selection, guard, spread_parts
+    from ensemble.fitting.parts import spread_parts
+    from ensemble.fitting.trials import (
+        LearnedWeights,
+        Trial,
+        Verdict,
+        cross_fitted,
+        guard,
+        learn_weights,
+        weighting_names,
+    )
+    from ensemble.fitting.weightings import (
+        WEIGHTINGS,
+        Sample,
+        Weighting,
+        Weights,
+        greedy_selection,
+    )
 
 __all__ = [
     "ChangeVerdict",
@@ -39,20 +55,31 @@ __all__ = [
     "HeldOutPredictions",
     "LearnedWeights",
     "OUT_OF_FOLD",
+    "Sample",
+    "Trial",
+    "Verdict",
+    "WEIGHTINGS",
+    "Weighting",
+    "Weights",
     "assemble_held_out",
     "check_every_member",
+    "cross_fitted",
+    
     "fit_combination",
     "greedy_selection",
     "guard",
     "held_out_split_names",
+    "is_learned",
     "overlapping",
     "judge_change",
+    "learn_weights",
     "out_of_fold",
     "own_split",
     "parse_weights",
     "refuse_leakage",
     "spread_parts",
     "weight_numbers",
+    "weighting_names",
 ]
 
 __getattr__, __dir__ = attach(__name__)

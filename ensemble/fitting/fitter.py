@@ -1,42 +1,17 @@
 """From held-out logits to a `Combination`: temperatures, weights, then the last temperature."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ensemble.combine import Combination, Combiner, fit_temperature, rescale, to_logits
 from ensemble.fitting.held_out import HeldOut
-from ensemble.fitting.weights import Selection, Verdict, greedy_selection, guard
+from ensemble.fitting.trials import AUTO, UNIFORM, LearnedWeights, learn_weights
+from ensemble.fitting.weightings import WEIGHTINGS, Sample, Weights, uniform_weights
 from ensemble.members import FoldGroup
-from ensemble.scoring import regret
 from orchard.errors import OrchardError
 from orchard.formats import Task
-
-_MIN_ROWS_TO_LEARN = 20
-
-
-@dataclass(frozen=True)
-class LearnedWeights:
-    """Greedy weights, and whether they are worth anything.
-
-    Attributes:
-        selection: what greedy selection picked.
-        verdict: on rows that no fit has seen; None where there is nothing to choose from.
-    """
-
-    selection: Selection
-    verdict: Verdict | None
-
-    @property
-    def trusted(self) -> bool:
-        """Whether they are used: a gain over uniform weights that may be chance is not."""
-        return self.verdict is None or self.verdict.trusted
-
-    @property
-    def weights(self) -> np.ndarray:
-        """What is used: float64 [networks], sum 1."""
-        return self.selection.weights if self.trusted else _uniform(len(self.selection.weights))
 
 
 @dataclass(frozen=True)
@@ -47,17 +22,26 @@ class HeldOutPredictions:
         held_out: the rows.
         probabilities: float64 [rows, classes].
         uncalibrated: the same weights without any temperature.
-        temperatures: float64 [runs of `held_out`, 1 or classes].
+        sample: what the networks give on the rows, each divided by its temperature.
+        weights: of the networks.
+        temperature: the last one, float64 [1] or [classes].
     """
 
     held_out: HeldOut
     probabilities: np.ndarray
     uncalibrated: np.ndarray
-    temperatures: np.ndarray
+    sample: Sample
+    weights: Weights
+    temperature: np.ndarray
 
-    def representations(self, combiner: Combiner) -> np.ndarray:
+    def representations(self) -> np.ndarray:
         """The networks, calibrated, where they are averaged: float64 [networks, rows, classes]."""
-        return self.held_out.representations(self.temperatures, combiner)
+        return self.sample.represented(self.weights)
+
+    def reweighed(self, shares: np.ndarray) -> np.ndarray:
+        """The same ensemble with other shares, float64 [networks] with sum 1: [rows, classes]."""
+        combined = self.sample.combine(replace(self.weights, shares=shares))
+        return rescale(combined, self.temperature, self.sample.combiner.task)
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,7 @@ class Fit:
     Attributes:
         combination: all of it, applied to the members.
         network_weights: float64 [networks], sum 1.
-        learned: how greedy weights came about; None for weights that were given.
+        learned: how learned weights came about; None for weights that were given.
         out_of_fold: the ensemble on the held-out rows; None without them.
     """
 
@@ -87,15 +71,15 @@ class Fit:
 
 
 def parse_weights(text: str, networks: Sequence[FoldGroup]) -> np.ndarray | None:
-    """`--weights` -> float64 [networks] with sum 1, or None for `greedy`.
+    """`--weights` -> float64 [networks] with sum 1, or None for those that are learned.
 
     Raises:
-        OrchardError: not uniform, greedy or one non-negative number for each network.
+        OrchardError: no way to find weights, and not one non-negative number for each network.
     """
-    if text == "greedy":
+    if text == UNIFORM:
+        return uniform_weights(len(networks))
+    if is_learned(text):
         return None
-    if text == "uniform":
-        return _uniform(len(networks))
     numbers = weight_numbers(text)
     if len(numbers) != len(networks):
         raise OrchardError(
@@ -103,6 +87,11 @@ def parse_weights(text: str, networks: Sequence[FoldGroup]) -> np.ndarray | None
             f"({', '.join(network.name for network in networks)}); folds of one network share one"
         )
     return numbers / numbers.sum()
+
+
+def is_learned(weights: str) -> bool:
+    """Whether what `--weights` says is found on held-out rows."""
+    return weights != UNIFORM and (weights == AUTO or weights in WEIGHTINGS)
 
 
 def weight_numbers(text: str) -> np.ndarray:
@@ -115,7 +104,7 @@ def weight_numbers(text: str) -> np.ndarray:
         numbers = np.array([float(part) for part in text.split(",")])
     except ValueError:
         raise OrchardError(
-            f"--weights={text}: give uniform, greedy or numbers such as 2,1,1,1"
+            f"--weights={text}: give {', '.join(WEIGHTINGS)}, {AUTO}, or numbers such as 2,1,1,1"
         ) from None
     if not all(0 <= n < float("inf") for n in numbers) or sum(numbers) == 0:
         raise OrchardError(f"--weights={text}: weights must be >= 0, finite and not all 0")
@@ -129,6 +118,7 @@ def fit_combination(
     *,
     combiner: Combiner,
     weights: np.ndarray | None,
+    weightings: Sequence[str] = (),
     calibrate: bool,
     metric: str,
     seed: int = 0,
@@ -139,11 +129,12 @@ def fit_combination(
     Args:
         logits: float32 [members, rows, classes] of the split to predict.
         networks: which members make up which network.
-        held_out: rows to fit on; needed for greedy weights and for calibration.
+        held_out: rows to fit on; needed for learned weights and for calibration.
         combiner: how members are combined.
         weights: float64 [networks] with sum 1, or None: learn them.
+        weightings: the ways to learn them by, as `weighting_names` gives them.
         calibrate: fit temperatures, one a member before averaging and one after.
-        metric: the trainer's metric that greedy weights are fitted for.
+        metric: the trainer's metric that learned weights are judged by.
         seed: of the guard's parts and draws.
         vouched_by: for each member the runs of `held_out` whose rows its temperature is fitted on;
             None: the members are those runs.
@@ -153,36 +144,68 @@ def fit_combination(
     temperatures = np.ones((len(logits), num_temperatures))
     temperature = np.ones(num_temperatures)
     learned = out_of_fold = None
+    found = None if weights is None else Weights(weights)
     if held_out is not None:
         alone = [(run,) for run in range(len(held_out.logits))]
         of_runs = np.ones((len(alone), num_temperatures))
-        representations = plain = held_out.representations(of_runs, combiner)
+        sample = plain = _sample(held_out, of_runs, combiner, metric, seed)
         if calibrate:
             fitted = _temperatures(held_out, {*alone, *(vouched_by or alone)}, task)
             of_runs = np.stack([fitted[run] for run in alone])
             temperatures = np.stack([fitted[runs] for runs in vouched_by or alone])
-            representations = held_out.representations(of_runs, combiner)
-        if weights is None:
-            learned = _learn_weights(representations, held_out.targets, combiner, metric, seed)
-            weights = learned.weights
-        probabilities = combiner.finish(np.tensordot(weights, representations, axes=1))
+            sample = _sample(held_out, of_runs, combiner, metric, seed)
+        if found is None:
+            learned = learn_weights(sample, weightings)
+            found = learned.weights
+        probabilities = sample.combine(found)
         if calibrate:
             temperature = fit_temperature(to_logits(probabilities, task), held_out.targets, task)
             probabilities = rescale(probabilities, temperature, task)
-        uncalibrated = combiner.finish(np.tensordot(weights, plain, axes=1))
-        out_of_fold = HeldOutPredictions(held_out, probabilities, uncalibrated, of_runs)
-    elif weights is None or calibrate:
+        out_of_fold = HeldOutPredictions(
+            held_out, probabilities, plain.combine(found), sample, found, temperature
+        )
+    elif found is None or calibrate:
         raise ValueError("weights and temperatures are learned on held-out rows; there are none")
     combination = Combination(
-        tuple(
-            combiner.fitted_to(one.astype(np.float64) / own)
-            for one, own in zip(logits, temperatures, strict=True)
-        ),
-        _member_weights(weights, networks, len(logits)),
+        _member_combiners(found, networks, logits, temperatures, combiner),
+        _member_weights(found.shares, networks, len(logits)),
         temperatures,
         temperature,
     )
-    return Fit(combination, weights, learned, out_of_fold)
+    return Fit(combination, found.shares, learned, out_of_fold)
+
+
+def _sample(
+    held_out: HeldOut, temperatures: np.ndarray, combiner: Combiner, metric: str, seed: int
+) -> Sample:
+    """The held-out rows; what a combiner averages is computed once, when it is asked for."""
+    known: dict[type[Combiner], np.ndarray] = {}
+
+    def represent(asked: Combiner) -> np.ndarray:
+        if type(asked) not in known:
+            known[type(asked)] = held_out.representations(temperatures, asked)
+        return known[type(asked)]
+
+    rows = np.arange(len(held_out.ids))
+    return Sample(represent, held_out.targets, combiner, metric, seed, rows)
+
+
+def _member_combiners(
+    found: Weights,
+    networks: Sequence[FoldGroup],
+    logits: np.ndarray,
+    temperatures: np.ndarray,
+    combiner: Combiner,
+) -> tuple[Combiner, ...]:
+    """One a member: those of its network, or `combiner` with what it may know of its logits."""
+    if found.combiners is not None:
+        own = zip(networks, found.combiners, strict=True)
+        of_member = {member: one for network, one in own for member in network.members}
+        return tuple(of_member[member] for member in range(len(logits)))
+    return tuple(
+        combiner.fitted_to(one.astype(np.float64) / own)
+        for one, own in zip(logits, temperatures, strict=True)
+    )
 
 
 def _temperatures(
@@ -211,56 +234,3 @@ def _member_weights(
     for weight, network in zip(network_weights, networks, strict=True):
         weights[list(network.members)] = weight / len(network.members)
     return weights
-
-
-def _learn_weights(
-    representations: np.ndarray, targets: np.ndarray, combiner: Combiner, metric: str, seed: int
-) -> LearnedWeights:
-    """Greedy weights for representations [networks, rows, classes], and a verdict on them."""
-
-    def regret_on(rows: np.ndarray, which: str) -> Callable[[np.ndarray], float]:
-        def regret_of(mean: np.ndarray) -> float:
-            value = regret(which, combiner.finish(mean), targets[rows], combiner.task)
-            if np.isnan(value):
-                raise OrchardError(
-                    f"--weights=greedy: {which} has no value on {len(rows)} of the {len(targets)} "
-                    "held-out images, because no class is there in some of them and absent in "
-                    "others; use --weights=uniform or another --metric"
-                )
-            return value
-
-        return regret_of
-
-    def select(rows: np.ndarray) -> Selection:
-        return greedy_selection(
-            representations[:, rows],
-            regret_on(rows, metric),
-            regret_on(rows, "log_loss") if combiner.gives_probabilities else None,
-        )
-
-    def combine(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return combiner.finish(np.tensordot(weights, representations[:, rows], axes=1))
-
-    num_networks, num_rows = representations.shape[:2]
-    selection = select(np.arange(num_rows))
-    if num_networks == 1:
-        return LearnedWeights(selection, None)
-    if num_rows < _MIN_ROWS_TO_LEARN:
-        raise OrchardError(
-            f"--weights=greedy has {num_rows} held-out images, fewer than {_MIN_ROWS_TO_LEARN}: "
-            "nothing can be learned from them; use --weights=uniform"
-        )
-    verdict = guard(
-        lambda rows: select(rows).weights,
-        combine,
-        metric,
-        targets,
-        combiner.task,
-        num_networks,
-        seed=seed,
-    )
-    return LearnedWeights(selection, verdict)
-
-
-def _uniform(count: int) -> np.ndarray:
-    return np.full(count, 1.0 / count)

@@ -1,9 +1,12 @@
 """The record of an ensemble: what went into it and what weight each part has."""
 
+import numpy as np
+
 from ensemble.cascade import CascadeChoice, CurvePoint
 from ensemble.config import EnsembleConfig
 from ensemble.conformal import ConformalSets
 from ensemble.evidence import ChosenViews
+from ensemble.fitting import Trial
 from ensemble.inference import NO_VIEWS
 from ensemble.result import Result
 from orchard.formats import (
@@ -18,6 +21,7 @@ from orchard.formats import (
     MemberWeight,
     NetworkWeight,
     RefitsChoice,
+    TriedWeights,
     WeightSelection,
 )
 
@@ -69,6 +73,7 @@ def ensemble_record(config: EnsembleConfig, result: Result) -> EnsembleRecord:
         tta_auto=_auto_views(inputs.views),
         cascade=_cascade(result.cascade),
         conformal=_conformal(result.sets),
+        tried=_tried(result),
     )
 
 
@@ -145,20 +150,59 @@ def _refits(result: Result) -> RefitsChoice | None:
 
 
 def _selection(result: Result) -> WeightSelection | None:
-    learned = result.fit.learned
+    """How greedy selection went, where it was tried."""
+    learned, names = result.fit.learned, _names(result)
     if learned is None:
         return None
-    selection, verdict = learned.selection, learned.verdict
-    names = [network.name for network in result.inputs.networks]
-    gain = None
-    if verdict is not None:
-        gain = GainOverUniform(
-            verdict.gain, verdict.low, verdict.high, verdict.confidence, verdict.num_parts
+    picked = ((trial, trial.weights.selection) for trial in learned.trials)
+    for trial, selection in picked:
+        if selection is not None:
+            return WeightSelection(
+                order=tuple(names[at] for at in selection.order),
+                regrets=tuple(selection.trajectory),
+                weights=dict(zip(names, selection.weights.tolist(), strict=True)),
+                used=trial is learned.chosen,
+                gain_over_uniform=_gain(trial),
+            )
+    return None
+
+
+def _tried(result: Result) -> tuple[TriedWeights, ...]:
+    learned, names = result.fit.learned, _names(result)
+    if learned is None:
+        return ()
+    tried = []
+    for trial in learned.trials:
+        found, by_class, offsets = trial.weights, None, None
+        if found.combiners is not None:
+            by_class = {
+                name: tuple((share * np.asarray(one.scales)).tolist())
+                for name, share, one in zip(names, found.shares, found.combiners, strict=True)
+            }
+            offsets = tuple(np.asarray(found.combiners[0].offsets).tolist())
+        tried.append(
+            TriedWeights(
+                name=trial.name,
+                shares=dict(zip(names, found.shares.tolist(), strict=True)),
+                used=trial is learned.chosen,
+                over=trial.over,
+                gain=_gain(trial),
+                note=found.note,
+                weights=by_class,
+                offsets=offsets,
+            )
         )
-    return WeightSelection(
-        order=tuple(names[at] for at in selection.order),
-        regrets=tuple(selection.trajectory),
-        weights=dict(zip(names, selection.weights.tolist(), strict=True)),
-        used=learned.trusted,
-        gain_over_uniform=gain,
+    return tuple(tried)
+
+
+def _gain(trial: Trial) -> GainOverUniform | None:
+    verdict = trial.verdict
+    if verdict is None:
+        return None
+    return GainOverUniform(
+        verdict.gain, verdict.low, verdict.high, verdict.confidence, verdict.num_parts
     )
+
+
+def _names(result: Result) -> list[str]:
+    return [network.name for network in result.inputs.networks]

@@ -86,7 +86,7 @@ def _weights(result: Result) -> dict[str, Any]:
     return {
         "bars": html.bars(dict(zip(names, result.fit.network_weights.tolist(), strict=True))),
         "learned": learned,
-        "picks": learned and list(zip(names, learned.selection.weights.tolist(), strict=True)),
+        "names": names,
     }
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         MemberWeight,
         NetworkWeight,
         RefitsChoice,
+        TriedWeights,
         WeightSelection,
     )
     from orchard.formats.json_record import JsonRecord, parse
@@ -151,6 +152,7 @@ __all__ = [
     "TrainingCost",
     "TrainingMeta",
     "TrainingProgress",
+    "TriedWeights",
     "WeightSelection",
     "WeightsCheckpoint",
     "WeightsMeta",

@@ -117,7 +117,9 @@ class EnsembleDataset:
 
 @dataclass(frozen=True)
 class GainOverUniform:
-    """How much better learned weights are than equal ones, on images that they were not learned on.
+    """How much better learned weights are than simpler ones, such as equal ones.
+
+    On images that they were not learned on.
 
     Attributes:
         gain: the difference of the scores; None: not a number.
@@ -151,6 +153,32 @@ class WeightSelection:
     weights: dict[str, float]
     used: bool
     gain_over_uniform: GainOverUniform | None
+
+
+@dataclass(frozen=True)
+class TriedWeights:
+    """A way to find weights that was put to the test.
+
+    Attributes:
+        name: as `--weights` has it.
+        shares: by network, 0..1, sum 1; of stacked weights the mean of their absolute values.
+        used: whether they are the ensemble's weights.
+        over: the name of the simpler way that it was compared with; empty: it is the simplest.
+        gain: over that one, on images that no fit has seen; None: there was nothing to compare.
+        note: how they came about, in words.
+        weights: by network, what its log-probabilities (log-odds, for many labels) of each class
+            are multiplied by; None: a network has one weight, which is its share.
+        offsets: what is then added to each class; None likewise.
+    """
+
+    name: str
+    shares: dict[str, float]
+    used: bool
+    over: str = ""
+    gain: GainOverUniform | None = None
+    note: str = ""
+    weights: dict[str, tuple[float, ...]] | None = None
+    offsets: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -287,19 +315,20 @@ class EnsembleRecord(JsonRecord):
         split: of the dataset.
         combine: how logits became probabilities.
         tta: test-time augmentation, as `--tta=auto` came to it where that was asked.
-        weights: the flag: "uniform", "greedy" or numbers.
+        weights: the flag: "uniform", "greedy", "stack", ..., "auto" or numbers.
         weights_split: where weights and temperatures were fitted; None: nowhere.
         metric: what judged.
         members: the runs that predict.
         networks: the entries of --members.
         temperature: of the whole: one number, or one a class.
         thresholds: of each class.
-        selection: how greedy selection went; None for weights that were given.
+        selection: how greedy selection went; None where it was not tried.
         refits: how folds and refits share the work; not in the file where there are no refits.
         price: of the training of all these, and of a prediction by members that have a weight.
         tta_auto: how `tta` was found; None where --tta named it, and in older files.
         cascade: of networks; not in the file where none was asked for.
         conformal: of prediction sets; likewise.
+        tried: the ways to find weights, the simplest first; empty for weights that were given.
     """
 
     REMEDY: ClassVar[str] = "run the command that wrote it again"
@@ -323,6 +352,7 @@ class EnsembleRecord(JsonRecord):
     tta_auto: AutoViews | None = None
     cascade: CascadeRecord | None = None
     conformal: ConformalRecord | None = None
+    tried: tuple[TriedWeights, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""

@@ -92,7 +92,10 @@ def test_main_on_two_replicas_predicts_every_row_and_ends_with_the_scores(world,
     [
         ({"weights": "2,1,1"}, "--weights=2,1,1 has 3 values for 2 networks (a, b)"),
         ({"weights": "-1,1"}, "weights must be >= 0"),
-        ({"weights": "best"}, "--weights=best: give uniform, greedy or numbers"),
+        (
+            {"weights": "best"},
+            "--weights=best: give greedy, stack, stack_nonnegative, uniform, auto, or numbers",
+        ),
         ({"split": "nowhere"}, "no split 'nowhere'"),
         ({"members": ("absent",)}, "no run.json there"),
         ({"members": ()}, "--members is required"),

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ensemble.combine import COMBINERS, fit_temperature
-from ensemble.fitting.fitter import fit_combination, parse_weights
+from ensemble.fitting.fitter import fit_combination, is_learned, parse_weights
 from ensemble.fitting.held_out import HeldOut
+from ensemble.fitting.trials import weighting_names
 from ensemble.members.runs import FoldGroup
 from orchard.errors import OrchardError
 from orchard.formats import Task
@@ -41,6 +42,7 @@ def _fit(logits, networks, held_out, **overrides):
     )
     values = {
         "weights": None,
+        "weightings": ("uniform", "greedy"),
         "calibrate": False,
         "metric": "log_loss",
     }
@@ -56,7 +58,9 @@ def test_fit_combination_of_folds_shares_their_networks_weight():
 def test_parse_weights_takes_multipliers_of_networks():
     np.testing.assert_allclose(parse_weights("2,1", NETWORKS), [2 / 3, 1 / 3])
     np.testing.assert_allclose(parse_weights("uniform", NETWORKS), [0.5, 0.5])
-    assert parse_weights("greedy", NETWORKS) is None
+    for text in ("greedy", "stack", "stack_nonnegative", "auto"):
+        assert parse_weights(text, NETWORKS) is None and is_learned(text)
+    assert not is_learned("uniform") and not is_learned("2,1")
     for text in ("1", "1,1,1", "0,0", "1,nan", "1,inf", "-1,2", "a,b", ""):
         with pytest.raises(OrchardError, match="--weights="):
             parse_weights(text, NETWORKS)
@@ -65,7 +69,7 @@ def test_parse_weights_takes_multipliers_of_networks():
 def test_fit_combination_with_a_sure_gain_uses_learned_weights():
     fitted = _fit(*_held_out([0.5, 20.0, 20.0]))
     assert fitted.learned.trusted
-    np.testing.assert_allclose(fitted.network_weights, fitted.learned.selection.weights)
+    np.testing.assert_allclose(fitted.network_weights, fitted.learned.weights.shares)
     assert fitted.network_weights[0] > 0.9
 
 
@@ -159,3 +163,48 @@ def test_fit_combination_of_given_weights_needs_no_held_out_rows():
     np.testing.assert_allclose(
         fitted.combination(logits), probabilities(logits.mean(axis=0), TASK), atol=1e-6
     )
+
+
+def test_weighting_names_are_the_simplest_first_and_those_that_go_with_the_combiner():
+    assert weighting_names("auto", "logits") == ("uniform", "greedy", "stack")
+    assert weighting_names("auto", "probabilities") == ("uniform", "greedy")
+    assert weighting_names("stack", "logits") == ("uniform", "stack")
+    assert weighting_names("uniform", "rank") == ("uniform",)
+    assert weighting_names("2,1", "logits") == ()
+    with pytest.raises(OrchardError, match="use --combine=logits, or other weights"):
+        weighting_names("stack", "probabilities")
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_fit_combination_by_stack_predicts_the_held_out_rows_as_the_members_do(task, calibrate):
+    logits, networks, held_out = _held_out([0.5, 3.0, 9.0], scale=2.0, task=task)
+    fitted = _fit(
+        logits,
+        networks,
+        held_out,
+        task=task,
+        weightings=("uniform", "stack"),
+        calibrate=calibrate,
+    )
+    assert fitted.learned.trusted or calibrate  # Temperatures leave less to gain.
+    out = fitted.out_of_fold
+    np.testing.assert_allclose(fitted.combination(logits), out.probabilities, atol=1e-6)
+    np.testing.assert_allclose(fitted.uncalibrated(logits), out.uncalibrated, atol=1e-6)
+    np.testing.assert_allclose(out.reweighed(fitted.network_weights), out.probabilities)
+    assert fitted.network_weights.sum() == pytest.approx(1)
+    assert fitted.network_weights[0] >= fitted.network_weights[1]
+
+
+def test_fit_combination_by_auto_takes_the_simplest_that_nothing_beats():
+    names = weighting_names("auto", "logits")
+    equal = _fit(*_held_out([1.5, 1.5, 1.5], rows=60), metric="accuracy", weightings=names)
+    assert equal.learned.chosen.name == "uniform" and not equal.learned.trusted
+    # One good network among bad ones: picks do it, and what stack adds to them is small.
+    picked = _fit(*_held_out([0.7, 30.0, 30.0], scale=1.5), metric="accuracy", weightings=names)
+    assert picked.learned.chosen.name == "greedy"
+    assert [trial.over for trial in picked.learned.trials] == ["", "uniform", "greedy"]
+    # All overconfident: no shares of theirs help, a smaller sum of weights does.
+    unsure = _fit(*_held_out([4.0, 4.1, 4.2], scale=4.0), metric="log_loss", weightings=names)
+    assert unsure.learned.chosen.name == "stack"
+    assert unsure.learned.chosen.weights.combiners[0].scales.max() < 0.5

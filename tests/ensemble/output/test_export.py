@@ -76,15 +76,19 @@ def _jpegs(records):
         ("single_label", {"combine": "rank"}),
         ("multi_label", {"combine": "geometric", "calibrate": True}),
         ("multi_label", {"combine": "probabilities", "weights": "0,1,2", "calibrate": True}),
+        ("single_label", {"weights": "stack", "metric": "log_loss"}),
+        ("multi_label", {"weights": "stack", "metric": "log_loss"}),
     ],
 )
 def test_saved_ensemble_gives_the_predictions(task, overrides, world, tmp_path):
     result = pipeline.run(_config(world / task, tmp_path / "out", **overrides))
+    if "metric" in overrides:
+        assert result.fit.learned.chosen.name == overrides["weights"]
     model = tf.saved_model.load(str(tmp_path / "out" / "saved_model"))
     records = result.inputs.records
     outputs = model.signatures["serving_default"](image_bytes=tf.constant(_jpegs(records)))
     # Ranks among few rows are steep: they turn float32's noise into more than it was.
-    tolerance = 1e-4 if overrides["combine"] == "rank" else 1e-5
+    tolerance = 1e-4 if overrides.get("combine") == "rank" else 1e-5
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=tolerance)
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     np.testing.assert_allclose(outputs["probabilities"], table[list(CLASS_NAMES)], atol=tolerance)

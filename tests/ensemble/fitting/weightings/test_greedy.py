@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ensemble.combine import COMBINERS
-from ensemble.fitting.weights import greedy_selection, guard
+from ensemble.fitting.weightings import greedy_selection
 from ensemble.scoring.scores import regret as score_regret
 from trainer.evaluation import probabilities
 
@@ -76,53 +76,3 @@ def test_greedy_selection_works_where_the_combiner_averages():
     regret = _regret("log_loss", targets)
     selection = greedy_selection(z, lambda mean: regret(COMBINERS["logits"](TASK).finish(mean)))
     assert selection.trajectory[0] == pytest.approx(min(regret(one) for one in p), abs=1e-6)
-
-
-def _judge(p, targets, metric="log_loss"):
-    def fit(rows):
-        return greedy_selection(p[:, rows], _regret(metric, targets[rows])).weights
-
-    def combine(weights, rows):
-        return np.tensordot(weights, p[:, rows], axes=1)
-
-    return guard(fit, combine, metric, targets, TASK, len(p))
-
-
-def test_guard_where_one_network_spoils_the_mean_trusts_the_weights():
-    verdict = _judge(*_networks([0.8, 30.0, 30.0]))
-    assert verdict.trusted
-    assert 0 < verdict.low <= verdict.gain <= verdict.high
-
-
-@pytest.mark.parametrize("noises", [[1.4, 1.5, 1.6], [1.0, 1.3, 1.6]])
-def test_guard_with_a_gain_that_may_be_chance_does_not_trust_it(noises):
-    verdict = _judge(*_networks(noises, rows=80), metric="accuracy")
-    assert verdict.low < 0 < verdict.gain
-    assert not verdict.trusted
-
-
-def test_guard_never_scores_rows_that_the_fit_saw():
-    p, targets = _networks([1.0, 1.0], rows=53)
-    seen = []
-
-    def fit(rows):
-        seen.append(set(rows))
-        return np.array([0.5, 0.5])
-
-    def combine(weights, rows):
-        if len(rows) < len(targets):
-            assert not seen[-1] & set(rows)
-            assert len(seen[-1]) + len(rows) == len(targets)
-        return np.tensordot(weights, p[:, rows], axes=1)
-
-    verdict = guard(fit, combine, "accuracy", targets, TASK, 2)
-    assert verdict.gain == 0.0
-    assert not verdict.trusted
-    assert len(seen) == 5
-
-
-def test_guard_with_a_class_rarer_than_the_parts_gives_numbers():
-    p, targets = _networks([1.0, 2.0], rows=60)
-    targets[:] = np.eye(4)[[0] * 30 + [1] * 28 + [2] * 2]
-    verdict = _judge(p, targets, metric="roc_auc")
-    assert np.isfinite([verdict.gain, verdict.low, verdict.high]).all()

@@ -1,0 +1,63 @@
+"""Logarithms of probabilities, weighted class by class: what `--weights=stack` combines."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy.special import log_softmax
+
+from ensemble.combine.activation import activate, activate_in_graph
+from ensemble.combine.combiner import Combiner
+from orchard.formats import Task
+from orchard.lazy import lazy_import
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = lazy_import("tensorflow")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LogLinear(Combiner):
+    """activation(mean of (scales x log-probabilities + offsets)), class by class.
+
+    With many labels the log-probabilities are log-odds, which are the logits. Scales of 1 and
+    offsets of 0 make it the mean of logits. It is no `--combine`: its numbers are learned.
+
+    Args:
+        scales: float64 [classes], of one member; None: 1.
+        offsets: float64 [classes]; None: 0.
+    """
+
+    summary: ClassVar[str] = "sum of log-probabilities, weighted by class"
+
+    scales: np.ndarray | None = None
+    offsets: np.ndarray | None = None
+
+    def represent(self, logits: np.ndarray) -> np.ndarray:
+        """Log-probabilities or log-odds, scaled and shifted."""
+        logs = log_softmax(logits, axis=1) if self.task == Task.SINGLE_LABEL else logits
+        if self.scales is not None:
+            logs = logs * self.scales
+        return logs if self.offsets is None else logs + self.offsets
+
+    def finish(self, mean: np.ndarray) -> np.ndarray:
+        """Softmax or sigmoid of the mean."""
+        return activate(mean, self.task)
+
+    def represent_in_graph(self, logits: tf.Tensor) -> tf.Tensor:
+        """Log-probabilities or log-odds, scaled and shifted."""
+        logs = tf.nn.log_softmax(logits) if self.task == Task.SINGLE_LABEL else logits
+        if self.scales is not None:
+            logs = logs * self.scales.astype(np.float32)
+        return logs if self.offsets is None else logs + self.offsets.astype(np.float32)
+
+    def finish_in_graph(self, mean: tf.Tensor) -> tf.Tensor:
+        """Softmax or sigmoid of the mean."""
+        return activate_in_graph(mean, self.task)
+
+    def calibrate_in_graph(self, mean: tf.Tensor, temperature: np.ndarray) -> tf.Tensor:
+        """The temperature divides the mean itself."""
+        return activate_in_graph(mean / temperature.astype(np.float32), self.task)
