@@ -118,24 +118,24 @@ def test_run_with_greedy_weights_and_calibration_fits_out_of_fold_logits(world, 
 
 
 def test_run_with_auto_weights_says_what_was_tried_and_what_is_used(world, tmp_path):
-    config = _config(world, tmp_path, weights="auto", metric="log_loss")
+    config = world_config(world, tmp_path, weights="auto", metric="log_loss")
     result = pipeline.run(config)
     record = EnsembleRecord.load(str(tmp_path / "weights.json"))
     assert [tried.name for tried in record.tried] == ["uniform", "greedy", "stack"]
-    # The networks' logits are small, so all are unsure: stack alone can make them surer.
-    assert [tried.used for tried in record.tried] == [False, False, True]
+    (used,) = (tried for tried in record.tried if tried.used)
     uniform, greedy, stack = record.tried
-    assert uniform.gain is None and greedy.over == "uniform" and stack.gain.low > 0
-    assert record.selection.order and not record.selection.used
-    assert set(stack.weights) == {network.name for network in record.networks}
-    assert len(stack.offsets) == len(CLASS_NAMES)
+    assert used.name == result.fit.learned.chosen.name
+    assert uniform.gain is None and greedy.over == "uniform" and stack.gain is not None
+    assert record.selection.order and record.selection.used == greedy.used
+    assert set(stack.weights) == set(used.shares) == {one.name for one in record.networks}
+    assert len(stack.offsets) == len(CLASS_NAMES) and greedy.weights is None
     assert sum(stack.shares.values()) == pytest.approx(1)
-    mean = sum(network.weight for network in record.networks)
-    assert mean == pytest.approx(1)
+    assert used.shares == {network.name: network.weight for network in record.networks}
     page = (tmp_path / "report.html").read_text()
-    assert "<dt>weights</dt><dd>stack</dd>" in page
-    assert page.count("They are used") == 1 and page.count("They are not used") == 1
-    assert sum(line.startswith("Stack weights (") for line in remarks(config, result)) == 1
+    assert f"<dt>weights</dt><dd>{used.name}</dd>" in page
+    assert page.count("weights beyond chance: gain in log_loss") == 2
+    said = [line for line in remarks(config, result) if " weights " in line]
+    assert said[0].startswith("Greedy weights ") and said[1].startswith("Stack weights ")
 
 
 def test_run_with_soft_labels_but_no_held_out_images_remarks_it(world, tmp_path):

@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from benchmarks.ensemble_quality.parts import PARTS
 from ensemble.combine import activate
-from ensemble.fitting import greedy_selection, guard
+from ensemble.fitting import cross_fitted, greedy_selection, guard
 from ensemble.scoring import difference_interval, regret, score
 from orchard.formats import Task
 from trainer.evaluation import is_better
@@ -145,15 +145,14 @@ def _compare(title: str, held_out, y_held_out, on_test, y_test) -> None:
     print(f"\n{title}: {len(targets)} held-out and {len(test_targets)} test images")
     for metric, their_name in METRICS.items():
         selection = _select(p, targets, metric)
-        verdict = guard(
-            lambda rows, m=metric: _select(p[:, rows], targets[rows], m).weights,
-            lambda weights, rows: np.tensordot(weights, p[:, rows], axes=1),
-            metric,
-            targets,
-            TASK,
-            len(p),
-        )
         uniform = np.full(len(p), 1 / len(p))
+        learned = cross_fitted(
+            lambda rows, left_out, m=metric: np.tensordot(
+                _select(p[:, rows], targets[rows], m).weights, p[:, left_out], axes=1
+            ),
+            targets,
+        )
+        verdict = guard(learned, p.mean(axis=0), metric, targets, TASK)
         weights = {
             "uniform": uniform,
             "greedy": selection.weights,

@@ -193,8 +193,8 @@ def fit_stack(
     bounds = None
     if lowest is not None:
         bounds = [(lowest, None)] * at + [(None, None)] * num_classes
-    # L-BFGS asks BLAS for products of a hundred numbers; its threads would take thirty times as long
-    # to wait for each other.
+    # L-BFGS asks BLAS for products of a hundred numbers: its threads would wait for each other
+    # thirty times as long as that takes.
     with _threads().limit(limits=1, user_api="blas"):
         found = minimize(
             loss_and_gradient,

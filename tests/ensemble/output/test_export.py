@@ -39,7 +39,7 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("export")
     for task in ("single_label", "multi_label"):
         dataset = root / task / "leaves" / "1.0.0"
-        make_dataset(dataset, {"fold0": 30, "fold1": 8, "test": 11}, task=task)
+        make_dataset(dataset, {"fold0": 90, "fold1": 8, "test": 11}, task=task)
         for at, resize in enumerate(("squash", "crop", "pad")):
             make_member(
                 root / task / f"m{at}",
