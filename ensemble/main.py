@@ -69,6 +69,8 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
         lines.append(result.inputs.runs.note)
     if result.cheapest is not None:
         lines.append(result.cheapest.sentence)
+    if result.diversity is not None and result.diversity.advice:
+        lines.append(result.diversity.advice)
     if result.inputs.views.note:
         lines.append(result.inputs.views.note)
     if result.cascade is not None:

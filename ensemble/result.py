@@ -17,11 +17,15 @@ from ensemble.scoring import (
     Candidate,
     CandidateKind,
     Cheapest,
+    Diversity,
     Prices,
     Scoreboard,
+    additions_of,
     build_scoreboard,
     cheapest_within_chance,
     ensemble_prices,
+    pairs_of,
+    score,
 )
 from trainer.data import RecordTable
 from trainer.evaluation import best_thresholds
@@ -44,6 +48,8 @@ class Result:
         cheapest: what to choose by `board` where cost counts; None where there is no choice.
         cascade: what came of `--cascade`; None where it was not asked for.
         sets: those of `--conformal`; likewise.
+        diversity: how the networks' errors differ on the rows of `board`, and what each network
+            adds; None without labels, and of one network.
     """
 
     inputs: Inputs
@@ -58,6 +64,7 @@ class Result:
     cheapest: Cheapest | None
     cascade: CascadeChoice | None = None
     sets: ConformalSets | None = None
+    diversity: Diversity | None = None
 
     @property
     def rule(self) -> Rule:
@@ -150,6 +157,7 @@ def judge(config: EnsembleConfig, inputs: Inputs, logits: np.ndarray, fit: Fit) 
         cheapest_within_chance(board, config.seed) if board else None,
         cascade,
         _sets(config, inputs, fit),
+        _diversity(config, inputs, logits, fit, board, prices) if board else None,
     )
 
 
@@ -299,4 +307,53 @@ def _held_out_board(
         inputs.metric,
         ensemble_ranks_only=not config.combiner.gives_probabilities,
         seed=config.seed,
+    )
+
+
+def _diversity(
+    config: EnsembleConfig,
+    inputs: Inputs,
+    logits: np.ndarray,
+    fit: Fit,
+    board: Scoreboard,
+    prices: Prices,
+) -> Diversity | None:
+    """The networks' errors on the rows of the board, and what each network adds there."""
+    if len(inputs.networks) < 2:
+        return None
+    task, combination, out_of_fold = inputs.records.task, fit.combination, fit.out_of_fold
+    labelled = (inputs.targets >= 0).all(axis=1)
+    if labelled.any():
+        members = np.stack([activate(one, task) for one in logits[:, labelled]])
+        alone = np.stack([members[list(one.members)].mean(axis=0) for one in inputs.networks])
+
+        def reweighed(shares: np.ndarray) -> np.ndarray:
+            weights = np.zeros(len(logits))
+            for share, network in zip(shares, inputs.networks, strict=True):
+                weights[list(network.members)] = share / len(network.members)
+            return replace(combination, weights=weights)(logits[:, labelled])
+    elif out_of_fold is not None:
+        plain = np.ones((len(out_of_fold.held_out.logits), 1))
+        alone = out_of_fold.held_out.representations(plain, COMBINERS["probabilities"](task))
+        reweighed = out_of_fold.reweighed
+    else:
+        raise ValueError("a board has labeled rows")
+    parts = [one.flops_per_image for one in prices.networks]
+    # Of all networks for each image: not of a cascade, where they are seldom asked.
+    used = zip(parts, fit.network_weights, strict=True)
+    whole = sum(part or 0 for part, weight in used if weight)
+    names = [network.name for network in inputs.networks]
+    additions = additions_of(
+        names,
+        fit.network_weights,
+        reweighed,
+        board.metric,
+        board.targets,
+        task,
+        flops_shares=None if None in parts else [(part or 0) / whole for part in parts],
+        seed=config.seed,
+    )
+    whole_score = score(board.metric, reweighed(fit.network_weights), board.targets, task)
+    return Diversity(
+        board.where, board.metric, whole_score, pairs_of(alone, board.targets, task), additions
     )

@@ -2,7 +2,8 @@
 
 `scores.py` takes the trainer's metrics of probabilities, `bootstrap.py` says how far they are from
 chance, and `scoreboard.py` brings both into one table with a verdict. `price.py` adds up what they
-cost, and `cheapest.py` names the cheapest within chance of the best.
+cost, and `cheapest.py` names the cheapest within chance of the best. `diversity.py` compares the
+networks' errors, and says what each of them adds.
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.scoring.bootstrap import difference_interval, mean_interval
     from ensemble.scoring.cheapest import Cheapest, cheapest_within_chance
+    from ensemble.scoring.diversity import Addition, Diversity, Pairs, additions_of, pairs_of
     from ensemble.scoring.price import Prices, ensemble_prices, inference_text, training_text
     from ensemble.scoring.scoreboard import (
         Candidate,
@@ -25,12 +27,16 @@ if TYPE_CHECKING:
     from ensemble.scoring.scores import per_row_regrets, regret, score
 
 __all__ = [
+    "Addition",
     "Candidate",
     "CandidateKind",
     "Cheapest",
+    "Diversity",
     "Entry",
+    "Pairs",
     "Prices",
     "Scoreboard",
+    "additions_of",
     "build_scoreboard",
     "cheapest_within_chance",
     "difference_interval",
@@ -38,6 +44,7 @@ __all__ = [
     "inference_text",
     "mean_interval",
     "per_row_regrets",
+    "pairs_of",
     "regret",
     "score",
     "scoreboard_text",
