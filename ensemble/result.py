@@ -350,7 +350,9 @@ def _diversity(
         board.metric,
         board.targets,
         task,
-        flops_shares=None if None in parts else [(part or 0) / whole for part in parts],
+        flops_shares=None
+        if None in parts or not whole
+        else [(part or 0) / whole for part in parts],
         seed=config.seed,
     )
     whole_score = score(board.metric, reweighed(fit.network_weights), board.targets, task)

@@ -64,7 +64,6 @@ __all__ = [
     "assemble_held_out",
     "check_every_member",
     "cross_fitted",
-    
     "fit_combination",
     "greedy_selection",
     "guard",
