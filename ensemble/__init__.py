@@ -9,7 +9,8 @@
     )
     SavedPredictor("out/saved_model").predict(["leaf.jpg"])
 
-As commands they are `python -m ensemble.main` and `python -m ensemble.predict`.
+As commands they are `python -m ensemble.main` and `python -m ensemble.predict`; `ensemble.soup`
+averages weights instead of predictions.
 
 Start with `pipeline.py`: it is the whole way from trained runs to predictions, report and model.
 `ensemble.fitting` picks the weights, `ensemble.combine` holds the ways to average, and

@@ -19,6 +19,7 @@ COMMANDS = {
     "preflight": ("trainer.preflight", "compile a training for a TPU that is not there"),
     "train": ("trainer.main", "train one network, or one a fold"),
     "summary": ("trainer.summary", "run directories to one table"),
+    "soup": ("ensemble.soup", "average the weights of trainings of one start"),
     "ensemble": ("ensemble.main", "combine trained networks and predict a split"),
     "label_issues": ("ensemble.label_issues", "list labels that are probably wrong"),
     "predict": ("ensemble.predict", "predict images with an ensemble or a single network"),

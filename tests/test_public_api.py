@@ -50,6 +50,7 @@ _COMMANDS = (
     "trainer.summary",
     "ensemble.main",
     "ensemble.predict",
+    "ensemble.soup",
     "ensemble.label_issues",
 )
 

@@ -92,6 +92,8 @@ if TYPE_CHECKING:
         RunDir,
         RunRecord,
         Scores,
+        SoupIngredient,
+        SoupRecord,
     )
     from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
     from orchard.formats.targets import Targets
@@ -139,6 +141,8 @@ __all__ = [
     "Resolved",
     "RunDir",
     "RunRecord",
+    "SoupIngredient",
+    "SoupRecord",
     "SAVED_MODEL_FILE",
     "Scores",
     "ShardInfo",

@@ -149,6 +149,48 @@ class DatasetOfRun:
 
 
 @dataclass(frozen=True)
+class SoupIngredient:
+    """Weights that went into an average, or were tried.
+
+    Attributes:
+        name: short, of a run, or of a run and a step.
+        path: the run directory.
+        step: whose weights they are.
+        score: on the held-out images; None: there are none.
+        used: whether they are in the average.
+    """
+
+    name: str
+    path: str
+    step: int
+    score: float | None
+    used: bool
+
+
+@dataclass(frozen=True)
+class SoupRecord:
+    """How the weights of a soup came about: a mean of the weights of trainings of one start.
+
+    Attributes:
+        recipe: "uniform" or "greedy".
+        metric: what judged.
+        ingredients: the best first, where there are scores.
+        note: what held-out images say of the soup against its best ingredient, in a sentence.
+        gain: over that one, on images by which neither was chosen; None: there are none.
+        low: lower end of the gain's 95% bootstrap interval.
+        high: upper end.
+    """
+
+    recipe: str
+    metric: str
+    ingredients: tuple[SoupIngredient, ...]
+    note: str
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class RunRecord(JsonRecord):
     """The content of `run.json`: what a finished run is and how good it is.
 
@@ -176,6 +218,7 @@ class RunRecord(JsonRecord):
             not, or they are of no preset.
         start_fingerprint: SHA-256, in hex, of the backbone's weights before the first step: runs
             that share it started from the same ones; empty: an older version began it.
+        soup: of which trainings' weights these are the mean; None: of one training alone.
     """
 
     REMEDY: ClassVar[str] = "write it again with trainer.main --run_dir=RUN --export_only"
@@ -200,6 +243,7 @@ class RunRecord(JsonRecord):
     cost: TrainingCost | None = None
     license: str = ""
     start_fingerprint: str = ""
+    soup: SoupRecord | None = None
 
     @property
     def input(self) -> InputSpec:

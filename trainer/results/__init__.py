@@ -9,12 +9,14 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from trainer.results import export
+    from trainer.results.averaged import WeightsTrial, write_averaged
     from trainer.results.closing import closing_lines, next_command
     from trainer.results.figures import confusion_figure, reliability_figure
     from trainer.results.finish import export_only, finish_run, is_finished
     from trainer.results.folds_report import write_folds_report
 
 __all__ = [
+    "WeightsTrial",
     "closing_lines",
     "confusion_figure",
     "export",
@@ -23,6 +25,7 @@ __all__ = [
     "is_finished",
     "next_command",
     "reliability_figure",
+    "write_averaged",
     "write_folds_report",
 ]
 

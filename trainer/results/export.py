@@ -103,6 +103,26 @@ def rebuild_network(run_dir: str) -> keras.Model:
     return network
 
 
+def load_network(output: ExportDir) -> keras.Model:
+    """The network of an export with its weights, in float32, for one device.
+
+    Raises:
+        OrchardError: it is not there, or damaged.
+    """
+    path = output.keras_file
+    if not storage.exists(path):
+        raise OrchardError(f"there is no {path}: export it again with trainer.main --export_only")
+    keras.config.set_dtype_policy("float32")
+    with storage.local_copy(path) as local:
+        try:
+            network = keras.models.load_model(local, compile=False)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise OrchardError(f"{path} cannot be loaded ({reason}); export it again") from None
+    batch_norm.synchronize(network, False)
+    return network
+
+
 def export(network: keras.Model, serving: ServingModule, output: ExportDir) -> str:
     """Write the SavedModel and the Keras model; returns the fingerprint of the SavedModel."""
     with tempfile.TemporaryDirectory(prefix="orchard-export-") as folder:

@@ -154,8 +154,12 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
     facts = {
         **network_facts(run),
         "trained on": run.train_split,
-        "best step": f"{run.best_step} of {lines[-1]['step'] if lines else run.best_step}",
     }
+    if run.soup is not None:
+        used = sum(one.used for one in run.soup.ingredients)
+        facts["mean of weights"] = f"{used} of {len(run.soup.ingredients)}, {run.soup.recipe}"
+    else:
+        facts["best step"] = f"{run.best_step} of {lines[-1]['step'] if lines else run.best_step}"
     if rates:
         facts["images a second"] = f"{np.median(rates):.4g}"
     if waits:  # They are not measured under op determinism.

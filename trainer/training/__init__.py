@@ -14,6 +14,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare
     from trainer.training.evaluation import Evaluation, Scores
+    from trainer.training.feed import Feed
     from trainer.training.locking import check_layout, run_lock
     from trainer.training.longer import asks_for_more, check_goes_on
     from trainer.training.opening import opening_lines
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BlowUp",
     "Evaluation",
+    "Feed",
     "Reporter",
     "Run",
     "Scores",
