@@ -5,7 +5,7 @@ of short trainings are.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -53,7 +53,8 @@ class WeightsTrial:
     def __init__(self, run_dir: str, dataset: str, eval_split: str | None):
         self.record = RunRecord.load(RunDir(run_dir).record_file)
         config = TrainConfig.from_json(self.record.config)
-        self.config = dataclasses.replace(config, dataset=dataset)
+        size = "x".join(map(str, self.record.image_size_px))
+        self.config = dataclasses.replace(config, dataset=dataset, image_size=size)
         set_gcs_read_options(dataset)
         self._train_records = load_records(dataset, self.record.train_split)
         check_same_data(run_dir, self.record.dataset.fingerprint, self._train_records)
@@ -66,8 +67,8 @@ class WeightsTrial:
         self.weights = self.network.get_weights()
         frozen = self.config.batch_norm == "frozen"
         self._layers = [] if frozen else batch_norm.layers_of(self.network)
-        self._forward = tf.function(
-            lambda batch: self.network(tf.cast(batch["image"], tf.float32), training=True)
+        self._moments = accelerator.runtime.over_batches(
+            self._moments_of, axes=[None] * 2 * len(self._layers)
         )
         self._evaluation = None
         if self.records is not None:
@@ -89,7 +90,11 @@ class WeightsTrial:
         self.network.set_weights(list(weights))
         if reestimate and self._layers:
             with batch_norm.moments_of_batch(self._layers), self._feed.damage_named():
-                batch_norm.estimate(self._layers, self._feed.moment_batches(), self._forward)
+                batch_norm.estimate(self._layers, self._moments(self._feed.moment_batches))
+
+    def _moments_of(self, batch: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        self.network(tf.cast(batch["image"], tf.float32), training=True)
+        return batch_norm.moments(self._layers)
 
     def logits(self) -> np.ndarray:
         """Of `records`, by the network as it is: float32 [records, classes]; NaN: damaged ones."""
