@@ -1,20 +1,15 @@
-r"""What the networks cost: weights, FLOPs, and the time of an image's features on a CPU.
+"""What the networks cost: weights, FLOPs, and the time of an image's features on a CPU.
 
     python -m benchmarks.backbones --write_to=docs/benchmarks.md
-    python -m benchmarks.backbones --backbones=lite0.keras,keras_hub:presets/vit \
-        --preprocessing=127/128 --dataset=DIR/fashion/1.0.0 --output_dir=/tmp/backbones
 
-The first makes a table of networks of the registry and of KerasHub, whose large ones are built
-here from their papers' numbers, without weights. Each is timed in turn with REFERENCE, by CPU
-seconds, and given as a ratio (median, and the least and greatest of --rounds). The second trains a
-head on the frozen features of each pretrained network and fine-tunes it, and prints what they score
-on the split `eval`.
+Networks of the registry and of KerasHub, whose large ones are built here from their papers'
+numbers, without weights. Each is timed in turn with REFERENCE, by CPU seconds, and given as a ratio
+(median, and the least and greatest of --rounds).
 """
 
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +22,6 @@ import tensorflow as tf
 from absl import flags
 
 from orchard import cli, storage
-from orchard.formats import RunDir, RunRecord
 from trainer.keras_module import keras
 from trainer.models import (
     BACKBONE_LAYER,
@@ -40,11 +34,6 @@ from trainer.models import (
 _NETWORKS = flags.DEFINE_list("networks", [], "Only these; keras_hub:DIR also others than ours.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often each is timed.")
 _WRITE_TO = flags.DEFINE_string("write_to", "", "Put the table between this file's marks.")
-_BACKBONES = flags.DEFINE_list("backbones", [], "Pretrained networks to train on --dataset.")
-_PREPROCESSING = flags.DEFINE_string("preprocessing", "auto", "Of --backbones, as in trainer.main.")
-_DATASET = flags.DEFINE_string("dataset", "", "With a split eval, for --backbones.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "", "Where runs of --backbones go.")
-_IMAGE_SIZE = flags.DEFINE_string("image_size", "64", "Of --backbones, as in trainer.main.")
 
 REFERENCE = "efficientnet_b0"
 _BATCH = 8
@@ -81,10 +70,7 @@ class Row:
 
 
 def main() -> None:
-    """Print the table of costs, or what pretrained networks score."""
-    if _BACKBONES.value:
-        _print_scores()
-        return
+    """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
         presets = _save_presets(folder)
         names = _NETWORKS.value or [*_REGISTRY, *presets]
@@ -199,33 +185,6 @@ def _put_between_marks(path: str, table: str) -> None:
     text = storage.read_bytes(path).decode()
     before, rest = text.split(_BEGIN)
     storage.write_bytes(path, f"{before}{_BEGIN}\n{table}\n{_END}{rest.split(_END)[1]}".encode())
-
-
-def _print_scores() -> None:
-    print(
-        "| network | how | accuracy | log loss | CPU seconds |", "|---|---|---|---|---|", sep="\n"
-    )
-    for number, backbone in enumerate(_BACKBONES.value):
-        for how, arguments in (
-            ("frozen", ["--features=frozen"]),
-            ("fine-tuned", ["--recipe=fast"]),
-        ):
-            run_dir = os.path.join(_OUTPUT_DIR.value, f"{number}_{how}")
-            command = [
-                *(sys.executable, "-m", "trainer.main", f"--architecture={backbone}"),
-                *(f"--dataset={_DATASET.value}", f"--run_dir={run_dir}"),
-                *(f"--image_size={_IMAGE_SIZE.value}", f"--preprocessing={_PREPROCESSING.value}"),
-                *("--noprogress", "--nowatch_preemption", *arguments),
-            ]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            record = RunRecord.load(RunDir(run_dir).record_file)
-            scores = record.scores
-            seconds = record.cost.time.cpu_seconds if record.cost and record.cost.time else np.nan
-            print(
-                f"| {os.path.basename(backbone)} | {how} | {scores['accuracy']:.4f} | "
-                f"{scores['log_loss']:.4f} | {seconds:.0f} |",
-                flush=True,
-            )
 
 
 if __name__ == "__main__":
