@@ -15,6 +15,7 @@ from orchard.flags import Kind, Options, option, required
 from trainer.augment import AugmentOptions
 from trainer.data import DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
+from trainer.heads import FROZEN, HeadOptions
 from trainer.models import ModelOptions
 from trainer.optim import LossOptions, ObjectiveOptions, OptimizerOptions, ScheduleOptions
 from trainer.runtime import ComputeOptions, InterruptionOptions
@@ -40,6 +41,20 @@ EXCLUSIVE_FLAGS = (
     ("min_steps", "budget"),
     ("max_epochs", "budget"),
 )
+
+# Single flags that say how a network is trained step by step; see `TrainConfig._step_flags`.
+_STEP_FLAGS = {
+    "dropout",
+    "batch_norm",
+    "loss",
+    "jit_compile",
+    "steps_per_call",
+    "checkpoint_every_steps",
+    "keep_checkpoints",
+    "log_every_steps",
+    "profile_steps",
+}
+_ALSO_OF_HEADS = {"seed", "batch_size", "batch_size_per_replica"}
 
 
 def _metrics() -> tuple[str, ...]:
@@ -172,6 +187,7 @@ class TrainConfig(
     DatasetOptions,
     ReadOptions,
     ModelOptions,
+    HeadOptions,
     OptimizerOptions,
     ScheduleOptions,
     ObjectiveOptions,
@@ -219,6 +235,8 @@ class TrainConfig(
         self._check_length()
         self._check_batch()
         self.check_square()
+        if self.is_frozen:
+            self._check_frozen()
         if self.freeze_epochs and self.weights == "none":
             raise OrchardError(
                 "--freeze_epochs would train a head on random features; drop it, or give --weights"
@@ -242,6 +260,54 @@ class TrainConfig(
         if square and self.height_px != self.width_px:
             raise OrchardError(
                 f"--{square} needs square images, not --image_size={self.image_size}; drop one"
+            )
+
+    @classmethod
+    def _step_flags(cls) -> set[str]:
+        """The flags that mean nothing where a head is solved for all rows at once."""
+        rooms = (OptimizerOptions, ScheduleOptions, LengthOptions, EvaluationOptions, LossOptions)
+        return _STEP_FLAGS | {flag.name for room in rooms for flag in room.flag_fields()} - (
+            _ALSO_OF_HEADS
+        )
+
+    def _check_frozen(self) -> None:
+        """Refuse what frozen features do not have, and views that would all be the same."""
+        values, names = self.flags(), self._step_flags()
+        given = [f for f in self.flag_fields() if f.name in names and values[f.name] != f.default]
+        if given:
+            shown = ", ".join(f"--{flag.name}={values[flag.name]}" for flag in given)
+            raise OrchardError(
+                f"--features={FROZEN} trains nothing step by step: drop {shown}, or the --recipe "
+                "that sets it"
+            )
+        if self.weights == "none":
+            raise OrchardError(
+                f"--features={FROZEN} would solve a head on random features; give --weights"
+            )
+        if self.augment.mixing:
+            raise OrchardError(
+                f"mixup and cutmix pair the images of a batch, which --features={FROZEN} does not "
+                "have; drop them"
+            )
+        plain = AugmentOptions.only()
+        if self.feature_views == 1:
+            if self.augment not in (AugmentOptions(), plain):
+                raise OrchardError(
+                    f"--features={FROZEN} --feature_views=1 takes images as they are; give "
+                    "--feature_views=5 or so, or drop the augmentation"
+                )
+            # What is recorded is what was done: ensembles ask which views a network has seen.
+            object.__setattr__(self, "augment", plain)
+            if self.head == "linear" and self.refit > 1:
+                raise OrchardError(
+                    f"--refit={self.refit} would solve the same head as often: one on images as "
+                    "they are has one solution, whatever the seed; give --refit=1, --head=mlp or "
+                    "--feature_views"
+                )
+        elif self.augment == plain:
+            raise OrchardError(
+                f"--feature_views={self.feature_views} needs augmentation to differ, such as "
+                "--flips=horizontal"
             )
 
     def _check_length(self) -> None:

@@ -70,16 +70,18 @@ def train_all(config: TrainConfig, started: float, train: Callable | None = None
     return 0
 
 
-def _bring_together(config: TrainConfig, folds: list[str]) -> float:
-    """Score the finished folds together; returns the epochs that they found."""
+def _bring_together(config: TrainConfig, folds: list[str]) -> float | None:
+    """Score the finished folds together; returns the epochs that they found, if there are any."""
     folder = RunDir(config.run_dir)
     runs = [RunRecord.load(folder.fold(f).record_file) for f in folds]
     scored = [
         load_logits(folder.fold(f).eval_logits_file(repeat_fold_name(config.fold_repeat, f)))
         for f in folds
     ]
-    exported = [exported_epochs(folder.fold(f).path, config.dataset) for f in folds]
-    epochs = found_epochs(config, exported)
+    exported, epochs = [], None
+    if not config.is_frozen:  # A head is solved, and each chooses its weight decay on its own rows.
+        exported = [exported_epochs(folder.fold(f).path, config.dataset) for f in folds]
+        epochs = found_epochs(config, exported)
     summary = summarize(runs, scored, epochs)
     pooled = _pool(scored)
     save_logits(
@@ -91,7 +93,7 @@ def _bring_together(config: TrainConfig, folds: list[str]) -> float:
     )
     summary.save(folder.folds_file)
     print(table(summary))
-    if config.refit:
+    if config.refit and epochs is not None:
         listed = ", ".join(f"{each:.3g}" for each in exported)
         print(f"the folds exported their steps after {listed} epochs: refits take {epochs:g}")
     return epochs
@@ -117,13 +119,15 @@ def fold_config(config: TrainConfig, fold: str) -> TrainConfig:
     return dataclasses.replace(config, fold=fold, refit=0, run_dir=run_dir)
 
 
-def summarize(runs: list[RunRecord], scored: list[Logits], epochs: float) -> FoldsRecord:
+def summarize(
+    runs: list[RunRecord], scored: list[Logits], epochs: float | None
+) -> FoldsRecord:
     """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits.
 
     Args:
         runs: of the folds.
         scored: the held-out logits of each.
-        epochs: the length that they found.
+        epochs: the length that they found; None: heads on frozen features have none.
     """
     numbers = {name: _numbers([run.scores[name] for run in runs]) for name in runs[0].scores}
     pooled = _pool(scored)

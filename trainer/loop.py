@@ -2,7 +2,8 @@
 
 A network is trained on some splits of a dataset and evaluated on others as it goes; the weights
 of the best evaluation become a SavedModel. All of it can be interrupted: the same command goes on
-from the last checkpoint and, with --deterministic, ends in the same bits.
+from the last checkpoint and, with --deterministic, ends in the same bits. With --features=frozen a
+head is solved on the features of a network that does not learn: `trainer.features`.
 
 Where to look: `trainer/training/step.py` computes a step, its loss, gradients and update;
 `trainer/training/steps.py` takes one after the other; `trainer/optim` has losses, optimizers and
@@ -26,6 +27,7 @@ from trainer.checkpoints import (
 from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
+from trainer.features import train_head
 from trainer.results import closing_lines, finish_run, is_finished
 from trainer.runtime import (
     EXIT_RUN_AGAIN,
@@ -81,15 +83,9 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             run_lock(config.run_dir, accelerator.is_chief) as check_lock,
             stop_requests(config, started or time.monotonic(), accelerator) as stop,
         ):
-            run = prepare(config, accelerator)
-            resume_run(run)
-            stop.saved_step = run.state.progress.step
-            if accelerator.is_chief:
-                SavedConfig(config, run.resolved()).save()
-                print("\n".join(opening_lines(run)))
-            with _reporter(run) as report:
-                if not _train(run, stop, report, check_lock):
-                    return EXIT_RUN_AGAIN
+            train = train_head if config.is_frozen else _train_network
+            if not train(config, accelerator, stop, check_lock):
+                return EXIT_RUN_AGAIN
             if accelerator.is_chief:
                 check_lock()
                 print("\n".join(closing_lines(config, finish_run(config.run_dir))))
@@ -102,6 +98,23 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         reason = str(error).splitlines()[0][:200]
         print(f"a worker or the TPU was lost ({reason}): run the same command again on all workers")
         return EXIT_RUN_AGAIN
+
+
+def _train_network(
+    config: TrainConfig,
+    accelerator: Accelerator,
+    stop: StopRequests,
+    check_lock: Callable[[], None],
+) -> bool:
+    """Begin, or go on, and train to the end; False where a request to stop comes before it."""
+    run = prepare(config, accelerator)
+    resume_run(run)
+    stop.saved_step = run.state.progress.step
+    if accelerator.is_chief:
+        SavedConfig(config, run.resolved()).save()
+        print("\n".join(opening_lines(run)))
+    with _reporter(run) as report:
+        return _train(run, stop, report, check_lock)
 
 
 def _train(run: Run, stop: StopRequests, report: Reporter, check_lock: Callable[[], None]) -> bool:

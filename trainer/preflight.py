@@ -20,6 +20,7 @@ from orchard import cli, flags
 from orchard.errors import OrchardError
 from trainer.command_line import AUTO_RECIPE, RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
+from trainer.heads import FROZEN
 from trainer.tpu import (
     GIB,
     NO_DATASET,
@@ -65,7 +66,12 @@ def _config() -> TrainConfig:
             FLAGS.set_default(name, NO_DATASET)
     if FLAGS.find_batch and not (FLAGS.batch_size or FLAGS.batch_size_per_replica):
         FLAGS.set_default("batch_size_per_replica", 2 * FLAGS.accumulation_steps)
-    return config_from_flags()
+    config = config_from_flags()
+    if config.is_frozen:
+        raise OrchardError(
+            f"--features={FROZEN} has no training step to compile; preflight the network without it"
+        )
+    return config
 
 
 def _refusal(result: Result) -> str:

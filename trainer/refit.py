@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from orchard.formats import NO_SPLIT, RunDir, RunRecord
 from trainer.config import TrainConfig
-from trainer.data import load_records
+from trainer.data import ALL_FOLDS, load_records
 from trainer.saved_config import SavedConfig
 
 _NUM_SEEDS = 2**32  # What --seed may be.
@@ -47,15 +47,17 @@ def refit_config(config: TrainConfig, number: int, epochs: float | None) -> Trai
     Args:
         config: of the whole command.
         number: of the network.
-        epochs: that the folds found; None without folds: as long as the config says.
+        epochs: that the folds found; None, without folds or of frozen features: as long as the
+            config says.
     """
     alone = dataclasses.replace(
         config,
         refit=0,
+        fold=NO_SPLIT if config.fold == ALL_FOLDS else config.fold,
         run_dir=RunDir(config.run_dir).refit(number).path,
         seed=(config.seed + number) % _NUM_SEEDS,
     )
     if epochs is None:
         return alone
     # What --min_steps added to the folds' epochs is in those that they found.
-    return dataclasses.replace(alone, fold=NO_SPLIT, epochs=epochs, min_steps=0, max_epochs=0.0)
+    return dataclasses.replace(alone, epochs=epochs, min_steps=0, max_epochs=0.0)

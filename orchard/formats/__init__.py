@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         TriedWeights,
         WeightSelection,
     )
+    from orchard.formats.head import DecayTried, SolvedHead
     from orchard.formats.json_record import JsonRecord, parse
     from orchard.formats.json_values import json_safe
     from orchard.formats.kinds import (
@@ -115,6 +116,7 @@ __all__ = [
     "ComputeTime",
     "DATASET_INFO_FILE",
     "DatasetOfRun",
+    "DecayTried",
     "EVAL_LOGITS",
     "EnsembleDataset",
     "EnsembleDir",
@@ -145,6 +147,7 @@ __all__ = [
     "SoupRecord",
     "SAVED_MODEL_FILE",
     "Scores",
+    "SolvedHead",
     "ShardInfo",
     "SplitInfo",
     "SplitKind",

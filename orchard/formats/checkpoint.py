@@ -14,6 +14,7 @@ import numpy as np
 from orchard.errors import OrchardError
 from orchard.formats import npz
 from orchard.formats.cost import ComputeTime
+from orchard.formats.head import SolvedHead
 from orchard.formats.json_record import parse
 from orchard.formats.kinds import Task, TextEnum
 
@@ -129,9 +130,15 @@ class TrainingMeta:
 
 @dataclass(frozen=True)
 class WeightsMeta:
-    """What is known of evaluated weights: their scores by metric; none without evaluation."""
+    """What is known of evaluated weights.
+
+    Attributes:
+        scores: by metric; none without evaluation.
+        head: how the head was solved on frozen features; None: it was trained.
+    """
 
     scores: dict[str, float]
+    head: SolvedHead | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from orchard import storage
 from orchard.formats.cost import TrainingCost
+from orchard.formats.head import SolvedHead
 from orchard.formats.json_record import JsonRecord
 from orchard.formats.kinds import Task, fold_name, refit_name
 
@@ -219,6 +220,7 @@ class RunRecord(JsonRecord):
         start_fingerprint: SHA-256, in hex, of the backbone's weights before the first step: runs
             that share it started from the same ones; empty: an older version began it.
         soup: of which trainings' weights these are the mean; None: of one training alone.
+        head: how the head was solved on frozen features; None: the network was trained.
     """
 
     REMEDY: ClassVar[str] = "write it again with trainer.main --run_dir=RUN --export_only"
@@ -244,6 +246,7 @@ class RunRecord(JsonRecord):
     license: str = ""
     start_fingerprint: str = ""
     soup: SoupRecord | None = None
+    head: SolvedHead | None = None
 
     @property
     def input(self) -> InputSpec:
@@ -269,7 +272,8 @@ class FoldsRecord(JsonRecord):
         spread: standard deviation over the folds (n - 1).
         pooled: scores of all out-of-fold logits together.
         found_epochs: how long to train on all rows: the median, over the folds, of the epochs after
-            which the exported step came. `--refit` trains for so long. None in older files.
+            which the exported step came. `--refit` trains for so long. None in older files, and of
+            frozen features.
     """
 
     folds: dict[str, Scores]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         encoded_batches,
         eval_batches,
         train_batches,
+        view_batches,
     )
     from trainer.data.readers import FileSource, read_few, read_records
     from trainer.data.records import RecordTable, check_labelled
@@ -61,6 +62,7 @@ __all__ = [
     "smallest_scale",
     "split_names",
     "train_batches",
+    "view_batches",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -31,6 +31,7 @@ __all__ = [
     "eval_batches",
     "order_options",
     "train_batches",
+    "view_batches",
 ]
 
 Batch = dict[str, tf.Tensor]
@@ -119,6 +120,47 @@ def eval_batches(
     share = {"batch_size": batch_size, "num_hosts": num_hosts, "host": host}
     rows = _eval_rows(records, options, **share)
     return _batches(rows, batch_size // num_hosts, records, options, 0, augment=None, padded=True)
+
+
+def view_batches(
+    records: RecordTable,
+    options: InputOptions,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    gids: np.ndarray,
+    augment: AugmentOptions,
+    num_hosts: int = 1,
+    host: int = 0,
+) -> tf.data.Dataset:
+    """`eval_batches` as an epoch of training draws them: each record once, in the table's order.
+
+    Args:
+        records: what to read.
+        options: reading and decoding.
+        batch_size: the global batch.
+        seed: of the training.
+        epoch: whose draws to take.
+        gids: int [n], the records' rows in the table that is trained on.
+        augment: what to draw parameters for.
+        num_hosts: hosts that share each batch.
+        host: this host's number, from 0.
+
+    Returns:
+        The batches of `eval_batches`, with "augment" as `train_batches` has it.
+    """
+    records = _near(records, options)
+    rows = _eval_rows(records, options, batch_size=batch_size, num_hosts=num_hosts, host=host)
+    keys = tf.constant(gids, tf.int64)
+
+    def draw(row: Batch) -> Batch:
+        drawn_as = tf.gather(keys, tf.maximum(row["index"], 0))
+        return row | {"epoch": tf.fill(tf.shape(drawn_as), tf.constant(epoch, tf.int64)),
+                      "drawn_as": drawn_as}
+
+    rows = rows.map(draw)
+    return _batches(rows, batch_size // num_hosts, records, options, seed, augment, padded=True)
 
 
 def encoded_batches(
@@ -299,9 +341,10 @@ def _encoded(
             "weight": tf.cast(index >= 0, tf.float32),
         }
         if augment is not None:
-            batch["augment"] = draw_parameters(seed, row["epoch"], index, augment)
+            key = row.get("drawn_as", index)
+            batch["augment"] = draw_parameters(seed, row["epoch"], key, augment)
             if augment.crops:
-                batch["crop"] = draw_crops(seed, row["epoch"], index)
+                batch["crop"] = draw_crops(seed, row["epoch"], key)
         return batch
 
     return rows.map(complete).prefetch(1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         per_class_table,
         roc_auc_per_class,
     )
-    from trainer.evaluation.evaluator import Diverged, Evaluator, intact_rows
+    from trainer.evaluation.evaluator import Diverged, Evaluator, RowOutputs, intact_rows
     from trainer.evaluation.metric import (
         METRICS,
         Metric,
@@ -41,6 +41,7 @@ __all__ = [
     "Metric",
     "NUM_BINS",
     "Reliability",
+    "RowOutputs",
     "average_precision_per_class",
     "best_thresholds",
     "check_metric",

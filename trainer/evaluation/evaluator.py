@@ -20,6 +20,63 @@ def intact_rows(logits: np.ndarray) -> np.ndarray:
     return np.isfinite(logits).all(axis=1)
 
 
+class RowOutputs:
+    """Outputs of `network` for batches of records, on all replicas; traced once.
+
+    Args:
+        network: images float32 [batch, height, width, 3], 0..255, to [batch, n].
+        accelerator: where it runs.
+        images: what the network sees of a batch, on the device.
+        needs: what that is made of.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        accelerator: Accelerator,
+        images: Callable[[Batch], tf.Tensor] = lambda batch: tf.cast(batch["image"], tf.float32),
+        needs: tuple[str, ...] = ("image",),
+    ):
+        self._network, self._images = network, images
+        self._names = ("index", "weight", *needs)
+        self._outputs = accelerator.runtime.over_batches(self._forward, axes=(0, 0, 0))
+
+    def rows(
+        self, num_records: int, batches: HostBatches, go_on: Callable[[], bool] = lambda: True
+    ) -> np.ndarray | None:
+        """float32 [num_records, n]; None if `go_on`, asked after each batch, says no.
+
+        The rows of damaged records, where they are skipped, are NaN.
+
+        Args:
+            num_records: rows of the result.
+            batches: (num_hosts, host) -> the host's part of each batch: image, weight, index.
+            go_on: whether to.
+
+        Raises:
+            Diverged: the network gives something else than numbers.
+        """
+
+        def needed(num_hosts: int, host: int) -> tf.data.Dataset:
+            return batches(num_hosts, host).map(lambda batch: {n: batch[n] for n in self._names})
+
+        result: np.ndarray | None = None
+        for rows, weights, outputs in self._outputs(needed):
+            if result is None:
+                result = np.full((num_records, outputs.shape[1]), np.nan, np.float32)
+            real = weights > 0
+            if not np.isfinite(outputs[real]).all():
+                raise Diverged
+            result[rows[real]] = outputs[real]
+            if not go_on():
+                return None
+        return result
+
+    def _forward(self, batch: Batch) -> tuple[tf.Tensor, ...]:
+        outputs = self._network(self._images(batch), training=False)
+        return batch["index"], batch["weight"], tf.cast(outputs, tf.float32)
+
+
 class Evaluator:
     """Logits of `network` for batches of `eval_batches`, on all replicas.
 
@@ -37,34 +94,9 @@ class Evaluator:
         num_records: int,
         batches: HostBatches,
     ):
-        self._network = network
+        self._outputs = RowOutputs(network, accelerator)
         self._num_records, self._batches = num_records, batches
-        self._outputs = accelerator.runtime.over_batches(self._forward, axes=(0, 0, 0))
 
     def logits(self, go_on: Callable[[], bool] = lambda: True) -> np.ndarray | None:
-        """float32 [num_records, num_classes]; None if `go_on`, asked after each batch, says no.
-
-        The rows of damaged records, where they are skipped, are NaN.
-
-        Raises:
-            Diverged: the network gives something else than numbers.
-        """
-        result: np.ndarray | None = None
-        for rows, weights, logits in self._outputs(self._needed):
-            if result is None:
-                result = np.full((self._num_records, logits.shape[1]), np.nan, np.float32)
-            real = weights > 0
-            if not np.isfinite(logits[real]).all():
-                raise Diverged
-            result[rows[real]] = logits[real]
-            if not go_on():
-                return None
-        return result
-
-    def _needed(self, num_hosts: int, host: int) -> tf.data.Dataset:
-        names = ("index", "weight", "image")
-        return self._batches(num_hosts, host).map(lambda batch: {n: batch[n] for n in names})
-
-    def _forward(self, batch: Batch) -> tuple[tf.Tensor, ...]:
-        logits = self._network(tf.cast(batch["image"], tf.float32), training=False)
-        return batch["index"], batch["weight"], tf.cast(logits, tf.float32)
+        """float32 [num_records, num_classes]; see `RowOutputs.rows`."""
+        return self._outputs.rows(self._num_records, self._batches, go_on)

@@ -145,6 +145,7 @@ def _export(
         ),
         license=_license(run_dir),
         start_fingerprint=selected.start_fingerprint,
+        head=weights.meta.head,
     )
 
 
@@ -185,6 +186,8 @@ def _export_checkpoint(run_dir: str, which: str) -> RunDir:
         raise OrchardError(f"{run_dir} holds no checkpoint yet; train first")
     saved, dataset = SavedConfig.load(run_dir), last.meta.dataset
     start = last.meta.start_fingerprint
+    if which == "last" and saved.config.is_frozen:
+        raise OrchardError(f"{run_dir} has one head, on frozen features; give --checkpoint=best")
     found = last if which == "last" else load_checkpoint_file(which)
     if isinstance(found, TrainingCheckpoint):
         set_gcs_read_options(saved.config.dataset)

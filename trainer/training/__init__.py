@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.training.assembly import assemble, prepare
+    from trainer.training.assembly import assemble, prepare, read_splits
+    from trainer.training.clock import ComputeClock
     from trainer.training.evaluation import Evaluation, Scores
     from trainer.training.feed import Feed
     from trainer.training.locking import check_layout, run_lock
@@ -20,15 +21,21 @@ if TYPE_CHECKING:
     from trainer.training.opening import opening_lines
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
-    from trainer.training.resume import check_same_data, recover_run, resume_run
-    from trainer.training.run import Run
-    from trainer.training.stages import with_optimizers
+    from trainer.training.resume import (
+        check_not_begun_otherwise,
+        check_same_data,
+        recover_run,
+        resume_run,
+    )
+    from trainer.training.run import Run, trained_dataset
+    from trainer.training.stages import save_network_graph, with_optimizers
     from trainer.training.step import StepOptions, Update
     from trainer.training.step_kinds import TrainStep, make_step
     from trainer.training.steps import BlowUp, Trainer, out_of_memory
 
 __all__ = [
     "BlowUp",
+    "ComputeClock",
     "Evaluation",
     "Feed",
     "Reporter",
@@ -43,6 +50,7 @@ __all__ = [
     "assemble",
     "check_goes_on",
     "check_layout",
+    "check_not_begun_otherwise",
     "check_same_data",
     "choose_splits",
     "make_plan",
@@ -51,9 +59,12 @@ __all__ = [
     "out_of_memory",
     "prepare",
     "read_metrics",
+    "read_splits",
     "recover_run",
     "run_lock",
     "resume_run",
+    "save_network_graph",
+    "trained_dataset",
     "with_optimizers",
 ]
 

@@ -18,6 +18,11 @@ from trainer.training.run import Run
 
 def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     """Read the dataset's index, make the plan, build the network and the optimizers."""
+    return assemble(config, accelerator, *read_splits(config))
+
+
+def read_splits(config: TrainConfig) -> tuple[plans.Splits, RecordTable, RecordTable | None]:
+    """The splits that a config means, and their records: labeled, and none in both."""
     splits = (
         plans.Splits(config.train_split, config.eval_split or NO_SPLIT)
         if config.train_split
@@ -28,7 +33,7 @@ def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     if splits.evaluate != NO_SPLIT:
         eval_records = _labelled_records(config, splits.evaluate)
         _check_apart(train_records, eval_records)
-    return assemble(config, accelerator, splits, train_records, eval_records)
+    return splits, train_records, eval_records
 
 
 def assemble(

@@ -7,10 +7,12 @@ Order of preference:
 4. They are of another training (other flags, data or network): refused, naming what differs.
 """
 
+from collections.abc import Sequence
+
 from orchard.errors import OrchardError
 from orchard.formats import TrainingCheckpoint
 from trainer.checkpoints import load_latest_checkpoint, save_checkpoint
-from trainer.config import TrainConfig, name_changes
+from trainer.config import Change, TrainConfig, name_changes
 from trainer.data import RecordTable
 from trainer.models import backbone_fingerprint
 from trainer.runtime import same_on_all_workers
@@ -79,13 +81,33 @@ def _check_same_training(run: Run, saved: TrainingCheckpoint) -> bool:
         check_not_stopped_early(run.config, named, saved)
         check_goes_on(run.config, named, finished=saved.meta.progress.finished)
     elif changes:
-        raise OrchardError(
-            f"{run.config.run_dir} holds a training with other flags: "
-            f"{name_changes(changes)}. Use those again, "
-            "or another --run_dir"
-        )
+        raise _other_training(run.config.run_dir, changes)
     check_same_data(run.config.run_dir, saved.meta.dataset.fingerprint, run.train_records)
     return longer
+
+
+def check_not_begun_otherwise(new: SavedConfig, records: RecordTable) -> None:
+    """Refuse a run directory that holds another training: other flags, or other data.
+
+    Args:
+        new: what is about to begin, or to be done again.
+        records: what it trains on.
+    """
+    run_dir = new.config.run_dir
+    saved = load_latest_checkpoint(run_dir)
+    if saved is None:
+        return
+    old = SavedConfig(TrainConfig.from_json(saved.meta.config), saved.meta.resolved)
+    if changes := old.changes_to(new):
+        raise _other_training(run_dir, changes)
+    check_same_data(run_dir, saved.meta.dataset.fingerprint, records)
+
+
+def _other_training(run_dir: str, changes: Sequence[Change]) -> OrchardError:
+    return OrchardError(
+        f"{run_dir} holds a training with other flags: {name_changes(changes)}. Use those again, "
+        "or another --run_dir"
+    )
 
 
 def check_same_data(run_dir: str, fingerprint: str, records: RecordTable) -> None:

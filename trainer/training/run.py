@@ -129,14 +129,7 @@ class Run:
 
     def checkpoint(self) -> TrainingCheckpoint:
         """The whole state, as it is now."""
-        records, parts = self.train_records, self.config.dataset.rstrip("/").split("/")
-        dataset = TrainedDataset(
-            name=parts[-2] if len(parts) > 1 else parts[-1],
-            version=parts[-1],
-            fingerprint=records.fingerprint,
-            class_names=records.class_names,
-            task=records.task,
-        )
+        dataset = trained_dataset(self.config, self.train_records)
         progress = self.state.progress
         time = self.clock.time() if self.clock else None
         meta = TrainingMeta(
@@ -213,6 +206,18 @@ class Run:
             return batch_norm.moments(layers)
 
         return self.accelerator.runtime.over_batches(forward, axes=[None] * 2 * len(layers))
+
+
+def trained_dataset(config: TrainConfig, records: RecordTable) -> TrainedDataset:
+    """What a training on these records remembers of its dataset."""
+    parts = config.dataset.rstrip("/").split("/")
+    return TrainedDataset(
+        name=parts[-2] if len(parts) > 1 else parts[-1],
+        version=parts[-1],
+        fingerprint=records.fingerprint,
+        class_names=records.class_names,
+        task=records.task,
+    )
 
 
 def _device_augment(config: TrainConfig) -> Augment:
