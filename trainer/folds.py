@@ -119,9 +119,7 @@ def fold_config(config: TrainConfig, fold: str) -> TrainConfig:
     return dataclasses.replace(config, fold=fold, refit=0, run_dir=run_dir)
 
 
-def summarize(
-    runs: list[RunRecord], scored: list[Logits], epochs: float | None
-) -> FoldsRecord:
+def summarize(runs: list[RunRecord], scored: list[Logits], epochs: float | None) -> FoldsRecord:
     """Scores by fold, mean, standard deviation (n - 1) and of the pooled out-of-fold logits.
 
     Args:

@@ -10,6 +10,7 @@ from trainer.config import TrainConfig, changed_flags
 
 _MIXUP = AugmentOptions(mixup_alpha=0.2)
 _TURNS = AugmentOptions(quarter_turns=True)
+_NOTHING = AugmentOptions.only()
 _NEEDED = {"dataset": "d", "run_dir": "r", "architecture": "mobilenet_v2", "batch_size": 8}
 
 
@@ -61,12 +62,41 @@ def _config(**changes):
         ({"replicas": 2, "jit_compile": True}, "--jit_compile works on one device"),
         ({"batch_size": 8.5}, "--batch_size=8.5: a whole number is needed"),
         ({"fold": 0}, "--fold=0: text is needed"),
+        ({"head": "mlp"}, "--head=mlp is for frozen features; drop it, or add --features=frozen"),
+        ({"feature_views": 3}, "--feature_views=3 is for frozen features"),
+        ({"feature_cache": "c"}, "--feature_cache=c is for frozen features"),
+        ({"features": "frozen", "feature_views": 0}, "--feature_views=0"),
+        ({"features": "frozen", "epochs": 5}, "drop --epochs=5.0, or the --recipe"),
+        ({"features": "frozen", "ema_momentum": 0.9}, "drop --ema_momentum=0.9"),
+        ({"features": "frozen", "budget": "2h"}, "drop --budget=2h"),
+        ({"features": "frozen", "best_metric": "f1"}, "drop --best_metric=f1"),
+        ({"features": "frozen", "loss": "focal"}, "drop --loss=focal"),
+        ({"features": "frozen", "dropout": 0.5, "clip_norm": 1}, "--dropout=0.5, --clip_norm=1.0"),
+        ({"features": "frozen", "weights": "none"}, "a head on random features"),
+        ({"features": "frozen", "feature_views": 2, "augment": _MIXUP}, "mixup and cutmix pair"),
+        ({"features": "frozen", "augment": _TURNS}, "--feature_views=1 takes images as they are"),
+        ({"features": "frozen", "feature_views": 2, "augment": _NOTHING}, "needs augmentation"),
+        ({"features": "frozen", "fold": "none", "refit": 2}, "would solve the same head as often"),
     ],
 )
 def test_train_config_impossible_value_is_refused_in_one_line(changes, message):
     with pytest.raises(OrchardError, match=message) as caught:
         _config(**changes)
     assert "\n" not in str(caught.value)
+
+
+def test_train_config_frozen_keeps_what_heads_have_and_what_does_not_change_the_result():
+    config = _config(
+        features="frozen", head="mlp", seed=3, label_smoothing=0.1, class_weights="balanced"
+    )
+    again = dataclasses.replace(config, run_dir="elsewhere", max_minutes=5.0, feature_cache="c")
+    assert not changed_flags(config, again, Kind.RESULT, Kind.RESOLVED)
+
+
+def test_train_config_frozen_of_plain_images_records_that_nothing_was_augmented():
+    assert _config(features="frozen").augment == _NOTHING
+    assert _config(features="frozen", feature_views=2).augment == AugmentOptions()
+    assert TrainConfig.from_json(_config(features="frozen").to_json()).augment == _NOTHING
 
 
 def test_to_json_any_config_is_read_back_equal():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainer.data.options import ALL_FOLDS, RESIZES, DatasetOptions, InputOptions, ReadOptions
     from trainer.data.order import OrderOptions, TrainOrder
     from trainer.data.pipeline import (
+        ViewDraw,
         damage_named,
         encoded_batches,
         eval_batches,
@@ -45,6 +46,7 @@ __all__ = [
     "RecordTable",
     "SCALES",
     "TrainOrder",
+    "ViewDraw",
     "all_folds",
     "check_labelled",
     "damage_named",

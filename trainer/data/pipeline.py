@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +27,7 @@ from trainer.data.records import RecordTable, check_labelled
 
 __all__ = [
     "InputOptions",
+    "ViewDraw",
     "damage_named",
     "encoded_batches",
     "eval_batches",
@@ -122,28 +124,39 @@ def eval_batches(
     return _batches(rows, batch_size // num_hosts, records, options, 0, augment=None, padded=True)
 
 
+@dataclass(frozen=True)
+class ViewDraw:
+    """Augmentation of each record as an epoch of a training draws it.
+
+    Attributes:
+        seed: of the training.
+        epoch: of the training.
+        gids: int [n], the records' rows in the table that is trained on.
+        augment: what to draw parameters for.
+    """
+
+    seed: int
+    epoch: int
+    gids: np.ndarray
+    augment: AugmentOptions
+
+
 def view_batches(
     records: RecordTable,
     options: InputOptions,
+    draw: ViewDraw,
     *,
     batch_size: int,
-    seed: int,
-    epoch: int,
-    gids: np.ndarray,
-    augment: AugmentOptions,
     num_hosts: int = 1,
     host: int = 0,
 ) -> tf.data.Dataset:
-    """`eval_batches` as an epoch of training draws them: each record once, in the table's order.
+    """`eval_batches`, augmented: each record once, in the table's order.
 
     Args:
         records: what to read.
         options: reading and decoding.
+        draw: the augmentation.
         batch_size: the global batch.
-        seed: of the training.
-        epoch: whose draws to take.
-        gids: int [n], the records' rows in the table that is trained on.
-        augment: what to draw parameters for.
         num_hosts: hosts that share each batch.
         host: this host's number, from 0.
 
@@ -152,15 +165,14 @@ def view_batches(
     """
     records = _near(records, options)
     rows = _eval_rows(records, options, batch_size=batch_size, num_hosts=num_hosts, host=host)
-    keys = tf.constant(gids, tf.int64)
+    gids = tf.constant(draw.gids, tf.int64)
 
-    def draw(row: Batch) -> Batch:
-        drawn_as = tf.gather(keys, tf.maximum(row["index"], 0))
-        return row | {"epoch": tf.fill(tf.shape(drawn_as), tf.constant(epoch, tf.int64)),
-                      "drawn_as": drawn_as}
+    def key(row: Batch) -> Batch:
+        drawn_by = tf.gather(gids, tf.maximum(row["index"], 0))
+        return row | {"drawn_by": drawn_by, "epoch": tf.fill(drawn_by.shape, np.int64(draw.epoch))}
 
-    rows = rows.map(draw)
-    return _batches(rows, batch_size // num_hosts, records, options, seed, augment, padded=True)
+    per_host, seed = batch_size // num_hosts, draw.seed
+    return _batches(rows.map(key), per_host, records, options, seed, draw.augment, padded=True)
 
 
 def encoded_batches(
@@ -341,7 +353,7 @@ def _encoded(
             "weight": tf.cast(index >= 0, tf.float32),
         }
         if augment is not None:
-            key = row.get("drawn_as", index)
+            key = row.get("drawn_by", index)
             batch["augment"] = draw_parameters(seed, row["epoch"], key, augment)
             if augment.crops:
                 batch["crop"] = draw_crops(seed, row["epoch"], key)

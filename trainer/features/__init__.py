@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from trainer.features.cache import Draw, FeatureView
     from trainer.features.training import train_head
 
-__all__ = ["train_head"]
+__all__ = ["Draw", "FeatureView", "train_head"]
 
 __getattr__, __dir__ = attach(__name__)

@@ -4,6 +4,7 @@ It leaves what a training leaves, of which `trainer.results` makes the exports: 
 network's layers, and checkpoints. Its one "step" is the solution for all rows at once.
 """
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -123,8 +124,10 @@ def _features(
         total = -(-len(records) // source.batch_size)
         name = f"features of {'+'.join(records.splits)}, view {view}"
         # A bar for what takes long; nothing flashes by for what is in the cache.
+        hidden = not source.config.progress
+        interval = 0.1 if sys.stderr.isatty() else 30
         with tqdm(
-            desc=name, total=total, unit="batch", delay=2, disable=not source.config.progress
+            desc=name, total=total, unit="batch", delay=2, mininterval=interval, disable=hidden
         ) as bar:
 
             def go_on(bar: tqdm = bar) -> bool:

@@ -16,6 +16,7 @@ from trainer.config import TrainConfig
 from trainer.data import (
     InputOptions,
     RecordTable,
+    ViewDraw,
     damage_named,
     eval_batches,
     load_records,
@@ -76,7 +77,9 @@ class FeatureSource:
             path, rows = shard
             return cache.load(path, records.ids[rows], self.config.tolerant)
 
-        found = in_parallel(load, shards) if storage.is_remote(self.directory) else map(load, shards)
+        found = (
+            in_parallel(load, shards) if storage.is_remote(self.directory) else map(load, shards)
+        )
         parts = []
         for (path, rows), part in zip(shards, found, strict=True):
             if part is None:
@@ -130,8 +133,8 @@ class FeatureSource:
             share = {"batch_size": self.batch_size, "num_hosts": num_hosts, "host": host}
             if draw is None or gids is None:
                 return eval_batches(records, options, **share)
-            drawn = {"seed": draw.seed, "epoch": draw.epoch, "gids": gids}
-            return view_batches(records, options, augment=config.augment, **drawn, **share)
+            drawn = ViewDraw(draw.seed, draw.epoch, gids, config.augment)
+            return view_batches(records, options, drawn, **share)
 
         outputs = self._plain if draw is None else self._augmented
         with damage_named(records, options):

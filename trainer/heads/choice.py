@@ -18,11 +18,9 @@ from threadpoolctl import threadpool_limits
 from orchard.parallel import DaemonExecutor
 from trainer.evaluation import row_losses
 from trainer.heads.head import Head, HeadLoss, Parameters
-from trainer.heads.solver import solve
+from trainer.heads.solver import HeadProblem
 
 _NUM_INNER_FOLDS = 5
-# Good enough to compare decays.
-_ROUGH_TOLERANCE = 1e-3
 # Below this, float32 has nothing more to say of a gradient.
 _FLOAT32_TOLERANCE = 1e-4
 
@@ -91,22 +89,13 @@ def choose_head(head: Head, loss: HeadLoss, rows: FeatureRows) -> Choice:
         tried = _InnerFolds(head, loss, rows)
         losses = _search(head, tried.mean_loss)
         decay = min(losses, key=lambda one: losses[one])
-        parameters = tried.middle(decay)
-        precisions = [(False, max(head.tolerance, _FLOAT32_TOLERANCE))]
-        if head.tolerance < _FLOAT32_TOLERANCE:
-            precisions.append((True, head.tolerance))
-        for exact, tolerance in precisions:
-            parameters = solve(
-                head,
-                loss,
-                np.concatenate(rows.views),
-                np.concatenate([rows.targets] * len(rows.views)),
-                decay,
-                start=parameters,
-                tolerance=tolerance,
-                max_steps=head.max_steps,
-                exact=exact,
-            )
+        features = np.concatenate(rows.views)
+        targets = np.concatenate([rows.targets] * len(rows.views))
+        problem = HeadProblem(head, loss, features, targets, decay)
+        tolerance = max(head.tolerance, _FLOAT32_TOLERANCE)
+        parameters = problem.descend(tried.middle(decay), tolerance, head.max_steps)
+        if head.is_convex:
+            parameters = problem.refine(parameters, head.tolerance)
     return Choice(parameters, decay, losses, mean, scale)
 
 
@@ -140,18 +129,25 @@ class _InnerFolds:
 
     def _solve(self, at: int, decay: float) -> tuple[Parameters, np.ndarray]:
         rows, held_out = self._rows, self._rows.groups == self._folds[at]
-        parameters = solve(
+        problem = HeadProblem(
             self._head,
             self._loss,
             np.concatenate([view[~held_out] for view in rows.views]),
             np.concatenate([rows.targets[~held_out]] * len(rows.views)),
             decay,
-            start=self._last[at],
-            tolerance=_ROUGH_TOLERANCE,
-            max_steps=self._head.max_steps,
         )
+        tolerance = _rough_tolerance(decay)
+        parameters = problem.descend(self._last[at], tolerance, self._head.max_steps)
         logits = self._head.logits(parameters, rows.views[0][held_out])
         return parameters, row_losses(logits, rows.targets[held_out], self._loss.task)
+
+
+def _rough_tolerance(decay: float) -> float:
+    """Good enough to compare decays; finer for weak ones, which pull with less than the gradient.
+
+    Else all weak ones would be taken for equal: each starts from the solution of the one before.
+    """
+    return min(1e-3, max(0.03 * decay, 1e-6))
 
 
 def _search(head: Head, loss_of: Callable[[float], float]) -> dict[float, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 
 from orchard.formats import Task
 from orchard.registry import Registry
@@ -79,6 +79,24 @@ class HeadLoss:
         loss = np.sum(weights * cells, dtype=np.float64) / num_classes
         return float(loss), weights * (expit(logits) - targets) / num_classes
 
+    def curvature(
+        self, logits: np.ndarray, moved: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """How the slopes change along a direction: the Hessian by the logits, times `moved`.
+
+        Args:
+            logits: float [n, num_classes].
+            moved: a direction, likewise.
+            targets: as in `sum_and_slopes`.
+            weights: likewise.
+        """
+        if self.task == Task.SINGLE_LABEL:
+            chances = softmax(logits, axis=1)
+            centered = moved - np.sum(chances * moved, axis=1, keepdims=True)
+            return weights * targets.sum(axis=1, keepdims=True) * chances * centered
+        chances = expit(logits)
+        return weights * chances * (1 - chances) * moved / targets.shape[1]
+
 
 class Head:
     """From features to logits. All methods are pure functions.
@@ -87,9 +105,10 @@ class Head:
         decays: the weight decays to choose from, strong ones first.
         start_at: the one of them that is tried first.
         max_held_out: how many of the training rows' inner folds are held out, in turn, to choose.
-        is_convex: whether there is one solution, wherever a solver starts.
+        is_convex: whether there is one solution, wherever a solver starts; its logits are linear
+            in its parameters.
         tolerance: of the solution: the largest part of the gradient.
-        max_steps: of the solver, where that is not reached.
+        max_steps: of L-BFGS, where that is not reached.
     """
 
     decays: ClassVar[Sequence[float]]

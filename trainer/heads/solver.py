@@ -1,77 +1,141 @@
-"""The full-batch solver: L-BFGS on all rows at once (Liu and Nocedal 1989; SciPy's L-BFGS-B).
+"""The full-batch solvers: on all rows at once, so that nothing is drawn.
 
-Many rows are cut into chunks that threads share; the sum over these is taken in their order, so
-that a solution does not depend on how many threads there are.
+`descend` is L-BFGS (Liu and Nocedal 1989; SciPy's L-BFGS-B) in float32, for any head. `refine`
+takes a convex one from there to its solution: Newton's method, whose gradients are float64 and
+whose steps come from conjugate gradients in float32 (Nocedal and Wright 2006, section 7.1).
 """
 
+import functools
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, cg
 
 from orchard.parallel import DaemonExecutor
 from trainer.heads.head import Head, HeadLoss, Parameters
 
+# What threads share. The sum over them is taken in their order, so that a solution does not depend
+# on how many threads there are.
 _CHUNK_ROWS = 8192
+_NEWTON_STEPS = 20
+_STEP_TOLERANCE = 1e-3
+_MAX_PRODUCTS = 1000  # Of a Newton step.
 
 
-def solve(
-    head: Head,
-    loss: HeadLoss,
-    features: np.ndarray,
-    targets: np.ndarray,
-    decay: float,
-    *,
-    start: Parameters,
-    tolerance: float,
-    max_steps: int,
-    exact: bool = False,
-) -> Parameters:
-    """The weights that minimize mean loss + decay * penalty.
+@dataclass(frozen=True)
+class HeadProblem:
+    """Minimize the mean loss of a head's logits + decay * penalty.
 
-    Args:
+    Attributes:
         head: what is solved.
         loss: of the logits.
         features: float32 [n, num_features], standardized.
         targets: float32 [n, num_classes].
         decay: what multiplies half the squared norm of the kernels.
-        start: where to begin.
-        tolerance: the largest part of the gradient at the end.
-        max_steps: ends earlier after so many.
-        exact: compute in float64.
-
-    Returns:
-        float64, as `Head.initial` has them.
     """
-    dtype = np.float64 if exact else np.float32
-    num_rows = len(features)
-    weights = loss.cell_weights(targets).astype(dtype)
-    smoothed = loss.smoothed(targets).astype(dtype)
 
-    def of_chunk(first: int, parameters: Parameters) -> tuple[float, Parameters]:
-        rows = slice(first, first + _CHUNK_ROWS)
-        part = features[rows].astype(dtype, copy=False)
-        logits = head.logits(parameters, part)
-        value, slopes = loss.sum_and_slopes(logits, smoothed[rows], weights[rows])
-        return value / num_rows, head.pull_back(parameters, part, slopes / num_rows)
+    head: Head
+    loss: HeadLoss
+    features: np.ndarray
+    targets: np.ndarray
+    decay: float
 
-    chunks = range(0, num_rows, _CHUNK_ROWS)
-    with DaemonExecutor(min(len(chunks), len(os.sched_getaffinity(0)))) as pool:
-        run = map if len(chunks) == 1 else pool.map
+    def descend(self, start: Parameters, tolerance: float, max_steps: int) -> Parameters:
+        """From `start` to where no part of the gradient is above `tolerance`, in float32.
 
-        def value_and_gradient(parameters: Parameters) -> tuple[float, Parameters]:
-            penalty, gradient = head.penalty(parameters)
-            value, gradient = decay * penalty, decay * gradient
-            for part, slopes in run(lambda first: of_chunk(first, parameters), chunks):
-                value += part
-                gradient += slopes
-            return value, gradient
-
+        Args:
+            start: as `Head.initial` gives it.
+            tolerance: at the end.
+            max_steps: ends earlier after so many.
+        """
         found = minimize(
-            value_and_gradient,
+            self.value_and_gradient,
             start,
             jac=True,
             method="L-BFGS-B",
             options={"gtol": tolerance, "ftol": 0.0, "maxiter": max_steps, "maxfun": 2 * max_steps},
         )
-    return found.x
+        return found.x
+
+    def refine(self, start: Parameters, tolerance: float) -> Parameters:
+        """From near the solution of a convex head to it; arguments as `descend` has them."""
+        exact = self._in_float64
+        parameters, best = start, np.inf
+        for _ in range(_NEWTON_STEPS):
+            _, gradient = exact.value_and_gradient(parameters)
+            largest = np.abs(gradient).max()
+            if largest <= tolerance:
+                return parameters
+            if largest >= best:  # It was not near, or this is as near as it gets.
+                break
+            best = largest
+            step = self._newton_step(parameters, gradient)
+            if not np.isfinite(
+                step
+            ).all():  # Nothing is curved where all rows are fitted perfectly.
+                break
+            parameters = parameters + step
+        return exact.descend(parameters, tolerance, self.head.max_steps)
+
+    def value_and_gradient(self, parameters: Parameters) -> tuple[float, Parameters]:
+        """What is minimized, and its gradient: float64 sums of what has the features' dtype."""
+        head, loss = self.head, self.loss
+
+        def of_chunk(rows: slice) -> tuple[float, Parameters]:
+            features = self.features[rows]
+            logits = head.logits(parameters, features)
+            value, slopes = loss.sum_and_slopes(logits, self._smoothed[rows], self._weights[rows])
+            return value, head.pull_back(parameters, features, slopes / len(self.features))
+
+        penalty, gradient = head.penalty(parameters)
+        value, gradient = self.decay * penalty, self.decay * gradient
+        for part, of_part in self._over_chunks(of_chunk):
+            value += part / len(self.features)
+            gradient += of_part
+        return value, gradient
+
+    def _newton_step(self, parameters: Parameters, gradient: Parameters) -> Parameters:
+        head, loss = self.head, self.loss
+        logits = head.logits(parameters, self.features)
+
+        def times_hessian(direction: np.ndarray) -> np.ndarray:
+            def of_chunk(rows: slice) -> Parameters:
+                features, targets = self.features[rows], self._smoothed[rows]
+                # The logits of a convex head are linear in its parameters.
+                moved = head.logits(direction, features)
+                curved = loss.curvature(logits[rows], moved, targets, self._weights[rows])
+                return head.pull_back(parameters, features, curved / len(self.features))
+
+            total = self.decay * head.penalty(direction)[1]
+            for part in self._over_chunks(of_chunk):
+                total += part
+            return total
+
+        size = len(parameters)
+        hessian = LinearOperator((size, size), matvec=times_hessian, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return cg(hessian, -gradient, rtol=_STEP_TOLERANCE, maxiter=_MAX_PRODUCTS)[0]
+
+    def _over_chunks(self, function: Callable) -> list:
+        starts = range(0, len(self.features), _CHUNK_ROWS)
+        chunks = [slice(first, first + _CHUNK_ROWS) for first in starts]
+        if len(chunks) == 1:
+            return [function(chunks[0])]
+        with DaemonExecutor(min(len(chunks), len(os.sched_getaffinity(0)))) as pool:
+            return list(pool.map(function, chunks))
+
+    @functools.cached_property
+    def _weights(self) -> np.ndarray:
+        return self.loss.cell_weights(self.targets).astype(self.features.dtype)
+
+    @functools.cached_property
+    def _smoothed(self) -> np.ndarray:
+        return self.loss.smoothed(self.targets).astype(self.features.dtype)
+
+    @functools.cached_property
+    def _in_float64(self) -> "HeadProblem":
+        features = self.features.astype(np.float64)
+        return HeadProblem(self.head, self.loss, features, self.targets, self.decay)

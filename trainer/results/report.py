@@ -158,6 +158,9 @@ def _facts(run: RunRecord, lines: list[dict[str, Any]]) -> dict[str, str]:
     if run.soup is not None:
         used = sum(one.used for one in run.soup.ingredients)
         facts["mean of weights"] = f"{used} of {len(run.soup.ingredients)}, {run.soup.recipe}"
+    elif run.head is not None:
+        facts["head"] = f"{run.head.kind}, on {run.head.num_features:,} frozen features"
+        facts["views of an image"] = str(run.head.feature_views)
     else:
         facts["best step"] = f"{run.best_step} of {lines[-1]['step'] if lines else run.best_step}"
     if rates:

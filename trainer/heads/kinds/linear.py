@@ -1,6 +1,7 @@
 """A linear head: multinomial logistic regression, or one regression a class for many labels."""
 
 import numpy as np
+import numpy.typing as npt
 
 from trainer.heads.head import HEADS, DenseLayer, Head, Parameters
 
@@ -13,7 +14,7 @@ class LinearHead(Head):
     start_at = 0.3
     max_held_out = 5
     is_convex = True
-    tolerance = 1e-7
+    tolerance = 1e-8
     max_steps = 3000
 
     def initial(self) -> Parameters:
@@ -36,13 +37,15 @@ class LinearHead(Head):
     ) -> Parameters:
         """Of the kernel, then of the bias."""
         slopes = slopes.astype(features.dtype, copy=False)
-        kernel = (features.T @ slopes).astype(np.float64, copy=False)
+        # In this order the product reads the features as they lie, in half the time.
+        kernel = (slopes.T @ features).T.astype(np.float64)
         return np.concatenate([kernel.ravel(), slopes.sum(axis=0, dtype=np.float64)])
 
     def layers(self, parameters: Parameters) -> list[DenseLayer]:
         """One."""
-        return [DenseLayer(*self._parts(parameters, np.float64), "linear")]
+        kernel, bias = self._parts(parameters, np.float64)
+        return [DenseLayer(kernel, bias, "linear")]
 
-    def _parts(self, parameters: Parameters, dtype: np.typing.DTypeLike) -> list[np.ndarray]:
+    def _parts(self, parameters: Parameters, dtype: npt.DTypeLike) -> list[np.ndarray]:
         values = parameters.astype(dtype, copy=False).reshape(-1, self.num_classes)
         return [values[:-1], values[-1]]

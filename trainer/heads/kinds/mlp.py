@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from trainer.heads.head import HEADS, DenseLayer, Head, Parameters
@@ -70,7 +71,7 @@ class MlpHead(Head):
         first, hidden_bias, second, bias = self._parts(parameters, np.float64)
         return [DenseLayer(first, hidden_bias, "silu"), DenseLayer(second, bias, "linear")]
 
-    def _parts(self, parameters: Parameters, dtype: np.typing.DTypeLike) -> list[np.ndarray]:
+    def _parts(self, parameters: Parameters, dtype: npt.DTypeLike) -> list[np.ndarray]:
         values = parameters.astype(dtype, copy=False)
         first = self.num_features * _HIDDEN_UNITS
         second = first + _HIDDEN_UNITS
