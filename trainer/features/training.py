@@ -149,8 +149,12 @@ def _rows(config: TrainConfig, records: RecordTable, views: list[np.ndarray]) ->
             f"all records of {'+'.join(records.splits)} are damaged; prepare the dataset again"
         )
     targets = mix_soft_labels(config, records) if config.soft_labels else records.targets
-    counts = [len(load_records(config.dataset, split)) for split in records.splits]
-    groups = inner_folds(records.ids, np.repeat(np.arange(len(counts)), counts))
+    split_of = {
+        image_id: number
+        for number, split in enumerate(records.splits)
+        for image_id in load_records(config.dataset, split).ids.tolist()
+    }
+    groups = inner_folds(records.ids, np.array([split_of[i] for i in records.ids.tolist()]))
     return FeatureRows(tuple(view[intact] for view in views), targets[intact], groups[intact])
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.flags import select
-from orchard.formats import fold_number
+from orchard.formats import fold_number, repeat_and_fold
 from orchard.parallel import in_parallel
 from trainer.augment import augment_batch
 from trainer.config import TrainConfig
@@ -57,39 +57,57 @@ class FeatureSource:
     ) -> np.ndarray | None:
         """Float32 [n, num_features] of the records in one view; None where `go_on` says no.
 
-        The rows of damaged records, where they are skipped, are NaN.
+        Shards are computed and kept whole, though the records may be some of theirs (those of a
+        further repeat's folds). The rows of damaged records, where they are skipped, are NaN.
 
         Args:
-            records: all of some splits.
+            records: of some splits.
             view: 0: images as they are; else augmented as that epoch of a training draws them.
             go_on: asked after each batch.
         """
-        draw = self._draw(records, view) if view else None
-        gids = self._gids(records, draw) if draw else None
+        table = self._whole_splits(records)
+        draw = None
+        if view:
+            splits = "+".join(table.splits)
+            draw = Draw(self.config.seed, view, splits, self.config.augment.flags())
         cache = FeatureCache(self.directory, self._view(records, draw))
+        used = {records.files[at] for at in np.unique(records.file_index)}
         shards = [
-            (path, rows)
-            for at, path in enumerate(records.files)
-            if len(rows := np.flatnonzero(records.file_index == at))
+            (path, np.flatnonzero(table.file_index == at))
+            for at, path in enumerate(table.files)
+            if path in used
         ]
 
         def load(shard: tuple[str, np.ndarray]) -> np.ndarray | None:
             path, rows = shard
-            return cache.load(path, records.ids[rows], self.config.tolerant)
+            return cache.load(path, table.ids[rows], self.config.tolerant)
 
         found = (
             in_parallel(load, shards) if storage.is_remote(self.directory) else map(load, shards)
         )
-        parts = []
+        features: dict[str, np.ndarray] = {}
         for (path, rows), part in zip(shards, found, strict=True):
             if part is None:
-                drawn_as = None if gids is None else gids[rows]
-                part = self._computed(records.take(rows), draw, drawn_as, go_on)
+                part = self._computed(table, rows, draw, go_on)
                 if part is None:
                     return None
-                cache.save(path, records.ids[rows], part)
-            parts.append(part)
-        return np.concatenate(parts)
+                cache.save(path, table.ids[rows], part)
+            features.update(zip(table.ids[rows].tolist(), part, strict=True))
+        return np.stack([features[image_id] for image_id in records.ids.tolist()])
+
+    def _whole_splits(self, records: RecordTable) -> RecordTable:
+        """The splits with all records of the shards in question; of folds, all of them.
+
+        A record is drawn by its row there: that of a training on all folds, so that the folds'
+        runs share their views.
+        """
+        has_folds = any(repeat_and_fold(name) is not None for name in records.splits)
+        whole = [
+            name
+            for name in split_names(self.config.dataset)
+            if name in records.splits or (has_folds and fold_number(name) is not None)
+        ]
+        return load_records(self.config.dataset, "+".join(whole))
 
     def _view(self, records: RecordTable, draw: Draw | None) -> FeatureView:
         config = self.config
@@ -105,35 +123,21 @@ class FeatureSource:
             draw=draw,
         )
 
-    def _draw(self, records: RecordTable, epoch: int) -> Draw:
-        """Of a training on all folds where these are folds: so that all folds share their views."""
-        splits = records.splits
-        if all(fold_number(name) is not None for name in splits):
-            names = split_names(self.config.dataset)
-            splits = tuple(name for name in names if fold_number(name) is not None)
-        return Draw(self.config.seed, epoch, "+".join(splits), self.config.augment.flags())
-
-    def _gids(self, records: RecordTable, draw: Draw) -> np.ndarray:
-        """The records' rows in the table that they are drawn by."""
-        table = load_records(self.config.dataset, draw.splits)
-        row_of = {image_id: row for row, image_id in enumerate(table.ids.tolist())}
-        return np.array([row_of[image_id] for image_id in records.ids.tolist()])
-
     def _computed(
         self,
-        records: RecordTable,
+        table: RecordTable,
+        rows: np.ndarray,
         draw: Draw | None,
-        gids: np.ndarray | None,
         go_on: Callable[[], bool],
     ) -> np.ndarray | None:
         """Of one shard, whose batches hold nothing else: a resumed run computes the same bits."""
-        config, options = self.config, self._input_options
+        config, options, records = self.config, self._input_options, table.take(rows)
 
         def batches(num_hosts: int, host: int) -> tf.data.Dataset:
             share = {"batch_size": self.batch_size, "num_hosts": num_hosts, "host": host}
-            if draw is None or gids is None:
+            if draw is None:
                 return eval_batches(records, options, **share)
-            drawn = ViewDraw(draw.seed, draw.epoch, gids, config.augment)
+            drawn = ViewDraw(draw.seed, draw.epoch, rows, config.augment)
             return view_batches(records, options, drawn, **share)
 
         outputs = self._plain if draw is None else self._augmented

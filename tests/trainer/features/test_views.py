@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import subprocess
 import sys
@@ -90,6 +91,17 @@ def test_features_are_computed_once_for_all_folds(source, tiny_dataset):
     rows = np.isin(load_records(tiny_dataset, _ALL_FOLDS).ids, records.ids)
     np.testing.assert_array_equal(features, whole[rows])
     assert asked == [] and files_of(one.directory) == kept
+
+
+def test_features_of_some_records_of_the_shards_are_taken_from_whole_files(source, tiny_dataset):
+    one, everything = source(directory="some"), load_records(tiny_dataset, _ALL_FOLDS)
+    rows = np.arange(0, 54, 5)
+    some = dataclasses.replace(everything.take(rows), splits=("repeat1_fold2",))
+    features = one.features(some, 0, go_on)
+    kept = files_of(one.directory)
+    whole = one.features(everything, 0, go_on)
+    np.testing.assert_array_equal(features, whole[rows])
+    assert files_of(one.directory).items() >= kept.items()
 
 
 def test_features_damaged_file_is_computed_anew_alone(source, tiny_dataset, capsys):
