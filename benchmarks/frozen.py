@@ -6,7 +6,8 @@
 On each of --folds, in turn: --recipe=fast, then heads, scored on the held-out fold. Seconds are CPU
 seconds of run.json (without starting and exporting), and in brackets those of whole commands. Then
 heads of all folds and five seeds are solved in one process. Each row is a run of `trainer.main` and
-goes on where it stopped; features are computed once, in a run that is not in the table.
+goes on where it stopped (its whole command then took less than it says); features are computed
+once, in runs that are not in the table. --folds= solves the many heads alone.
 """
 
 import os
@@ -24,13 +25,14 @@ from orchard.formats import RunDir, RunRecord, fold_name
 from trainer.data import all_folds, load_records
 from trainer.features import FeatureView
 from trainer.heads import HEADS, FeatureRows, HeadLoss, choose_head, inner_folds
+from trainer.models import parse_image_size
 
 _BACKBONE = flags.DEFINE_string("backbone", None, "A pretrained .keras file.", required=True)
 _PREPROCESSING = flags.DEFINE_string("preprocessing", "auto", "As in trainer.main.")
 _DATASET = flags.DEFINE_string("dataset", None, "Dataset with folds.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where the runs go.", required=True)
 _IMAGE_SIZE = flags.DEFINE_string("image_size", "64", "As in trainer.main.")
-_FOLDS = flags.DEFINE_list("folds", ["0", "1", "2"], "Held-out folds to compare on.")
+_FOLDS = flags.DEFINE_list("folds", ["0", "1", "2"], "Held-out folds to compare on; empty: none.")
 
 _VIEWS = ("--feature_views=4", "--flips=horizontal", "--zoom=0.1", "--translate=0.06")
 _VARIANTS = {
@@ -45,6 +47,9 @@ _SEEDS = 5
 
 def main() -> None:
     """Train each variant on each fold, print the table, then solve many heads."""
+    if not _FOLDS.value:
+        _run("first_linear", "all", _VARIANTS["linear"])
+        return _solve_many()
     for title in ("linear", "linear, 4 views"):
         began = _cpu_seconds()
         _run(f"first_{title}", "all", _VARIANTS[title])
@@ -126,7 +131,7 @@ def _kept_features(files: list[str]) -> np.ndarray:
     cache = os.path.join(_OUTPUT_DIR.value, "feature_cache")
     for key in storage.list_names(cache):
         view = FeatureView.load(os.path.join(cache, key, "view.json"))
-        if view.draw is None:
+        if view.draw is None and view.image_size_px == parse_image_size(_IMAGE_SIZE.value):
             paths = [os.path.join(cache, key, f"{os.path.basename(path)}.npz") for path in files]
             return np.concatenate([np.load(path)["features"] for path in paths])
     raise SystemExit(f"{cache} holds no features of images as they are")
