@@ -103,7 +103,7 @@ def train_head(
         arrays = {EVAL_LOGITS: logits, **arrays}
     check_lock()
     saved.save()
-    save_network_graph(config.run_dir, network)
+    save_network_graph(config.run_dir, config, network)
     weights = WeightsCheckpoint(_STEP, arrays, WeightsMeta(scores, solved))
     save_best_checkpoint(config.run_dir, weights)
     progress = TrainingProgress(

@@ -1,6 +1,7 @@
 """The features of records: from the cache, or from the backbone, shard by shard."""
 
 import functools
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -119,7 +120,7 @@ class FeatureSource:
             exact_decode=config.exact_decode,
             precision=precision_policy(config, self.accelerator.kind),
             device_kind=self.accelerator.kind,
-            versions={"tensorflow": tf.__version__, "keras": keras.__version__},
+            versions=self._versions,
             draw=draw,
         )
 
@@ -144,6 +145,14 @@ class FeatureSource:
         with damage_named(records, options):
             return outputs.rows(len(records), batches, go_on)
 
+    @property
+    def _versions(self) -> dict[str, str]:
+        """Of what computes: jax does not give the last bits that TensorFlow gives."""
+        found = {"tensorflow": tf.__version__, "keras": keras.__version__}
+        if self.accelerator.mesh is not None:
+            found["jax"] = importlib.metadata.version("jax")
+        return found
+
     @functools.cached_property
     def _input_options(self) -> InputOptions:
         return select(InputOptions, self.config)
@@ -159,4 +168,5 @@ class FeatureSource:
             self.backbone.network,
             self.accelerator,
             lambda batch: augment_batch(batch["image"], batch["augment"], options),
+            needs=("image", "augment"),
         )
