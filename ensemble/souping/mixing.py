@@ -279,6 +279,8 @@ def _note(
     if verdict is None:
         return f"{shown}: too few images to say more."
     beats = "It beats" if verdict.trusted else "It does not beat"
+    if verdict.high < 0:
+        beats = "It is worse than"
     return (
         f"{shown}. {beats} the best ingredient beyond chance (gain {verdict}, each chosen without "
         "the images that judge it)."
