@@ -96,4 +96,12 @@ class Registry(Generic[Member]):
                 importlib.import_module(f"{self._package}.{module.name}")
             for name, member in plugins.items():
                 self.register(name)(member)
+            # A module of ours that somebody imported before was taken for a plug-in's.
+            self._members = dict(sorted(self._members.items(), key=self._place))
             import_plugins()  # In a worker process nobody has.
+
+    def _place(self, item: tuple[str, Member]) -> tuple[bool, str]:
+        """Sorts what our modules registered by their names, and before all else."""
+        module = getattr(item[1], "__module__", "")
+        ours = module.startswith(f"{self._package}.")
+        return not ours, module if ours else ""

@@ -1,3 +1,4 @@
+import importlib
 import sys
 import threading
 
@@ -85,3 +86,12 @@ def test_names_asked_for_by_many_threads_are_whole_in_each(colors, tmp_path):
     for thread in threads:
         thread.join()
     assert found == [("slow", "blue", "amber")] * 4
+
+
+def test_names_of_a_module_imported_before_are_where_its_file_is(colors, tmp_path):
+    text = "from colors import COLORS\n\n@COLORS.register({name!r})\ndef {name}(): ...\n"
+    for file, name in (("abc", "red"), ("xyz", "violet")):
+        path = tmp_path / "colors" / "members" / f"{file}_color.py"
+        path.write_text(text.format(name=name))
+    importlib.import_module("colors.members.xyz_color")
+    assert colors.names() == ("red", "violet", "blue", "amber")

@@ -43,7 +43,8 @@ def test_run_with_a_run_whose_cost_is_unknown_says_so(world, tmp_path):
     result = pipeline.run(world_config(world, tmp_path, labels_csv=str(world[2])))
     assert result.prices.members[2] == result.prices.ensemble == Price()
     page = (tmp_path / "report.html").read_text()
-    assert page.count("unknown</td>") == 2 * 2 * 2  # Of c and the ensemble, on two boards.
+    # Of c and the ensemble on two boards, and the share of each network.
+    assert page.count("unknown</td>") == 2 * 2 * 2 + 3
 
 
 def test_run_lists_the_most_doubtful_labels_and_the_command_for_all(world, tmp_path):
