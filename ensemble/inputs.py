@@ -102,11 +102,12 @@ def read_inputs(config: EnsembleConfig, predict: Predict) -> Inputs:
         found.no_held_out,
         found.runs,
         found.views,
-        _csv_rows(config.dataset),
+        csv_rows(config.dataset),
     )
 
 
-def _csv_rows(dataset: str) -> dict[str, int]:
+def csv_rows(dataset: str) -> dict[str, int]:
+    """Id -> row of the label table; empty for a dataset that came from none."""
     if not storage.exists(storage.join(dataset, manifest.RECORDS_FILE)):
         return {}
     frame = manifest.load_records(dataset)

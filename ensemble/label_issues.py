@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ensemble.doubts import Twins, find_issues, find_twins, issues_csv, issues_page, merge_fixes
 from ensemble.fitting import out_of_fold
+from ensemble.inputs import csv_rows
 from ensemble.members import check_dataset, load_members
 from orchard import cli, flags, progress, storage
 from orchard.flags import Options, option, required
@@ -25,7 +26,6 @@ from orchard.formats import (
     Decision,
     label_fixes_csv,
     load_manifest,
-    manifest,
     read_label_fixes,
 )
 from trainer.data import load_records, set_gcs_read_options
@@ -70,9 +70,7 @@ def main() -> None:
     if options.near_duplicates:
         with progress.bar("comparing pictures", len(records.ids)) as bar:
             twins = find_twins(records, lambda count: bar.add(count, 0))
-    index = manifest.load_records(options.dataset)
-    csv_rows = dict(zip(index["id"].astype(str), index["csv_row"].astype(int), strict=True))
-    issues = find_issues(held_out, records, twins, csv_rows)
+    issues = find_issues(held_out, records, twins, csv_rows(options.dataset))
 
     files = {name: storage.join(options.output_dir, name) for name in _FILES}
     fixes_file = files[LABEL_FIXES_FILE]

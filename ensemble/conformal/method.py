@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -66,6 +67,25 @@ class SetMethod(ABC):
             sets: bool [rows, classes].
             targets: bool [rows, classes].
         """
+
+
+@dataclass(frozen=True)
+class ThresholdSets(SetMethod):
+    """A method whose sets are all classes from one probability on.
+
+    Attributes:
+        least_probability: of the classes in a set.
+    """
+
+    least_probability: float
+
+    def sets(self, probabilities: np.ndarray) -> np.ndarray:
+        """The classes from that probability on."""
+        return probabilities >= self.least_probability
+
+    def sets_in_graph(self, probabilities: tf.Tensor) -> tf.Tensor:
+        """The classes from that probability on."""
+        return probabilities >= self.least_probability
 
 
 SET_METHODS: Registry[type[SetMethod]] = Registry("method of sets", package="ensemble.conformal")

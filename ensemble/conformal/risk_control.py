@@ -7,34 +7,27 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ensemble.conformal.method import SET_METHODS, TOLERANCE, SetMethod
+from ensemble.conformal.method import SET_METHODS, TOLERANCE, ThresholdSets
 from orchard.formats import Task
 
 if TYPE_CHECKING:
     from typing import Self
 
-    import tensorflow as tf
-
 
 @SET_METHODS.register("risk_control")
 @dataclass(frozen=True)
-class RiskControl(SetMethod):
+class RiskControl(ThresholdSets):
     """All classes from one probability on, so that few of an image's own are missed on average.
 
     Conformal risk control (Angelopoulos, Bates, Fisch, Lei & Schuster 2022, arXiv 2208.02814,
     section 2) of the share of an image's classes that its set lacks, which is at most 1 and 0 for
     an image without any: the largest threshold t with n / (n + 1) risk(t) + 1 / (n + 1) <= 1 -
     level. It is found exactly, since the risk changes at the probabilities of true classes alone.
-
-    Attributes:
-        least_probability: of the classes in a set.
     """
 
     task: ClassVar[Task] = Task.MULTI_LABEL
     summary: ClassVar[str] = "conformal risk control: all classes from one probability on"
     promise: ClassVar[str] = "a set holds {level:.4g} of its image's classes on average, or more"
-
-    least_probability: float
 
     @classmethod
     def fit(cls, probabilities: np.ndarray, targets: np.ndarray, level: float, seed: int) -> Self:
@@ -49,14 +42,6 @@ class RiskControl(SetMethod):
         beyond = np.flatnonzero(missed > (count + 1) * (1.0 - level) - 1.0 + 1e-9)
         threshold = found[order[beyond[0]]] if len(beyond) else 1.0
         return cls(float(threshold) - TOLERANCE)
-
-    def sets(self, probabilities: np.ndarray) -> np.ndarray:
-        """The classes from that probability on."""
-        return probabilities >= self.least_probability
-
-    def sets_in_graph(self, probabilities: tf.Tensor) -> tf.Tensor:
-        """The classes from that probability on."""
-        return probabilities >= self.least_probability
 
     @classmethod
     def kept(cls, sets: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from orchard.parallel import DaemonExecutor
 from trainer.runtime.packing import Packing
-from trainer.runtime.runtime import Batch, HostBatches, Outputs
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
 from trainer.xla import Array, Spmd, sharding_of, trace
 
 _BATCHES_AHEAD = 2
@@ -79,17 +79,11 @@ class PjrtRuntime:
             return tuple(on_devices.fetch(output) for output in outputs)
 
         def run(batches: HostBatches) -> Iterator[Outputs]:
-            waiting = None
             device_batches = self.distribute(batches)
             on_devices.prepare(device_batches)
             with on_devices.holding(store=False):
-                for batch in device_batches:
-                    computed = on_devices(batch)
-                    if waiting is not None:
-                        yield fetched(waiting)
-                    waiting = computed
-                if waiting is not None:
-                    yield fetched(waiting)
+                for outputs in one_behind(map(on_devices, device_batches)):
+                    yield fetched(outputs)
 
         return run
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.runtime.runtime import Batch, HostBatches, Outputs
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
 
 PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
 
@@ -76,15 +76,8 @@ class TensorFlowRuntime:
             return tuple(self._on_host(o, axis) for o, axis in zip(outputs, axes, strict=True))
 
         def run(batches: HostBatches) -> Iterator[Outputs]:
-            waiting = None
-            for batch in self.distribute(batches):
-                computed = step(batch)
-                # Fetching one batch behind leaves the devices a batch to work on.
-                if waiting is not None:
-                    yield fetched(waiting)
-                waiting = computed
-            if waiting is not None:
-                yield fetched(waiting)
+            for outputs in one_behind(map(step, self.distribute(batches))):
+                yield fetched(outputs)
 
         return run
 

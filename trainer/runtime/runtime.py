@@ -6,7 +6,7 @@ read and assign. The variables are the state: what leaves or enters a checkpoint
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,21 @@ Batch = dict[str, tf.Tensor]
 HostBatches = Callable[[int, int], tf.data.Dataset]
 # A batch's outputs on the host, whole: one array an output of the function.
 Outputs = tuple[np.ndarray, ...]
+
+
+Value = TypeVar("Value")
+
+
+def one_behind(values: Iterable[Value]) -> Iterator[Value]:
+    """The same values, each after the next one was asked for.
+
+    Fetching outputs one batch behind leaves the devices a batch to work on.
+    """
+    waiting: list[Value] = []
+    for value in values:
+        yield from waiting
+        waiting = [value]
+    yield from waiting
 
 
 class Runtime(Protocol):
