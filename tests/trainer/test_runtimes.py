@@ -36,6 +36,7 @@ def trained(tmp_path_factory, tiny_dataset, devices):
             keep_checkpoints=99,
             ema_momentum=0.9,
             learning_rate=0.003,
+            profile_steps="2,3",
         )
         assert train_and_evaluate(config) == 0
         return config
@@ -80,6 +81,14 @@ def test_train_begun_under_one_runtime_goes_on_under_the_other(first, second, tr
     ends = [files.load_latest_checkpoint(c.run_dir).arrays for c in (config, trained[first])]
     assert ends[0].keys() == ends[1].keys()
     assert all(ends[0][name].dtype == array.dtype for name, array in ends[1].items())
+
+
+def test_profile_of_steps_under_either_runtime_is_written(trained):
+    for config in trained.values():
+        folder = os.path.join(RunDir(config.run_dir).tensorboard_dir, "plugins", "profile")
+        (session,) = os.listdir(folder)
+        found = os.listdir(os.path.join(folder, session))
+        assert any(name.endswith(".xplane.pb") for name in found), found
 
 
 def test_train_under_pjrt_killed_and_resumed_is_bit_equal(tmp_path, tiny_dataset, tiny_backbone):

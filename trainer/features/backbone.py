@@ -14,7 +14,7 @@ from trainer.config import TrainConfig
 from trainer.heads import DenseLayer
 from trainer.keras_module import keras
 from trainer.models import LOGITS_LAYER, NetworkOptions, batch_norm, build_network
-from trainer.runtime import Accelerator, precision_policy, set_precision
+from trainer.runtime import Accelerator, set_precision
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Backbone:
 def load_backbone(config: TrainConfig, accelerator: Accelerator) -> Backbone:
     """The backbone that a config names, built once in a process."""
     options = select(NetworkOptions, config, num_classes=1)
-    policy = precision_policy(config, accelerator.kind)
+    policy = accelerator.precision(config)
     # A file may change between two runs of a process.
     paths = [path for path in (config.architecture, config.weights) if storage.exists(path)]
     contents = tuple(storage.size_and_crc32c(path) for path in paths)

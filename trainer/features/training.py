@@ -40,8 +40,9 @@ from trainer.heads import (
     choose_head,
     inner_folds,
 )
+from trainer.models import backbone_fingerprint
 from trainer.optim import class_weights
-from trainer.runtime import Accelerator, StopRequests, check_pod, precision_policy
+from trainer.runtime import Accelerator, StopRequests, check_pod
 from trainer.saved_config import SavedConfig
 from trainer.training import (
     ComputeClock,
@@ -110,7 +111,8 @@ def train_head(
         step=_STEP, best_step=_STEP, evaluations=[{"step": _STEP, **scores}], finished=True
     )
     dataset = trained_dataset(config, train)
-    meta = TrainingMeta(config.to_json(), saved.resolved, dataset, progress, clock.time())
+    start = backbone_fingerprint(network)  # A frozen backbone ends where it starts.
+    meta = TrainingMeta(config.to_json(), saved.resolved, dataset, progress, clock.time(), start)
     save_checkpoint(config.run_dir, TrainingCheckpoint(_STEP, {}, meta), config.keep_checkpoints)
     return True
 
@@ -204,7 +206,7 @@ def _resolved(source: FeatureSource, splits: Splits, num_records: int) -> Resolv
         warmup_steps=0.0,
         total_steps=_STEP,
         image_size=f"{config.height_px}x{config.width_px}",
-        precision=precision_policy(config, source.accelerator.kind),
+        precision=source.accelerator.precision(config),
         best_metric=LAST_STEP,
         order="none",
     )

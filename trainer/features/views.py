@@ -28,7 +28,7 @@ from trainer.evaluation import RowOutputs
 from trainer.features.backbone import Backbone
 from trainer.features.cache import Draw, FeatureCache, FeatureView
 from trainer.keras_module import keras
-from trainer.runtime import Accelerator, precision_policy
+from trainer.runtime import Accelerator
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class FeatureSource:
             image_size_px=(config.height_px, config.width_px),
             resize=config.resize,
             exact_decode=config.exact_decode,
-            precision=precision_policy(config, self.accelerator.kind),
+            precision=self.accelerator.precision(config),
             device_kind=self.accelerator.kind,
             versions=self._versions,
             draw=draw,

@@ -83,6 +83,10 @@ class Accelerator:
         hosts = f" on {self.num_hosts} hosts" if self.num_hosts > 1 else ""
         return f"{self.num_replicas} x {self.kind}{hosts}, {self.runtime.describe()}"
 
+    def precision(self, options: ComputeOptions) -> str:
+        """The Keras dtype policy that --precision asks for on these devices."""
+        return precision_policy(options, self.kind, self.compute_capability)
+
     def steps_per_call(self, wanted: int) -> int:
         """Steps inside one call of the compiled loop."""
         return wanted or (_TPU_STEPS_PER_CALL if self.kind == "tpu" else 1)

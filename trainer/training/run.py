@@ -21,7 +21,7 @@ from trainer.data import RecordTable
 from trainer.keras_module import keras
 from trainer.models import batch_norm
 from trainer.optim import Objective
-from trainer.runtime import Accelerator, HostBatches, Outputs, precision_policy
+from trainer.runtime import Accelerator, HostBatches, Outputs
 from trainer.training import plan as plans
 from trainer.training import stages
 from trainer.training.clock import ComputeClock
@@ -120,9 +120,7 @@ class Run:
             warmup_steps=plan.schedule.warmup_steps,
             total_steps=plan.total_steps,
             image_size=f"{config.height_px}x{config.width_px}",
-            precision=precision_policy(
-                config, self.accelerator.kind, self.accelerator.compute_capability
-            ),
+            precision=self.accelerator.precision(config),
             best_metric=self.best_metric,
             order=str(self.feed.order),
         )

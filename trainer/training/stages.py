@@ -22,7 +22,7 @@ from trainer.models import (
     is_from_source,
 )
 from trainer.optim import make_optimizer
-from trainer.runtime import Accelerator, precision_policy, set_precision
+from trainer.runtime import Accelerator, set_precision
 from trainer.training import plan as plans
 
 
@@ -46,7 +46,7 @@ def build_state(
     """A new network and its optimizers, in the strategy's scope, at the accelerator's precision."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
-    set_precision(precision_policy(config, accelerator.kind, accelerator.compute_capability))
+    set_precision(accelerator.precision(config))
     with accelerator.strategy.scope():
         network = build_network(select(NetworkOptions, config, num_classes=num_classes))
         return with_optimizers(config, accelerator, network, plan)

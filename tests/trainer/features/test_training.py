@@ -65,6 +65,29 @@ def test_train_head_record_says_how_the_head_was_chosen(fold0):
     assert record.scores["accuracy"] > 0.8
 
 
+def test_train_head_record_names_the_start_that_a_fine_tuning_has(fold0):
+    from trainer.keras_module import keras
+    from trainer.models import backbone_fingerprint
+
+    folder, record = fold0
+    network = keras.models.load_model(folder.keras_file)
+    assert record.start_fingerprint == backbone_fingerprint(network)
+
+
+def test_train_head_under_pjrt_on_two_devices_has_tensorflows_logits(
+    fold0, tiny_dataset, tiny_backbone, tmp_path, devices
+):
+    changes = {"runtime": "pjrt", "replicas": 2}
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", **changes)
+    assert train_and_evaluate(config) == 0
+    got, expected = (
+        load_logits(folder.eval_logits_file("fold0")).logits
+        for folder in (RunDir(config.run_dir), fold0[0])
+    )
+    # So weak a weight decay makes much of the features' last bits.
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=0.01)
+
+
 def test_train_head_is_the_solution_for_the_training_records(fold0, tiny_dataset, frozen_folds):
     from trainer.keras_module import keras
 

@@ -16,7 +16,7 @@ from trainer import loop
 from trainer.checkpoints import files
 from trainer.loop import train_and_evaluate
 from trainer.results import finish
-from trainer.runtime import interruption
+from trainer.runtime import Accelerator, interruption, precision_policy
 from trainer.training.progress import read_metrics
 
 # What makes a resume hard: dropout, BatchNorm, a moving average, accumulation, a frozen start.
@@ -156,6 +156,23 @@ def test_resume_run_changed_flag_is_refused_naming_it(tmp_path, tiny_dataset, ti
         expected = {"fold": "train_split"}.get(name, name)
         with pytest.raises(OrchardError, match=f"--{expected} was "):
             train_and_evaluate(changed)
+
+
+def test_resume_run_whose_default_precision_is_another_by_now_goes_on_with_its_own(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, max_minutes=1e-6)
+    train_and_evaluate(config)  # float32, as CPUs have it.
+    # As where a GPU of 8.0 and up took float32 for its default when the run began.
+    monkeypatch.setattr(
+        Accelerator,
+        "precision",
+        lambda self, options: precision_policy(options, "gpu", (8, 0)),
+    )
+    with pytest.raises(OrchardError, match="--precision was 'float32', now 'mixed_bf"):
+        train_and_evaluate(config)
+    train_and_evaluate(dataclasses.replace(config, precision="float32"))
+    assert files.load_latest_checkpoint(config.run_dir).step > 1
 
 
 def test_resume_run_torn_newest_checkpoint_falls_back_to_older(

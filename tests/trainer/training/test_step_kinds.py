@@ -1,8 +1,13 @@
 """The same step under both runtimes: TensorFlow on one device, jax on one or on eight."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
+from orchard import storage
+from orchard.formats import manifest
 from tests.trainer import runs
 from trainer.augment import AugmentOptions
 from trainer.models import ARCHITECTURES
@@ -90,6 +95,45 @@ def test_pjrt_step_with_parts_takes_them_from_every_device(tmp_path, tiny_datase
 
     whole, parts = _losses(config(1, 1), 4)[0], _losses(config(4, 2), 4)[0]
     np.testing.assert_allclose(parts, whole, rtol=1e-3)
+
+
+def test_pjrt_step_of_many_labels_with_cutmix_has_tensorflows_losses(
+    tmp_path, tiny_dataset, plain, devices
+):
+    dataset = shutil.copytree(tiny_dataset, tmp_path / "many")
+    path = os.path.join(dataset, manifest.MANIFEST_FILE)
+    storage.write_json(path, storage.read_json(path) | {"task": "multi_label"})
+    changes = {
+        "augment": AugmentOptions(cutmix_alpha=1.0, mixup_alpha=0.2),
+        "loss": "focal",
+        "class_weights": "1,2,3",
+    }
+
+    def losses(runtime, replicas):
+        config = runs.config(
+            dataset, plain, tmp_path, runtime=runtime, replicas=replicas, optimizer="sgd", **changes
+        )
+        return _losses(config, 6)[0]
+
+    np.testing.assert_allclose(losses("pjrt", 4), losses("tensorflow", 1), rtol=1e-4)
+
+
+def test_pjrt_estimate_of_batch_norm_has_tensorflows_statistics(
+    tmp_path, tiny_dataset, plain, devices
+):
+    def statistics(runtime, replicas):
+        changes = {"runtime": runtime, "replicas": replicas, "precise_batch_norm": "on"}
+        config = runs.config(tiny_dataset, plain, tmp_path, **changes)
+        run = prepare(config, connect_to_train(config))
+        with run.evaluation_weights():
+            found = {v.path: v.numpy() for v in run.network.weights if "moving_" in v.path}
+        assert len(found) == 4
+        return found
+
+    expected, got = statistics("tensorflow", 1), statistics("pjrt", 4)
+    assert not np.allclose(list(expected.values())[0], 0.0)
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_pjrt_step_with_dropout_draws_other_masks_each_step(
