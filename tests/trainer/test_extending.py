@@ -1,4 +1,4 @@
-"""The recipes of an augmentation, a loss and a metric, as a user follows them."""
+"""The recipes of an augmentation, a loss, a metric and a head, as a user follows them."""
 
 import os
 import re
@@ -14,7 +14,12 @@ from orchard import storage
 from orchard.formats import load_logits
 
 _ROOT = Path(__file__).parents[2]
-_RECIPES = {"grayscale": "augmentation", "poly_loss": "loss", "matthews": "metric"}
+_RECIPES = {
+    "grayscale": "augmentation",
+    "poly_loss": "loss",
+    "matthews": "metric",
+    "low_rank": "head",
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,19 @@ def test_ensemble_of_a_plugins_metric_is_judged_by_it(folder, run_dir, tiny_data
     assert done.returncode == 0, done.stderr
     assert storage.read_json(str(folder / "out" / "weights.json"))["metric"] == "matthews"
     assert "matthews" in (folder / "out" / "report.html").read_text()
+
+
+def test_head_of_a_plugin_is_solved_on_frozen_features(folder, tiny_dataset, tiny_backbone):
+    done = _run(
+        folder,
+        "trainer.main",
+        *(f"--dataset={tiny_dataset}", "--run_dir=frozen", f"--architecture={tiny_backbone}"),
+        *("--fold=0", "--image_size=16", "--features=frozen", "--head=low_rank"),
+    )
+    assert done.returncode == 0, done.stderr
+    run = storage.read_json(str(folder / "frozen" / "run.json"))
+    assert run["head"]["kind"] == "low_rank" and len(run["head"]["tried"]) >= 2
+    assert run["scores"]["accuracy"] > 0.6  # Of three classes.
 
 
 def test_contact_sheet_of_a_plugins_augmentation_has_a_row_for_it(folder, tiny_dataset):
