@@ -2,7 +2,7 @@
 
 `cascade.py` is a fitted cascade, in NumPy and in the exported model; `confidence.py` says what sure
 means. `choose.py` is how one is found on held-out images and whether it is to be trusted;
-`search.py` holds the exact search and the greedy one.
+`search.py` holds the exact search and the greedy one, among the plans of `plans.py`.
 """
 
 from typing import TYPE_CHECKING

@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ensemble.cascade.cascade import Cascade, Stage
-from ensemble.cascade.search import Goal, Plan, Views, is_cheaper, mean_of, search, share_of
+from ensemble.cascade.plans import Plan, Views, is_cheaper, mean_of, share_of
+from ensemble.cascade.search import Goal, search
 from ensemble.combine import Combination, fit_temperature, to_logits
 from ensemble.fitting import HeldOut, spread_parts
 from ensemble.members import FoldGroup

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from ensemble.cascade.confidence import Confidence
-from ensemble.cascade.search import (
-    Goal,
-    Plan,
-    Views,
-    cuts,
-    cuts_of,
-    ordered_partitions,
-    search,
-    simplified,
-)
+from ensemble.cascade.plans import Plan, Views, simplified
+from ensemble.cascade.search import Goal, cuts, cuts_of, ordered_partitions, search
 from ensemble.combine import COMBINERS
 from orchard.formats import Task
 from tests.ensemble.cascade.networks import some_networks
@@ -98,11 +90,6 @@ def test_search_without_a_plan_for_the_goal_runs_all_networks():
     views = _views()
     (plan,) = search(views, np.array([1.0, 1.0, 1.0]), [Goal(max_share=0.2)])
     assert plan.stages == ((0, 1, 2),) and plan.max_doubts == ()
-
-
-def test_simplified_drops_stages_that_nobody_leaves_or_reaches():
-    plan = Plan(((0,), (1,), (2,), (3,)), (0.0, 0.5, np.inf), Confidence.MARGIN)
-    assert simplified(plan) == Plan(((0, 1), (2,)), (0.5,), Confidence.MARGIN)
 
 
 def test_cuts_lie_between_doubts_from_nobody_to_all():
