@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.models.flops import forward_flops
     from trainer.models.options import ModelOptions, parse_image_size
     from trainer.models.preprocessing import Scaling
-    from trainer.models.pretrained import json_with_policy, settle_positions
+    from trainer.models.pretrained import is_run, json_with_policy, keeps_head, settle_positions
     from trainer.models.registry import (
         ARCHITECTURE_SOURCES,
         ARCHITECTURES,
@@ -50,7 +50,9 @@ __all__ = [
     "find_architecture",
     "forward_flops",
     "is_from_source",
+    "is_run",
     "json_with_policy",
+    "keeps_head",
     "parse_image_size",
     "register_architecture",
     "register_architecture_source",

@@ -37,10 +37,12 @@ class NetworkOptions:
         num_classes: columns of the logits.
         height_px: height of the images.
         width_px: width of the images.
-        weights: "imagenet", "none" (random), or the path of a weights file. A .keras
-            architecture brings its own ("auto" keeps them, "none" draws new ones).
+        weights: "imagenet", "none" (random), the path of a weights file, or a run directory. A
+            .keras architecture brings its own ("auto" keeps them, "none" draws new ones).
         preprocessing: "auto", one of `PREPROCESSINGS`, or "MEAN/STD" such as "127/128".
         dropout: share of features dropped before the logits, 0..1.
+        class_names: of the logits. A run whose weights are taken gives its head too, if it has
+            these classes; else, or where they are not named, the head is drawn anew.
     """
 
     architecture: str
@@ -50,6 +52,7 @@ class NetworkOptions:
     weights: str = "none"
     preprocessing: str = AUTO
     dropout: float = 0.0
+    class_names: tuple[str, ...] = ()
 
     @property
     def image_size_px(self) -> tuple[int, int]:
@@ -69,7 +72,10 @@ def build_network(options: NetworkOptions) -> keras.Model:
     if options.dropout:
         features = keras.layers.Dropout(options.dropout, name="head_dropout")(features)
     head = keras.layers.Dense(options.num_classes, dtype="float32", name=LOGITS_LAYER)
-    return keras.Model(images, head(features), name="network")
+    network = keras.Model(images, head(features), name="network")
+    if pretrained.keeps_head(options.weights, options.class_names):
+        pretrained.load_head(head, options.weights)
+    return network
 
 
 def backbone_fingerprint(network: keras.Model) -> str:

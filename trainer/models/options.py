@@ -31,7 +31,8 @@ class ModelOptions(Options, group="network"):
     )
     weights: str = option(
         "imagenet",
-        "imagenet, none, or a path; a .keras file or preset keeps its own unless this is none.",
+        "imagenet, none, a file, or a run directory, whose head is taken too if it has the same "
+        "classes; a .keras file or preset keeps its own unless this is none.",
         common=True,
     )
     preprocessing: str = option(

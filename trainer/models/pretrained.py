@@ -1,11 +1,14 @@
 """Backbones and weights from files: cut off the head, load, start anew."""
 
 import re
+from collections.abc import Sequence
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import RunDir, RunRecord
 from trainer.keras_module import keras
 
+_NO_PATHS = ("imagenet", "none", "auto")
 _HEAD_LAYERS = (
     keras.layers.Dense,
     keras.layers.Dropout,
@@ -87,10 +90,44 @@ def scales_its_input(backbone: keras.Model) -> bool:
     return any(isinstance(layer, _SCALING_LAYERS) for layer in layers)
 
 
+def is_run(weights: str) -> bool:
+    """Whether --weights names the directory of a finished training."""
+    return weights not in _NO_PATHS and storage.exists(RunDir(weights).record_file)
+
+
+def keeps_head(weights: str, class_names: Sequence[str]) -> bool:
+    """Whether --weights brings a head: that of a run on the same classes, a single layer.
+
+    Args:
+        weights: the flag.
+        class_names: those to train for, in the logits' order.
+    """
+    if not is_run(weights):
+        return False
+    record = RunRecord.load(RunDir(weights).record_file)
+    one_layer = record.head is None or record.head.kind == "linear"
+    return one_layer and record.class_names == tuple(class_names)
+
+
 def load_into(backbone: keras.Model, path: str) -> None:
-    """Load weights (.weights.h5, legacy .h5, or a .keras of the same backbone), also from gs://."""
+    """Load weights into a backbone, wherever `orchard.storage` reads.
+
+    Args:
+        backbone: to load into.
+        path: a .weights.h5 file, a legacy .h5, a .keras of the same backbone, or a run directory.
+
+    Raises:
+        OrchardError: it is none of these, or of another network.
+    """
     if not storage.exists(path):
-        raise OrchardError(f"--weights={path} does not exist; give imagenet, none, or a file")
+        raise OrchardError(f"--weights={path} does not exist; give imagenet, none, a run or a file")
+    if is_run(path):
+        path = RunDir(path).keras_file
+    if not path.endswith((".keras", ".h5")):
+        raise OrchardError(
+            f"--weights={path} is no .keras or .weights.h5 file, and holds no finished run (there "
+            "is no run.json); give one of these"
+        )
     try:
         if path.endswith(".keras"):
             donor = _load_model(path)
@@ -105,6 +142,17 @@ def load_into(backbone: keras.Model, path: str) -> None:
         raise OrchardError(
             f"--weights={path} does not fit the network without its head ({reason})"
         ) from None
+
+
+def load_head(layer: keras.layers.Layer, run_dir: str) -> None:
+    """Give the layer of the logits the weights that a run's has.
+
+    Args:
+        layer: to load into.
+        run_dir: a run that `keeps_head` is true of.
+    """
+    donor = _load_model(RunDir(run_dir).keras_file)
+    layer.set_weights(donor.get_layer(layer.name).get_weights())
 
 
 def settle_positions(network: keras.Model) -> None:

@@ -60,7 +60,7 @@ def assemble(
         objective=Objective(
             train_records.task, config.chosen_loss, config.label_smoothing, weights
         ),
-        state=stages.build_state(config, accelerator, len(train_records.class_names), plan),
+        state=stages.build_state(config, accelerator, train_records.class_names, plan),
     )
 
 

@@ -9,7 +9,7 @@ cosine does, has gone down to its end and cannot go on.
 from collections.abc import Sequence
 
 from orchard.errors import OrchardError
-from orchard.formats import RunDir, TrainingCheckpoint
+from orchard.formats import TrainingCheckpoint
 from trainer.config import Change, TrainConfig, name_changes
 from trainer.optim import SCHEDULES_OF_ANY_LENGTH
 
@@ -54,7 +54,4 @@ def check_not_stopped_early(
 def _way_out(config: TrainConfig, finished: bool) -> str:
     if not finished:
         return "Use the earlier flags again, or another --run_dir"
-    return (
-        "Begin another with these weights and a new head: "
-        f"--weights={RunDir(config.run_dir).keras_file} --run_dir=NEW"
-    )
+    return f"Begin another with its weights: --weights={config.run_dir} --run_dir=NEW"

@@ -1,5 +1,6 @@
 """What a training says on the screen before its first step."""
 
+from trainer.models import is_run, keeps_head
 from trainer.optim import learning_rate
 from trainer.training.run import Run
 
@@ -20,6 +21,12 @@ def opening_lines(run: Run) -> list[str]:
         lines[1] += "; nothing is held out: the last step is exported, without scores"
     else:
         lines[1] += f"; {len(run.eval_records)} of {plan.splits.evaluate} are held out"
+    if is_run(config.weights) and not step:
+        kept = keeps_head(config.weights, records.class_names)
+        lines.append(
+            f"starting from the network of {config.weights}"
+            + ("" if kept else " without its head, which is of other classes or layers")
+        )
     if step:
         lines.append(f"going on after step {step} of {plan.total_steps} ({run.epoch(step)})")
     if run.earlier_steps is not None:

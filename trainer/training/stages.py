@@ -41,14 +41,19 @@ def trained_variables(network: keras.Model, head_only: bool) -> list:
 
 
 def build_state(
-    config: TrainConfig, accelerator: Accelerator, num_classes: int, plan: plans.Plan
+    config: TrainConfig,
+    accelerator: Accelerator,
+    class_names: tuple[str, ...],
+    plan: plans.Plan,
 ) -> TrainState:
     """A new network and its optimizers, in the strategy's scope, at the accelerator's precision."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(config.seed)
     set_precision(accelerator.precision(config))
     with accelerator.strategy.scope():
-        network = build_network(select(NetworkOptions, config, num_classes=num_classes))
+        network = build_network(
+            select(NetworkOptions, config, num_classes=len(class_names), class_names=class_names)
+        )
         return with_optimizers(config, accelerator, network, plan)
 
 

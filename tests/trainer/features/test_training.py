@@ -7,12 +7,17 @@ import pytest
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import NO_SPLIT, FoldsRecord, RunDir, RunRecord, load_logits
+from tests.trainer import runs as tiny
 from tests.trainer.features import runs
 from trainer import folds
 from trainer.data import load_records, read_few
 from trainer.heads import HEADS, HeadLoss, solver
 from trainer.loop import train_and_evaluate
+from trainer.models import BACKBONE_LAYER, NetworkOptions, build_network
 from trainer.results import export_only
+from trainer.runtime import connect_to_train
+from trainer.training.assembly import prepare
+from trainer.training.opening import opening_lines
 
 
 def part(config, name) -> RunDir:
@@ -72,6 +77,33 @@ def test_train_head_record_names_the_start_that_a_fine_tuning_has(fold0):
     folder, record = fold0
     network = keras.models.load_model(folder.keras_file)
     assert record.start_fingerprint == backbone_fingerprint(network)
+
+
+def test_fine_tuning_starts_from_a_run_with_its_head_where_the_classes_are_equal(
+    fold0, tiny_dataset, tiny_backbone, tmp_path
+):
+    from trainer.keras_module import keras
+
+    folder, _ = fold0
+    config = tiny.config(tiny_dataset, tiny_backbone, tmp_path, weights=folder.path)
+    run = prepare(config, connect_to_train(config))
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
+    expected = keras.models.load_model(folder.keras_file)(images)
+    np.testing.assert_allclose(run.network(images), expected, rtol=1e-5)
+    assert opening_lines(run)[-1] == f"starting from the network of {folder.path}"
+
+    other = build_network(
+        NetworkOptions(tiny_backbone, 3, 16, 16, folder.path, class_names=("a", "b", "c"))
+    )
+    backbones = [one.get_layer(BACKBONE_LAYER)(images) for one in (other, run.network)]
+    np.testing.assert_array_equal(*backbones)
+    assert not np.allclose(other(images), expected)
+
+
+def test_fine_tuning_from_a_folder_without_a_run_is_refused(frozen_folds, tiny_backbone):
+    folder = frozen_folds.run_dir  # Of the folds' runs.
+    with pytest.raises(OrchardError, match="holds no finished run"):
+        build_network(NetworkOptions(tiny_backbone, 3, 16, 16, folder))
 
 
 def test_train_head_under_pjrt_on_two_devices_has_tensorflows_logits(

@@ -66,7 +66,9 @@ def test_weights_file_of_another_backbone_is_refused(tmp_path, tiny_backbone):
 
 @pytest.mark.parametrize("name", ["imagnet", "b7.weights.h5", "b7.keras"])
 def test_weights_file_that_is_missing_is_refused(tiny_backbone, name):
-    with pytest.raises(OrchardError, match=f"--weights={name} does not exist; give imagenet, none"):
+    with pytest.raises(
+        OrchardError, match=f"--weights={name} does not exist; give imagenet, none, a run"
+    ):
         build_network(NetworkOptions(tiny_backbone, 3, 16, 16, weights=name))
 
 

@@ -75,7 +75,7 @@ def test_finished_run_of_a_schedule_that_ended_names_a_way_that_works(
     )
     assert train_and_evaluate(following) == 0
     ours, theirs = (
-        keras.models.load_model(f"{each.run_dir}/model.keras").get_layer("backbone").get_weights()
+        keras.models.load_model(f"{each.run_dir}/model.keras").get_weights()
         for each in (following, config)
     )
     kernels = [at for at, array in enumerate(theirs) if array.ndim > 1]  # Statistics move on.
