@@ -5,8 +5,9 @@ r"""What an ensemble makes of its networks' logits, one part after the other.
     python -m benchmarks.ensemble_quality --output_dir=/tmp/worth --parts=cascade,conformal \
         --backbones=efficientnet_lite0.keras,efficientnet_lite1.keras,efficientnet_lite2.keras
 
-`greedy` trains its own small networks; all others take those of `benchmarks.worth`, which are
-trained first where they are not finished there (hours on two cores; --pools=digits_900: minutes).
+`greedy` and `soup` train networks of their own; all others take those of `benchmarks.worth`, which
+are trained first where they are not finished there (hours on two cores; --pools=digits_900:
+minutes).
 """
 
 from absl import app, flags

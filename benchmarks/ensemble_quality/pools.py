@@ -80,21 +80,27 @@ def halves(pool: Pool, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[::2]), np.sort(order[1::2])
 
 
+def inputs() -> tuple[Path, list[str], Path]:
+    """The folder of `benchmarks.worth`, the backbones, and where Fashion-MNIST is: as flags say."""
+    if not _OUTPUT_DIR.value:
+        raise SystemExit("name the folder of benchmarks.worth: --output_dir")
+    output = Path(_OUTPUT_DIR.value).absolute()
+    return output, _BACKBONES.value, Path(_FASHION_DIR.value)
+
+
 def pools(repeat: int = 0) -> Iterator[Pool]:
     """The pools that are wanted; trains what is not finished.
 
     Args:
         repeat: of the networks' seeds.
     """
-    if not _OUTPUT_DIR.value:
-        raise SystemExit("name the folder of benchmarks.worth: --output_dir")
-    output = Path(_OUTPUT_DIR.value).absolute()
+    output, backbones, _ = inputs()
     for set_name, setting in SETTINGS.items():
         for steps in setting.steps:
             name = f"{set_name}_{steps}"
             if _POOLS.value and name not in _POOLS.value:
                 continue
-            if setting.pretrained and not _BACKBONES.value:
+            if setting.pretrained and not backbones:
                 print(f"{name} needs --backbones: left out")
                 continue
             yield _pool(output, name, set_name, steps, repeat)

@@ -119,6 +119,7 @@ def _split(pixels: list[np.ndarray], labels: list[str], test_share: float) -> Im
 SETS: dict[str, Callable[[Path], ImageSet]] = {
     "solar": _solar,
     "fashion": _fashion(2_000, 5_000),
+    "fashion_small": _fashion(2_000, 2_000),  # For `benchmarks.ensemble_quality` alone.
     "fashion_10k": _fashion(10_000, 10_000),
     "digits": _digits,
 }
