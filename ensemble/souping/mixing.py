@@ -32,6 +32,7 @@ from orchard.formats import (
     load_logits,
 )
 from trainer.checkpoints import set_network_arrays
+from trainer.data import RecordTable
 from trainer.evaluation import check_metric, default_metric, intact_rows
 from trainer.results import WeightsTrial, export, write_averaged
 
@@ -104,42 +105,17 @@ def make_soup(
         )
         soup = SoupRecord(recipe.value, metric, _listed(pantry, every, None), note)
         return Soup(_write(pantry, trial, None, soup, output), None)
-
-    targets, task = trial.records.targets, first.task
-    rows = np.flatnonzero(intact_rows(bowl.logits((0,))) & (targets >= 0).all(axis=1))
-
-    def score_of(chosen: tuple[int, ...], at: np.ndarray) -> float:
-        return -regret(metric, activate(bowl.logits(chosen)[at], task), targets[at], task)
-
-    def choose(at: np.ndarray) -> tuple[int, ...]:
-        return every if recipe == Recipe.UNIFORM else greedy(len(every), score_of, at)
-
-    def best(at: np.ndarray) -> tuple[int, ...]:
-        return (max(every, key=lambda one: score_of((one,), at)),)
-
-    def unseen_by(
-        pick: Callable[[np.ndarray], tuple[int, ...]],
-    ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        return lambda kept, out: activate(bowl.logits(pick(rows[kept]))[rows[out]], task)
-
-    chosen, verdict = choose(rows), None
-    if len(rows) >= _MIN_ROWS:
-        mean, alone = (
-            cross_fitted(unseen_by(pick), targets[rows], seed=seed) for pick in (choose, best)
-        )
-        verdict = guard(mean, alone, metric, targets[rows], task, seed=seed)
-    scores = [
-        score(metric, activate(bowl.logits((one,))[rows], task), targets[rows], task)
-        for one in every
-    ]
+    judge = _Judge(bowl, trial.records, every, recipe, metric)
+    chosen = judge.choose(judge.rows)
+    verdict = judge.verdict(seed) if len(judge.rows) >= _MIN_ROWS else None
+    scores = [judge.shown((one,)) for one in every]
     logits = bowl.logits(chosen)
     bowl.fill(chosen)
-    own = score(metric, activate(logits[rows], task), targets[rows], task)
     soup = SoupRecord(
         recipe.value,
         metric,
         _listed(pantry, chosen, scores),
-        _note(pantry, chosen, own, scores, metric, verdict, len(rows)),
+        _note(pantry, chosen, judge.shown(chosen), scores, metric, verdict, len(judge.rows)),
         *((verdict.gain, verdict.low, verdict.high) if verdict else ()),
     )
     return Soup(_write(pantry, trial, logits, soup, output), verdict)
@@ -165,6 +141,59 @@ def greedy(
         if value >= best:
             chosen, best = tried, value
     return chosen
+
+
+class _Judge:
+    """Scores means of ingredients on the held-out images that could be read."""
+
+    def __init__(
+        self,
+        bowl: "_Bowl",
+        records: RecordTable,
+        every: tuple[int, ...],
+        recipe: Recipe,
+        metric: str,
+    ):
+        self._bowl, self._every, self._recipe, self._metric = bowl, every, recipe, metric
+        self._targets, self._task = records.targets, records.task
+        intact = intact_rows(bowl.logits((0,))) & (self._targets >= 0).all(axis=1)
+        self.rows = np.flatnonzero(intact)
+
+    def shown(self, chosen: tuple[int, ...]) -> float:
+        """The metric of a mean, as people know it."""
+        at = self.rows
+        return score(self._metric, self._probabilities(chosen, at), self._targets[at], self._task)
+
+    def choose(self, at: np.ndarray) -> tuple[int, ...]:
+        """What the recipe takes, from what these rows say."""
+        if self._recipe == Recipe.UNIFORM:
+            return self._every
+        return greedy(len(self._every), self._score, at)
+
+    def verdict(self, seed: int) -> Verdict:
+        """The recipe against the best ingredient, on rows that neither was chosen by."""
+        targets = self._targets[self.rows]
+        mean, alone = (
+            cross_fitted(self._unseen_by(pick), targets, seed=seed)
+            for pick in (self.choose, self._best)
+        )
+        return guard(mean, alone, self._metric, targets, self._task, seed=seed)
+
+    def _best(self, at: np.ndarray) -> tuple[int, ...]:
+        return (max(self._every, key=lambda one: self._score((one,), at)),)
+
+    def _unseen_by(
+        self, pick: Callable[[np.ndarray], tuple[int, ...]]
+    ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        rows = self.rows
+        return lambda kept, out: self._probabilities(pick(rows[kept]), rows[out])
+
+    def _score(self, chosen: tuple[int, ...], at: np.ndarray) -> float:
+        probabilities = self._probabilities(chosen, at)
+        return -regret(self._metric, probabilities, self._targets[at], self._task)
+
+    def _probabilities(self, chosen: tuple[int, ...], at: np.ndarray) -> np.ndarray:
+        return activate(self._bowl.logits(chosen)[at], self._task)
 
 
 class _Bowl:

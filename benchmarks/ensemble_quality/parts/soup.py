@@ -6,6 +6,8 @@ alone. The soups and the best ingredient are chosen on the fold, and scored on 2
 With --soup_rate one sees where the mean of such trainings stops being a network.
 """
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,7 +140,9 @@ def _config(
 
 
 def _train(config: TrainConfig) -> None:
-    if status := train_and_evaluate(config):
+    with contextlib.redirect_stdout(sys.stderr):  # The table is for stdout.
+        status = train_and_evaluate(config)
+    if status:
         raise SystemExit(status)
 
 
