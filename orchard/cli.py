@@ -10,7 +10,7 @@ from types import TracebackType
 
 from absl import app, flags
 
-from orchard import ctrl_c, storage
+from orchard import ctrl_c, storage, tensorflow_start
 from orchard.ctrl_c import EXIT_INTERRUPTED, INTERRUPTED
 from orchard.errors import OrchardError
 from orchard.flags import Options, parse
@@ -32,8 +32,7 @@ def run(main: Callable[[], int | None], *options: type[Options]) -> None:
     Exit status: what `main` returns (None is 0), 1 after an `OrchardError`, 130 after Ctrl-C, 141
     when the reader of its output is gone. Any other exception is a bug and keeps its traceback.
     """
-    # TensorFlow's start-up messages would bury the one line that matters; its errors still show.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    tensorflow_start.prepare()
     # Ids come from anywhere: show characters that the terminal cannot encode as escapes.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

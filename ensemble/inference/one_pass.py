@@ -23,6 +23,7 @@ from ensemble.inference.cache import LogitsCache
 from ensemble.inference.loading import LoadedMember
 from ensemble.members import Member
 from orchard import storage
+from orchard.autograph import as_written
 from orchard.formats import InputSpec
 from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
 from trainer.runtime import Runtime, TensorFlowRuntime
@@ -135,6 +136,7 @@ def run_members(
         yield rows[real], logits[:, real]
 
 
+@as_written
 def image_batches(
     records: RecordTable,
     specs: Sequence[InputSpec],

@@ -22,8 +22,10 @@ prediction sets the function `sets_of` (probabilities float32 [rows, classes] ->
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +37,10 @@ from ensemble.members import Member
 from orchard import storage
 from orchard.formats import SAVED_MODEL_FILE, InputSpec
 from trainer.data import decode_image, fit_image
+
+
+def _traced(images: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any]:
+    return functools.partial(tf.function, input_signature=[images], autograph=False)
 
 
 class EnsembleModel(tf.Module):
@@ -76,19 +82,19 @@ class EnsembleModel(tf.Module):
 
         if sets is not None:
             shape = tf.TensorSpec([None, len(class_names)], tf.float32, name="probabilities")
-            self.sets_of = tf.function(sets.sets_in_graph, input_signature=[shape])
+            self.sets_of = tf.function(sets.sets_in_graph, input_signature=[shape], autograph=False)
 
     @property
     def is_dynamic(self) -> bool:
         """Whether shapes depend on the images."""
         return self._rule.is_dynamic
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @_traced(tf.TensorSpec([None], tf.string, name="image_bytes"))
     def serve(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded JPEGs, string [batch] -> probabilities and class names."""
         return self._outputs(self._rule.predict_in_graph(self._batch(image_bytes, decode_image)))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")])
+    @_traced(tf.TensorSpec([None, None, None, 3], tf.uint8, name="images"))
     def images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images uint8 [batch, height, width, 3] -> probabilities and class names."""
         return self._outputs(self._rule.predict_in_graph(self._batch(images, fit_image)))
@@ -105,7 +111,7 @@ class EnsembleModel(tf.Module):
             batch = _Batch(None, None, self._inputs, self._run, ready)
             return self._numbers(self._rule.predict_in_static_graph(batch))
 
-        return tf.function(static).get_concrete_function(
+        return tf.function(static, autograph=False).get_concrete_function(
             **{
                 name: tf.TensorSpec([None, spec.height_px, spec.width_px, 3], tf.uint8, name)
                 for name, spec in names.items()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from orchard.autograph import as_written
 from trainer.augment import AugmentOptions, draw_crops, draw_parameters
 from trainer.data import bad_records, block_reader, decode_stage, order, readers, shard_cache
 from trainer.data.options import InputOptions, order_options, reads_blocks
@@ -39,6 +40,7 @@ __all__ = [
 Batch = dict[str, tf.Tensor]
 
 
+@as_written
 def train_batches(
     records: RecordTable,
     options: InputOptions,
@@ -95,6 +97,7 @@ def train_batches(
     return _batches(rows, batch_size // num_hosts, records, options, seed, augment, padded=False)
 
 
+@as_written
 def eval_batches(
     records: RecordTable,
     options: InputOptions,
@@ -141,6 +144,7 @@ class ViewDraw:
     augment: AugmentOptions
 
 
+@as_written
 def view_batches(
     records: RecordTable,
     options: InputOptions,
@@ -175,6 +179,7 @@ def view_batches(
     return _batches(rows.map(key), per_host, records, options, seed, draw.augment, padded=True)
 
 
+@as_written
 def encoded_batches(
     records: RecordTable,
     options: InputOptions,

@@ -40,7 +40,7 @@ def forward_flops(network: keras.Model) -> int | None:
         None where a layer cannot be counted, such as one that loops.
     """
     image = tf.TensorSpec([1, *network.input_shape[1:]], tf.float32)
-    forward = tf.function(lambda images: network(images, training=False))
+    forward = tf.function(lambda images: network(images, training=False), autograph=False)
     return graph_flops(forward.get_concrete_function(image).graph.as_graph_def(add_shapes=True))
 
 

@@ -10,6 +10,7 @@ The SavedModel has three signatures. Two give {"logits": float32 [batch, num_cla
 import json
 import os
 import tempfile
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -53,7 +54,7 @@ class ServingModule(tf.Module):
         """The concrete functions to save, by name."""
         image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         images = tf.TensorSpec([None, *self._size, 3], tf.uint8, name="images")
-        from_bytes = tf.function(self.classify_bytes).get_concrete_function(image_bytes)
+        from_bytes = _trace(self.classify_bytes, image_bytes)
 
         def named_probabilities(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             # Calls the other function: a network's graph is large, and is not saved once more.
@@ -64,8 +65,8 @@ class ServingModule(tf.Module):
 
         return {
             "serving_default": from_bytes,
-            "images": tf.function(self.classify_images).get_concrete_function(images),
-            "probabilities": tf.function(named_probabilities).get_concrete_function(image_bytes),
+            "images": _trace(self.classify_images, images),
+            "probabilities": _trace(named_probabilities, image_bytes),
         }
 
     def classify_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -82,6 +83,12 @@ class ServingModule(tf.Module):
     def classify_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images uint8 [batch, height, width, 3] to logits."""
         return {"logits": self._logits(tf.cast(images, tf.float32))}
+
+
+def _trace(
+    function: Callable[[tf.Tensor], dict[str, tf.Tensor]], spec: tf.TensorSpec
+) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(function, autograph=False).get_concrete_function(spec)
 
 
 def rebuild_network(run_dir: str) -> keras.Model:

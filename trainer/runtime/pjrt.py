@@ -15,6 +15,7 @@ import tensorflow as tf
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from orchard.autograph import as_written
 from orchard.parallel import DaemonExecutor
 from trainer.runtime.packing import Packing
 from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
@@ -57,6 +58,7 @@ class PjrtRuntime:
         matches = [re.fullmatch(r"(\d+)\.(\d+)", text) for text in found]
         return min((int(one[1]), int(one[2])) if one else (0, 0) for one in matches)
 
+    @as_written
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> "DeviceBatches":
         """This host's part of each batch, on its way to the devices while they work."""
         dataset = batches(self._num_hosts, self._host)

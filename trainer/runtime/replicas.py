@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from orchard.autograph import as_written
 from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
 
 PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
@@ -47,6 +48,7 @@ class TensorFlowRuntime:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         return min((one.get("compute_capability", (0, 0)) for one in details), default=(0, 0))
 
+    @as_written
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> Iterable[Batch]:
         """Spread batches over all replicas.
 
@@ -67,7 +69,7 @@ class TensorFlowRuntime:
     ) -> Callable[[HostBatches], Iterator[Outputs]]:
         """`function` of each replica's part, its outputs put together."""
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(batch: Batch) -> list[PerReplica]:
             outputs = self._strategy.run(function, args=(batch,))
             return [self._of_all_hosts(o, axis) for o, axis in zip(outputs, axes, strict=True)]

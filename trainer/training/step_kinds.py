@@ -26,14 +26,14 @@ def make_step(update: Update, accelerator: Accelerator, options: StepOptions) ->
 
 
 class TrainStep(OneUpdate):
-    """The compiled training loop: `strategy.run` inside one tf.function over tf.range."""
+    """The compiled training loop: `strategy.run` inside the loop of one tf.function."""
 
     def __init__(self, update: Update, strategy: tf.distribute.Strategy, options: StepOptions):
         super().__init__(update, options)
         self.strategy = strategy
-        self._loop = tf.function(self._steps)
+        self._loop = tf.function(self._steps, autograph=False)
         if options.jit_compile:
-            self._step = tf.function(self.replica_step, jit_compile=True)
+            self._step = tf.function(self.replica_step, jit_compile=True, autograph=False)
         else:
             self._step = self.replica_step
 
@@ -53,10 +53,9 @@ class TrainStep(OneUpdate):
     def _steps(
         self, iterator: Iterator[Batch], learning_rates: tf.Tensor, num_steps: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        losses = tf.TensorArray(tf.float32, num_steps)
-        wait_seconds = tf.constant(0.0, tf.float64)
-        loss = tf.constant(0.0)
-        for i in tf.range(num_steps):
+        def step(
+            i: tf.Tensor, loss: tf.Tensor, losses: tf.TensorArray, wait_seconds: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
             with tf.control_dependencies([loss]):
                 asked = self._now()
             with tf.control_dependencies([asked]):
@@ -65,7 +64,10 @@ class TrainStep(OneUpdate):
                 wait_seconds += self._now() - asked
             per_replica = self.strategy.run(self._step, args=(batch, learning_rates[i]))
             loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-            losses = losses.write(i, loss)
+            return i + 1, loss, losses.write(i, loss), wait_seconds
+
+        start = (0, 0.0, tf.TensorArray(tf.float32, num_steps), tf.constant(0.0, tf.float64))
+        _, _, losses, wait_seconds = tf.while_loop(lambda i, *_: i < num_steps, step, start)
         return losses.stack(), wait_seconds
 
     def _now(self) -> tf.Tensor:
