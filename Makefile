@@ -11,7 +11,7 @@ CONSTRAINTS ?= constraints.txt
 TPU_TABLE := article_224,article
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo test lint docs coverage torture matrix tpu-table preflight-all clean
+.PHONY: help demo demo-quick test lint docs coverage torture matrix tpu-table preflight-all clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -22,7 +22,10 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(PIP_INSTALL) -e '.[tensorflow]'
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-demo-quick: $(VENV)/.installed ## the same in a minute, with two networks that learn little: does it work here?
+	PYTHON=$(BIN)/python examples/demo.sh --quick
+
+test: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[tensorflow,dev]'
 	touch $@
 
@@ -61,4 +64,4 @@ preflight-all: $(VENV)/.installed-test ## that table, then every network of the 
 	$(BIN)/python -m benchmarks.tpu_table --groups=popular,registry
 
 clean: ## the demo's output, the site and the virtual environment
-	rm -rf demo_output site $(VENV)
+	rm -rf demo_output demo_quick_output site $(VENV)

@@ -22,7 +22,7 @@ def main(out: str, epochs: float = 5) -> None:
             eval_fraction=0.1,
         )
     )
-    networks = ("mobilenet", "mobilenet_v2")
+    networks = ("vgg_small", "resnet9")
     for network in networks:
         train_and_evaluate(
             TrainConfig(
@@ -30,7 +30,7 @@ def main(out: str, epochs: float = 5) -> None:
                 run_dir=f"{out}/{network}",
                 architecture=network,
                 weights="none",
-                image_size="32",
+                image_size="28",
                 batch_size=64,
                 epochs=epochs,
             )

@@ -100,12 +100,11 @@ def _without_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _dropping_its_lines() -> Iterator[None]:
-    """stderr of this process goes through `start_filter`, which outlives whatever ends it."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # There is none.
+    """Stderr of this process goes through `start_filter`, which outlives whatever ends it."""
+    if sys.stderr is None:
         yield
         return
+    stderr = os.dup(2)
     reader, writer = os.pipe()
     try:
         # In a session of its own: Ctrl-C is not for it. It ends when nobody can write any more.
@@ -115,24 +114,25 @@ def _dropping_its_lines() -> Iterator[None]:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError:
+    except OSError:  # No process is to be had.
         os.close(writer)
+        os.close(stderr)
         yield
         return
     finally:
         os.close(reader)
-    _flush()
+    sys.stderr.flush()
     os.dup2(writer, 2)
     os.close(writer)
     try:
         yield
     finally:
-        _flush()
+        sys.stderr.flush()
         os.dup2(stderr, 2)
         os.close(stderr)
         # Later lines come after these; a process that was started meanwhile may hold its end open.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            filtering.wait(timeout=10)
+            filtering.wait(timeout=2)
 
 
 def _patterns() -> list[str]:
@@ -140,8 +140,3 @@ def _patterns() -> list[str]:
     if hidden or not any(map(os.path.exists, _GPU_FILES)):
         return [start_filter.NO_GPU]
     return []
-
-
-def _flush() -> None:
-    if sys.stderr is not None:
-        sys.stderr.flush()

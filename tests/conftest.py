@@ -1,11 +1,20 @@
 """What holds for all tests."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
 # A property that is slow to check on a busy machine is not wrong.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+def pytest_collection_finish(session):
+    """What was imported stays: Python's garbage collector need not look through it ever again."""
+    del session
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""What passes between the stages, made up."""
+"""What passes between the stages, made up, and what commands must not print."""
 
+import re
 from typing import Any
 
 from orchard.formats import (
@@ -117,3 +118,8 @@ def ensemble_record() -> EnsembleRecord:
         refits=RefitsChoice("refits", "", ("b7/fold0",), "they saw less"),
         tta_auto=AutoViews("mirror", False, "they do not help"),
     )
+
+
+def start_up_lines(stderr: str) -> list[str]:
+    """What TensorFlow, absl or CUDA print when they start, of what a command printed."""
+    return re.findall(r"^(?:[IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING).*", stderr, re.M)

@@ -236,7 +236,7 @@ def small_checkout(tmp_path):
     (target / "recipes").mkdir()
     for seed, path in enumerate(sorted((source / "recipes").glob("demo_*.flags"))):
         (target / "recipes" / path.name).write_text(
-            "--architecture=mobilenet\n--image_size=32\n--weights=none\n--epochs=1\n"
+            "--architecture=vgg_small\n--image_size=28\n--weights=none\n--epochs=1\n"
             f"--batch_size=32\n--noprogress\n--seed={seed}\n"
         )
     (tmp_path / "bin").mkdir()

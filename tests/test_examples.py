@@ -1,5 +1,6 @@
-"""The flagfiles of `examples/recipes`: each names its command, and parses with its flags."""
+"""The flagfiles of `examples/recipes` name their command and parse with its flags; the demo too."""
 
+import os
 import re
 import subprocess
 import sys
@@ -31,3 +32,21 @@ def test_every_flagfile_is_made_of_its_commands_flags(command):
         cwd=_ROOT,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("quick", [(), ("--quick",)], ids=["whole", "quick"])
+def test_demo_is_made_of_commands_that_their_flags_allow(quick, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" --only_check_args\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [str(_ROOT / "examples" / "demo.sh"), *quick, str(tmp_path / "out")],
+        env=os.environ | {"PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    commands = re.findall(r"^\$ python -m (\S+)", done.stdout, re.M)
+    trainings = commands.count("trainer.main")
+    assert trainings >= 2
+    assert commands == ["data_prep.main", *["trainer.main"] * trainings, "ensemble.main"]

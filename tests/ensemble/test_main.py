@@ -13,6 +13,7 @@ from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from orchard.errors import OrchardError
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member
+from tests.records import start_up_lines
 from trainer.runtime import Accelerator
 
 _ROOT = Path(__file__).parents[2]
@@ -70,6 +71,7 @@ def test_main_on_two_replicas_predicts_every_row_and_ends_with_the_scores(world,
         f"--labels_csv={world / 'labels.csv'}",
     )
     assert done.returncode == 0, done.stderr
+    assert start_up_lines(done.stderr) == []
     lines = done.stdout.splitlines()
     assert lines[0] == "Scores on split test, 21 labeled images:"
     assert [line.split()[0] for line in lines[2:5]] == ["a", "b", "ensemble"]

@@ -34,7 +34,7 @@ def settings(gcs, backbone, run_dir):
 def start(gcs, command, **environment):
     return subprocess.run(
         command,
-        env=gcs.process_env(TF_CPP_MIN_LOG_LEVEL="2", **environment),
+        env=gcs.process_env(**environment),
         capture_output=True,
         text=True,
         timeout=300,

@@ -39,7 +39,7 @@ def config(gcs, local):
 def run(gcs, config, **environment):
     return subprocess.run(
         runs.command(config),
-        env=gcs.process_env(TF_CPP_MIN_LOG_LEVEL="2", **environment),
+        env=gcs.process_env(**environment),
         capture_output=True,
         text=True,
         timeout=300,
@@ -74,7 +74,7 @@ def test_train_killed_and_run_again_gives_the_same_weights(gcs, config):
     for step in ("000000002", "000000006"):
         process = subprocess.Popen(
             runs.command(killed),
-            env=gcs.process_env(TF_CPP_MIN_LOG_LEVEL="2"),
+            env=gcs.process_env(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -88,7 +88,7 @@ def start(
         arguments = [*program, "tests.trainer.dying", str(die_after_step), *flags]
     return subprocess.Popen(
         arguments,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

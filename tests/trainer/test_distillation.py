@@ -1,6 +1,5 @@
 """The two commands of distillation, as docs/guides/train.md has them, after all folds' runs."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,6 +7,7 @@ import time
 import pandas as pd
 
 from orchard import storage
+from tests.records import start_up_lines
 from tests.trainer import runs
 from trainer import folds
 from trainer.loop import train_and_evaluate
@@ -15,9 +15,9 @@ from trainer.training.progress import read_metrics
 
 
 def _run(command):
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert start_up_lines(done.stderr) == []
     return done.stdout
 
 

@@ -37,10 +37,7 @@ _ALL = ",".join(_RECIPES)
 
 
 def _run(folder, command, *arguments, plugins=_ALL):
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     return subprocess.run(
         [sys.executable, "-m", command, f"--plugins={plugins}", *arguments],
         cwd=folder,

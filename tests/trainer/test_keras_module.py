@@ -35,7 +35,7 @@ def _python(program, environment):
         capture_output=True,
         text=True,
         cwd=_ROOT,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"} | environment,
+        env=os.environ | environment,
     )
 
 

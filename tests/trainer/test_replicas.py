@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trainer import runs
+from trainer.loop import train_and_evaluate
 from trainer.training.progress import read_metrics
 
 
@@ -27,8 +28,10 @@ def run_dirs(tmp_path_factory, tiny_dataset):
         for replicas in (4, 2, 1)
     ]
     # Processes of their own: TensorFlow makes its logical devices once.
-    processes = {config.run_dir: runs.start(config) for config in configs}
-    for process in processes.values():
+    *several, one = configs
+    processes = [runs.start(config) for config in several]
+    assert train_and_evaluate(one) == 0
+    for process in processes:
         output, _ = process.communicate(timeout=400)
         assert process.returncode == 0, output
     return {config.replicas: config.run_dir for config in configs}

@@ -158,7 +158,6 @@ def test_features_killed_and_run_again_are_the_same_bytes(source, tiny_dataset, 
     done = subprocess.run(
         [sys.executable, "-m", "tests.trainer.features.dying", "8", *flags]
         + [f"--feature_cache={killed.directory}"],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
         timeout=300,

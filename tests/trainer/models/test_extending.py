@@ -26,10 +26,7 @@ def plugin_dir(tmp_path_factory):
 
 
 def _run(plugin_dir, *arguments):
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(plugin_dir), *sys.path]),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(plugin_dir), *sys.path])}
     command = [sys.executable, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 

@@ -1,9 +1,11 @@
 """A run killed at any moment and started again ends in the same bits."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import signal
+import threading
 import time
 
 import numpy as np
@@ -58,17 +60,26 @@ def test_resume_run_after_two_kills_ends_bit_equal(
     assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_train_and_evaluate_on_a_signal_saves_and_exits_with_run_again(
-    tmp_path, tiny_dataset, tiny_backbone, number
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_train_and_evaluate_on_a_signal_saves_and_returns_run_again(
+    tmp_path, tiny_dataset, tiny_backbone, number, capsys
 ):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
+    with _signal_after(config.run_dir, 9, number):
+        assert train_and_evaluate(config) == interruption.EXIT_RUN_AGAIN
+    assert f"({number.name}): run the same command again" in capsys.readouterr().out
+    assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
+    assert files.steps(config.run_dir)[-1] >= 9
+
+
+def test_command_on_a_signal_saves_and_exits_with_run_again(tmp_path, tiny_dataset, tiny_backbone):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run", epochs=100_000)
     process = runs.start(config)
     _wait_for_checkpoint(config.run_dir, 9, process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == interruption.EXIT_RUN_AGAIN, output
-    assert f"({number.name}): run the same command again" in output
+    assert "(SIGTERM): run the same command again" in output
     assert not os.path.exists(os.path.join(config.run_dir, "run.json"))
     assert files.steps(config.run_dir)[-1] >= 9
 
@@ -214,6 +225,29 @@ def test_resume_run_checkpoint_of_other_data_or_network_is_refused(
     runs.tiny_backbone(backbone, batch_norm=False)
     with pytest.raises(OrchardError, match="it is of another run"):
         train_and_evaluate(config)
+
+
+@contextlib.contextmanager
+def _signal_after(run_dir, steps, number):
+    """Sends a signal to this process when there is a checkpoint of so many steps."""
+    over = threading.Event()
+
+    def send():
+        while not over.wait(0.005):
+            if (done := files.steps(str(run_dir))) and done[-1] >= steps:
+                os.kill(os.getpid(), number)
+                return
+
+    # Where the tests run in the background some are ignored, and so they would stay.
+    before = signal.signal(number, lambda *_: None)
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        over.set()
+        sender.join()
+        signal.signal(number, before)
 
 
 def _wait_for_checkpoint(run_dir, steps, process):
