@@ -10,10 +10,13 @@ import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import jinja2
+from orchard.lazy import lazy_import
 
 if TYPE_CHECKING:
+    import jinja2
     from matplotlib.figure import Figure
+else:
+    jinja2 = lazy_import("jinja2")
 
 
 def render(template: str, **context: object) -> str:
@@ -27,7 +30,7 @@ def render(template: str, **context: object) -> str:
     return _environment().get_template(template).render(**context)
 
 
-def _environment() -> jinja2.Environment:
+def _environment() -> "jinja2.Environment":
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template_source),
         autoescape=True,

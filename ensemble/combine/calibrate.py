@@ -5,11 +5,18 @@ T > 0 chosen to minimize the log loss on held-out rows. One T a network in one-l
 class in many-label tasks.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from orchard.formats import Task
+from orchard.lazy import lazy_import
 from trainer.evaluation import row_losses
+
+if TYPE_CHECKING:
+    from scipy import optimize
+else:
+    optimize = lazy_import("scipy.optimize")
 
 # A perfectly separated held-out set has no finite optimum; these bounds keep T meaningful there.
 MIN_TEMPERATURE = 0.1
@@ -41,7 +48,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, task: Task) -> np.n
 
 def _minimize(logits: np.ndarray, targets: np.ndarray, task: Task) -> float:
     # The log loss is convex in 1/T, so a bounded scalar search finds the optimum.
-    found = minimize_scalar(
+    found = optimize.minimize_scalar(
         lambda scale: np.mean(row_losses(logits * scale, targets, task)),
         bounds=(1.0 / MAX_TEMPERATURE, 1.0 / MIN_TEMPERATURE),
         method="bounded",

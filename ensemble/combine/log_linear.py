@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.special import log_softmax
 
 from ensemble.combine.activation import activate, activate_in_graph
 from ensemble.combine.combiner import Combiner
@@ -15,7 +14,9 @@ from orchard.lazy import lazy_import
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from scipy import special
 else:
+    special = lazy_import("scipy.special")
     tf = lazy_import("tensorflow")
 
 
@@ -38,7 +39,7 @@ class LogLinear(Combiner):
 
     def represent(self, logits: np.ndarray) -> np.ndarray:
         """Log-probabilities or log-odds, scaled and shifted."""
-        logs = log_softmax(logits, axis=1) if self.task == Task.SINGLE_LABEL else logits
+        logs = special.log_softmax(logits, axis=1) if self.task == Task.SINGLE_LABEL else logits
         if self.scales is not None:
             logs = logs * self.scales
         return logs if self.offsets is None else logs + self.offsets

@@ -4,16 +4,23 @@ Shapes: logits float [n, num_classes]; targets float [n, num_classes], one-hot, 
 (0..1), without unlabeled rows. Task.SINGLE_LABEL means a softmax, Task.MULTI_LABEL sigmoids.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
 
 from orchard.formats import Task
+from orchard.lazy import lazy_import
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy_import("scipy.special")
 
 
 def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
     """float64 [n, num_classes]: softmax over classes, or a sigmoid for each class."""
     logits = np.asarray(logits, np.float64)
-    return softmax(logits, axis=1) if task == Task.SINGLE_LABEL else expit(logits)
+    return special.softmax(logits, axis=1) if task == Task.SINGLE_LABEL else special.expit(logits)
 
 
 def hard_targets(targets: np.ndarray, task: Task) -> np.ndarray:
@@ -38,5 +45,7 @@ def row_losses(logits: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarra
     """Cross-entropy of each row in nats, float64 [n]; the mean over classes for many labels."""
     logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
     if task == Task.SINGLE_LABEL:
-        return -np.sum(targets * log_softmax(logits, axis=1), axis=1)
-    return -np.mean(targets * log_expit(logits) + (1 - targets) * log_expit(-logits), axis=1)
+        return -np.sum(targets * special.log_softmax(logits, axis=1), axis=1)
+    return -np.mean(
+        targets * special.log_expit(logits) + (1 - targets) * special.log_expit(-logits), axis=1
+    )

@@ -6,13 +6,18 @@ Shapes: features float32 [n, num_features], standardized; logits [n, num_classes
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
 
 from orchard.formats import Task
+from orchard.lazy import lazy_import
 from orchard.registry import Registry
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy_import("scipy.special")
 
 Parameters = np.ndarray  # All weights of a head in one vector, as a solver wants them.
 
@@ -70,14 +75,14 @@ class HeadLoss:
             weights: of `cell_weights`.
         """
         if self.task == Task.SINGLE_LABEL:
-            logs = log_softmax(logits, axis=1)
+            logs = special.log_softmax(logits, axis=1)
             total = targets.sum(axis=1, keepdims=True)
             loss = -np.sum(weights * targets * logs, dtype=np.float64)
             return float(loss), weights * (np.exp(logs) * total - targets)
-        cells = -(targets * log_expit(logits) + (1 - targets) * log_expit(-logits))
+        cells = -(targets * special.log_expit(logits) + (1 - targets) * special.log_expit(-logits))
         num_classes = targets.shape[1]
         loss = np.sum(weights * cells, dtype=np.float64) / num_classes
-        return float(loss), weights * (expit(logits) - targets) / num_classes
+        return float(loss), weights * (special.expit(logits) - targets) / num_classes
 
     def curvature(
         self, logits: np.ndarray, moved: np.ndarray, targets: np.ndarray, weights: np.ndarray
@@ -91,10 +96,10 @@ class HeadLoss:
             weights: likewise.
         """
         if self.task == Task.SINGLE_LABEL:
-            chances = softmax(logits, axis=1)
+            chances = special.softmax(logits, axis=1)
             centered = moved - np.sum(chances * moved, axis=1, keepdims=True)
             return weights * targets.sum(axis=1, keepdims=True) * chances * centered
-        chances = expit(logits)
+        chances = special.expit(logits)
         return weights * chances * (1 - chances) * moved / targets.shape[1]
 
 

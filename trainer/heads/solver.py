@@ -9,13 +9,20 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.sparse.linalg import LinearOperator, cg
 
+from orchard.lazy import lazy_import
 from orchard.parallel import DaemonExecutor
 from trainer.heads.head import Head, HeadLoss, Parameters
+
+if TYPE_CHECKING:
+    from scipy import optimize
+    from scipy.sparse import linalg
+else:
+    optimize = lazy_import("scipy.optimize")
+    linalg = lazy_import("scipy.sparse.linalg")
 
 # What threads share. The sum over them is taken in their order, so that a solution does not depend
 # on how many threads there are.
@@ -51,7 +58,7 @@ class HeadProblem:
             tolerance: at the end.
             max_steps: ends earlier after so many.
         """
-        found = minimize(
+        found = optimize.minimize(
             self.value_and_gradient,
             start,
             jac=True,
@@ -115,9 +122,9 @@ class HeadProblem:
             return total
 
         size = len(parameters)
-        hessian = LinearOperator((size, size), matvec=times_hessian, dtype=np.float64)
+        hessian = linalg.LinearOperator((size, size), matvec=times_hessian, dtype=np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return cg(hessian, -gradient, rtol=_STEP_TOLERANCE, maxiter=_MAX_PRODUCTS)[0]
+            return linalg.cg(hessian, -gradient, rtol=_STEP_TOLERANCE, maxiter=_MAX_PRODUCTS)[0]
 
     def _over_chunks(self, function: Callable) -> list:
         starts = range(0, len(self.features), _CHUNK_ROWS)

@@ -1,5 +1,6 @@
 """The evaluation records of a run, and how they score its network."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,7 +50,9 @@ class Evaluation:
     ):
         self.records = records
         self._options, self._batch_size = options, batch_size
-        self._evaluator = Evaluator(network, accelerator, len(records), self._host_batches)
+        # The pipeline is traced once, and read from its start each time.
+        batches = functools.cache(self._host_batches)
+        self._evaluator = Evaluator(network, accelerator, len(records), batches)
 
     @property
     def num_batches(self) -> int:

@@ -193,7 +193,12 @@ class Run:
     def _reestimate_batch_norm(self) -> None:
         layers = batch_norm.trained_layers(self.network)
         with batch_norm.moments_of_batch(layers), self.feed.damage_named():
-            batch_norm.estimate(layers, self._moments(self.feed.moment_batches))
+            batch_norm.estimate(layers, self._moments(self._moment_batches))
+
+    @functools.cached_property
+    def _moment_batches(self) -> HostBatches:
+        """Traced once, and read from its start each time."""
+        return functools.cache(self.feed.moment_batches)
 
     @functools.cached_property
     def _moments(self) -> Callable[[HostBatches], Iterator[Outputs]]:

@@ -14,11 +14,10 @@ infinity included. The loss is convex, and L-BFGS finds its only minimum.
 """
 
 import functools
-from typing import ClassVar, NamedTuple
+import importlib
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit, log_softmax
 from threadpoolctl import ThreadpoolController
 
 from ensemble.combine import LogLinear
@@ -31,7 +30,14 @@ from ensemble.fitting.weightings.weighting import (
     uniform_weights,
 )
 from orchard.formats import Task
+from orchard.lazy import lazy_import
 from trainer.evaluation import row_losses
+
+if TYPE_CHECKING:
+    from scipy import optimize, special
+else:
+    optimize = lazy_import("scipy.optimize")
+    special = lazy_import("scipy.special")
 
 # How much harder it is to pull classes apart than to weigh networks. Of 1, 10, 100 and infinity it
 # is the one that lost the least where another was better: 1 was on photos of solar cells (by 2 %
@@ -168,13 +174,13 @@ def fit_stack(
         stacked = Stacked(flat[:at].reshape(shape), flat[at:])
         scores = _scores(logs, stacked)
         if task == Task.SINGLE_LABEL:
-            logs_of_scores = log_softmax(scores, axis=1)
+            logs_of_scores = special.log_softmax(scores, axis=1)
             loss = -float((targets * logs_of_scores).sum()) / num_rows
             slope = (np.exp(logs_of_scores) * mass - targets) / num_rows
         else:
             # log(1 - sigmoid(s)) is log(sigmoid(s)) - s.
-            loss = -float((log_expit(scores) - (1 - targets) * scores).mean())
-            slope = (expit(scores) - targets) / scores.size
+            loss = -float((special.log_expit(scores) - (1 - targets) * scores).mean())
+            slope = (special.expit(scores) - targets) / scores.size
         by_weight = np.einsum("mnc,nc->mc", logs, slope)
         means = stacked.weights.mean(axis=1, keepdims=True)
         apart, shift = stacked.weights - means, means - 1.0 / num_networks
@@ -196,7 +202,7 @@ def fit_stack(
     # L-BFGS asks BLAS for products of a hundred numbers: its threads would wait for each other
     # thirty times as long as that takes.
     with _threads().limit(limits=1, user_api="blas"):
-        found = minimize(
+        found = optimize.minimize(
             loss_and_gradient,
             np.concatenate([first.weights.ravel(), first.offsets]),
             jac=True,
@@ -209,6 +215,7 @@ def fit_stack(
 
 @functools.cache
 def _threads() -> ThreadpoolController:
+    importlib.import_module("scipy.optimize")  # It holds what is loaded by now.
     return ThreadpoolController()
 
 

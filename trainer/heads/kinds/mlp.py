@@ -1,12 +1,18 @@
 """A head with one hidden layer: for features in which the classes are no half-spaces."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
+from orchard.lazy import lazy_import
 from trainer.heads.head import HEADS, DenseLayer, Head, Parameters
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy_import("scipy.special")
 
 _HIDDEN_UNITS = 128
 
@@ -46,7 +52,7 @@ class MlpHead(Head):
         """Two affine maps, SiLU between them."""
         first, hidden_bias, second, bias = self._parts(parameters, features.dtype)
         before = features @ first + hidden_bias
-        return before * expit(before) @ second + bias
+        return before * special.expit(before) @ second + bias
 
     def pull_back(
         self, parameters: Parameters, features: np.ndarray, slopes: np.ndarray
@@ -55,7 +61,7 @@ class MlpHead(Head):
         first, hidden_bias, second, _ = self._parts(parameters, features.dtype)
         slopes = slopes.astype(features.dtype, copy=False)
         before = features @ first + hidden_bias
-        gate = expit(before)
+        gate = special.expit(before)
         hidden = before * gate
         hidden_slopes = (slopes @ second.T) * (gate + hidden * (1 - gate))
         parts = (
