@@ -32,13 +32,11 @@ _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")
 def prepare() -> None:
     """The next import of TensorFlow is quick and silent; a command calls this before it begins.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL sees all that TensorFlow prints at that level.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL to 0 or 1 sees all that TensorFlow prints.
     """
-    silent = _LOG_LEVEL not in os.environ
-    if silent:
-        os.environ[_LOG_LEVEL] = _ITS_ERRORS_ALONE
+    level = os.environ.setdefault(_LOG_LEVEL, _ITS_ERRORS_ALONE)
     if "tensorflow" not in sys.modules:
-        sys.meta_path.insert(0, _Start(silent))
+        sys.meta_path.insert(0, _Start(silent=level not in ("0", "1")))
 
 
 class _Start(MetaPathFinder, Loader):

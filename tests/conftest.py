@@ -1,9 +1,13 @@
 """What holds for all tests."""
 
 import gc
+import os
 
 import pytest
 from hypothesis import settings
+
+# jax would set it to 1 for all commands that tests start, which would then print everything.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # A property that is slow to check on a busy machine is not wrong.
 settings.register_profile("no deadline", deadline=None)

@@ -26,7 +26,7 @@ def make_step(update: Update, accelerator: Accelerator, options: StepOptions) ->
 
 
 class TrainStep(OneUpdate):
-    """The compiled training loop: `strategy.run` inside the loop of one tf.function."""
+    """The compiled step, or a loop of several: `strategy.run` inside one tf.function."""
 
     def __init__(self, update: Update, strategy: tf.distribute.Strategy, options: StepOptions):
         super().__init__(update, options)
@@ -53,22 +53,34 @@ class TrainStep(OneUpdate):
     def _steps(
         self, iterator: Iterator[Batch], learning_rates: tf.Tensor, num_steps: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        if self.options.steps_per_call == 1:
+            # Within a loop TensorFlow optimizes the graph twice: a quarter of a large network's
+            # start.
+            loss, wait_seconds = self._one_step(iterator, learning_rates[0], tf.constant(0.0))
+            return loss[None], wait_seconds
+
         def step(
             i: tf.Tensor, loss: tf.Tensor, losses: tf.TensorArray, wait_seconds: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor, tf.TensorArray, tf.Tensor]:
-            with tf.control_dependencies([loss]):
-                asked = self._now()
-            with tf.control_dependencies([asked]):
-                batch = next(iterator)
-            with tf.control_dependencies(self._tensors(batch)):
-                wait_seconds += self._now() - asked
-            per_replica = self.strategy.run(self._step, args=(batch, learning_rates[i]))
-            loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
-            return i + 1, loss, losses.write(i, loss), wait_seconds
+            loss, waited = self._one_step(iterator, learning_rates[i], loss)
+            return i + 1, loss, losses.write(i, loss), wait_seconds + waited
 
         start = (0, 0.0, tf.TensorArray(tf.float32, num_steps), tf.constant(0.0, tf.float64))
         _, _, losses, wait_seconds = tf.while_loop(lambda i, *_: i < num_steps, step, start)
         return losses.stack(), wait_seconds
+
+    def _one_step(
+        self, iterator: Iterator[Batch], learning_rate: tf.Tensor, previous: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of the next batch, and how long that was waited for after the loss before."""
+        with tf.control_dependencies([previous]):
+            asked = self._now()
+        with tf.control_dependencies([asked]):
+            batch = next(iterator)
+        with tf.control_dependencies(self._tensors(batch)):
+            waited = self._now() - asked
+        per_replica = self.strategy.run(self._step, args=(batch, learning_rate))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None), waited
 
     def _now(self) -> tf.Tensor:
         return tf.timestamp() if self.options.time_data else tf.constant(0.0, tf.float64)
