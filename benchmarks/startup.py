@@ -209,9 +209,8 @@ def _print_starts(architecture: str, dataset: str, folder: str) -> None:
         cells = [_median([one[stage] for one in rounds if stage in one]) for stage in _STAGES]
         totals = [sum(one.values()) for one in rounds]
         ratios = [sum(one.values()) / total for one, total in zip(found[OURS], totals, strict=True)]
-        print(
-            f"| {name} | {' | '.join(cells)} | {_median(totals)} | {statistics.median(ratios):.2f} |"
-        )
+        ratio = statistics.median(ratios)
+        print(f"| {name} | {' | '.join(cells)} | {_median(totals)} | {ratio:.2f} |")
 
 
 def _stages(marks: dict[str, float]) -> dict[str, float]:

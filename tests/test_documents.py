@@ -208,6 +208,7 @@ def test_table_of_tpus_is_what_the_benchmark_makes_of_its_results(tmp_path):
     assert copy.read_text() == page.read_text()
 
 
+@pytest.mark.slow  # CI builds it with --strict anyway, by `make docs`.
 def test_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
     done = subprocess.run(
