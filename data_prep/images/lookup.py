@@ -61,7 +61,9 @@ def describe_odd(found: FoundFiles, csv: str) -> str:
 
 
 def advise(images_dir: str, files: Sequence[str], found: FoundFiles, flag: str) -> dict[int, str]:
-    """For missing files that lie in sub-folders: where, and what to do, by their positions.
+    """For missing files that are nearly there: where, and what to do, by their positions.
+
+    They lie in a sub-folder, or their id is a number that has lost the zeros before it.
 
     Remote folders, which may be of any size, are not searched.
 
@@ -75,9 +77,14 @@ def advise(images_dir: str, files: Sequence[str], found: FoundFiles, flag: str) 
     places: dict[int, str] = {}
     if storage.is_remote(images_dir):
         return {}
+    numbers = {name: position for name, position in names.items() if _without_zeros(name) == name}
+    padded: dict[int, str] = {}
     for number, (folder, _, here) in enumerate(os.walk(images_dir)):
         if number > _MAX_SEARCHED_FOLDERS:
             break
+        for name in here:
+            if (short := _without_zeros(name)) != name and short in numbers:
+                padded.setdefault(numbers[short], name)
         for name in names.keys() & set(here):
             path = os.path.relpath(os.path.join(folder, name), images_dir).replace(os.sep, "/")
             places.setdefault(names[name], path)
@@ -86,7 +93,18 @@ def advise(images_dir: str, files: Sequence[str], found: FoundFiles, flag: str) 
         advice = f"pass --{flag}={storage.join(images_dir, next(iter(folders)))}"
     else:
         advice = "put the folder before the name in the id"
-    return {position: f"found in {path}: {advice}" for position, path in places.items()}
+    zeros = "the id has lost its zeros; keep its column as text where the table is made"
+    return {position: f"there is {name!r}: {zeros}" for position, name in padded.items()} | {
+        position: f"found in {path}: {advice}" for position, path in places.items()
+    }
+
+
+def _without_zeros(name: str) -> str:
+    """The name of a file whose stem is a number, with the number as a spreadsheet keeps it."""
+    stem, dot, ending = name.partition(".")
+    if not (stem.isascii() and stem.isdigit()):
+        return name
+    return f"{stem.lstrip('0') or '0'}{dot}{ending}"
 
 
 @dataclass

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -22,6 +23,11 @@ def read_table(path: str) -> CsvTable:
     """
     if not storage.exists(path):
         raise OrchardError(f"{path}: no such CSV file")
+    if not storage.is_remote(path) and os.path.isdir(path):
+        raise OrchardError(
+            f"{path} is a folder; give a table of ids and labels, or, if its folders are the "
+            f"classes, --layout=folders --images_dir={path}"
+        )
     parse: Callable[[bytes, str], CsvTable] = parse_csv
     if path.lower().endswith(".parquet"):
         parse = parse_parquet

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _NAMED_PER_KIND = 10
+_MAX_CHARACTERS = 300  # Of what is shown of an id or a value, which may be anything.
 
 
 class Problem(NamedTuple):
@@ -27,7 +28,13 @@ class Problem(NamedTuple):
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.file}, row {self.row}, {self.id!r}: {self.detail}"
+        return f"{self.file}, row {self.row}, {_cut(repr(self.id))}: {_cut(self.detail)}"
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MAX_CHARACTERS:
+        return text
+    return f"{text[: _MAX_CHARACTERS // 2]} ... {text[-_MAX_CHARACTERS // 3 :]}"
 
 
 def describe(problems: Sequence[Problem]) -> list[str]:

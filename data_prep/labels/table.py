@@ -165,6 +165,11 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         given = read_splits(table, options.split_column, ids)
         problems, splits = problems + given.problems, given.splits
         is_test = np.array([split == SplitKind.TEST for split in splits])
+        if is_test.all():
+            raise OrchardError(
+                f"{table.file}: all rows are in the split test (--split_column="
+                f"{options.split_column}), which has no labels; name rows to train on"
+            )
         targets = targets.without(is_test)
         without = {table.row_numbers[row] for row in np.flatnonzero(is_test)}
         label_problems = [one for one in label_problems if one.row not in without]

@@ -206,5 +206,5 @@ def load_checkpoint_file(path: str) -> Checkpoint:
         if parse(CheckpointKind, meta.pop("kind", inferred), "kind") == CheckpointKind.TRAINING:
             return TrainingCheckpoint(step, arrays, parse(TrainingMeta, meta, "meta"))
         return WeightsCheckpoint(step, arrays, parse(WeightsMeta, meta, "meta"))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise npz.damaged(path, error, _KIND, _REMEDY) from error

@@ -113,7 +113,7 @@ def _classes(cell: str, task: Task, where: str) -> tuple[str, ...]:
         return (cell,)
     try:
         names = json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise OrchardError(f'{where}: {cell!r} is no list of classes such as ["rust", "scab"]')

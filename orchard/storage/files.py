@@ -180,7 +180,7 @@ def parse_json(text: str | bytes, path: str) -> Any:
     """The value of a JSON text that was read from `path`."""
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # The latter of "[[[[...".
         raise OrchardError(
             f"{path} is not valid JSON ({error}); it was damaged or edited"
         ) from error

@@ -193,7 +193,7 @@ class GcsLock(Lock):
             return {}
         try:
             holder = json.loads(gcs.read_bytes(self._path))
-        except (OrchardError, ValueError):
+        except (OrchardError, ValueError, RecursionError):
             return {}  # Released, or replaced, between the two requests.
         return holder if isinstance(holder, dict) else {}
 

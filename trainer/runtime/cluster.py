@@ -44,7 +44,7 @@ def place_in_cluster() -> Place | None:
             raise ValueError("there are tasks other than chief and worker")
         if len(chiefs) > 1 or not 0 <= host < len(addresses):
             raise ValueError("task must be one of the cluster's, with one chief at most")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OrchardError(
             'TF_CONFIG must read {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
             f'"worker", "index": 0}}}}, with or without a "chief"; it does not ({error})'

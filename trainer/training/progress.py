@@ -54,7 +54,7 @@ def read_metrics(run_dir: str) -> list[dict[str, Any]]:
     for text in storage.read_bytes(path).decode(errors="replace").splitlines():
         try:
             lines.append(json.loads(text))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             break
     return lines
 
