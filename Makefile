@@ -11,7 +11,7 @@ CONSTRAINTS ?= constraints.txt
 TPU_TABLE := article_224,article
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo demo-quick test lint docs coverage torture matrix tpu-table preflight-all clean
+.PHONY: help demo demo-quick test lint docs coverage torture fuzz matrix tpu-table preflight-all clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,6 +52,9 @@ coverage: $(VENV)/.installed-test ## the test suite with pytest-cov: which lines
 torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 	$(BIN)/python -m tests.data_prep.torture_prep --kills=24
 	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200 -rP
+
+fuzz: $(VENV)/.installed-test ## a million damaged inputs for all that is parsed: a quarter of an hour
+	$(BIN)/python -m tests.fuzz --cases=1000000
 
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix

@@ -8,6 +8,7 @@ import contextlib
 import io
 import re
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -204,7 +205,9 @@ def orientation_of(image: Image.Image) -> int:
     A broken EXIF block is no reason to refuse the pixels: every reader shows them as stored.
     """
     try:
-        orientation: Any = image.getexif().get(_EXIF_ORIENTATION)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of tags that are not this one.
+            orientation: Any = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:
         return 1
     return orientation if orientation in range(2, 9) else 1

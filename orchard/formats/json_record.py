@@ -24,6 +24,7 @@ from orchard.formats.json_values import json_safe
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_LARGEST_FLOAT = 2**1023
 _VERSION_KEY = "schema_version"
 
 
@@ -118,7 +119,7 @@ def parse(kind: Any, value: Any, name: str = "") -> Any:
         return _parse_fields(kind, value, name)
     if isinstance(kind, type) and issubclass(kind, Enum) and value in [one.value for one in kind]:
         return kind(value)
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < _LARGEST_FLOAT:
         return float(value)
     if type(value) is kind:
         return value

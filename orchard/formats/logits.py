@@ -6,6 +6,8 @@ import numpy as np
 
 from orchard.formats import npz
 
+# Of each the kind of its dtype, and its rank.
+_ARRAYS = {"ids": ("U", 1), "logits": ("f", 2), "targets": ("f", 2), "class_names": ("U", 1)}
 _KIND = "logits file"
 _REMEDY = "delete it and run its training with --export_only to write it again"
 
@@ -54,9 +56,13 @@ def save_logits(
 
 def load_logits(path: str) -> Logits:
     """Read what `save_logits` wrote; OrchardError if the file is damaged or something else."""
-    arrays = npz.read(path, "ids", "logits", "targets", "class_names", kind=_KIND, remedy=_REMEDY)
-    class_names = tuple(str(name) for name in arrays["class_names"])
+    arrays = npz.read(path, *_ARRAYS, kind=_KIND, remedy=_REMEDY)
     try:
+        for name, (dtype, rank) in _ARRAYS.items():
+            found = arrays[name]
+            if (found.dtype.kind, found.ndim) != (dtype, rank):
+                raise ValueError(f"{name} is {found.dtype} of rank {found.ndim}")
+        class_names = tuple(arrays["class_names"].tolist())
         return Logits(arrays["ids"], arrays["logits"], arrays["targets"], class_names)
     except ValueError as error:
         raise npz.damaged(path, error, _KIND, _REMEDY) from error

@@ -186,7 +186,7 @@ class Example:
 
     def _values(self, name: str, kind: str) -> Any:
         if name not in self._features:
-            raise ValueError(f"it has no feature {name!r}, but {', '.join(sorted(self._features))}")
+            raise ValueError(f"it has no feature {name!r}, but {sorted(self._features)}")
         feature = self._features[name]
         if feature.WhichOneof("kind") not in (kind, None):
             raise ValueError(f"feature {name!r} is a {feature.WhichOneof('kind')}, not a {kind}")
