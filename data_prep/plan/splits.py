@@ -92,8 +92,6 @@ def _cut_by_time(rows: Rows, ends: Sequence[float]) -> np.ndarray:
 
 def _deal(rows: Rows, folds: int, seed: int) -> np.ndarray:
     """The fold of each row, where all groups have one row or all have several."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
     num_groups = len(np.unique(rows.groups))
     grouped = num_groups < len(rows.groups)
     if num_groups < folds:
@@ -104,10 +102,29 @@ def _deal(rows: Rows, folds: int, seed: int) -> np.ndarray:
     if np.bincount(classes).max() < folds:
         # scikit-learn refuses when no class has as many rows as there are folds.
         return _round_robin(rows.groups, folds, seed)
-    kind = StratifiedGroupKFold if grouped else StratifiedKFold
-    splitter = kind(n_splits=folds, shuffle=True, random_state=seed)
-    split = splitter.split(np.zeros(len(classes)), classes, rows.groups if grouped else None)
+    if not grouped:
+        return _stratified(classes, folds, seed)
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    split = splitter.split(np.zeros(len(classes)), classes, rows.groups)
     return _collect(split, len(classes))
+
+
+def _stratified(classes: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The folds of scikit-learn's shuffled StratifiedKFold, whose import takes a second."""
+    random = np.random.RandomState(seed)
+    _, first, numbers = np.unique(classes, return_index=True, return_inverse=True)
+    # Classes in the order in which they first come; their rows, one after the other, take turns.
+    order = np.argsort(first)
+    ends = np.cumsum(np.bincount(numbers)[order])
+    dealt = np.empty(len(classes), np.int64)
+    for number, begin, end in zip(order, [0, *ends], ends, strict=False):
+        counts = np.bincount(np.arange(begin, end) % folds, minlength=folds)
+        turns = np.repeat(np.arange(folds), counts)
+        random.shuffle(turns)
+        dealt[numbers == number] = turns
+    return dealt
 
 
 def _deal_many_labels(rows: Rows, folds: int, seed: int) -> np.ndarray:

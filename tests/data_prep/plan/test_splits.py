@@ -1,6 +1,8 @@
+import warnings
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data_prep.plan import splits
@@ -157,3 +159,24 @@ def test_assign_folds_by_time_cuts_no_moment_and_never_goes_back(times, folds):
     assert (np.diff(by_time) >= 0).all()
     for moment in set(times):
         assert len(set(found[np.asarray(times) == moment])) == 1
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=4, max_size=60),
+    st.integers(2, 4),
+    st.integers(0, 2**32 - 1),
+)
+def test_assign_folds_of_classes_alone_are_those_of_scikit_learn(classes, folds, seed):
+    from sklearn.model_selection import StratifiedKFold
+
+    classes = np.array(classes)
+    assume(np.bincount(classes).max() >= folds)
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    expected = np.empty(len(classes), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for fold, (_, rows) in enumerate(splitter.split(classes, classes)):
+            expected[rows] = fold
+    rows = alone(len(classes))
+    found = assign_folds(one_hot(classes, 6), "single_label", rows, rows, folds, seed)
+    np.testing.assert_array_equal(found, expected)
