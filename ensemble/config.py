@@ -158,6 +158,14 @@ class EnsembleConfig(HardwareOptions):
         False, "Predict a dataset that the members were not trained on.", group="data"
     )
     export: bool = option(True, "Write the ensemble as one SavedModel.", group="output")
+    explain: int = option(
+        0,
+        "Show in the report where the networks look, in so many images of each kind: the worst "
+        "errors, the most disputed, one a class. Each member's Keras model is loaded; 0: not at "
+        "all.",
+        group="output",
+        at_least=0,
+    )
     batch_size: int = option(32, "Images a step, over all replicas.", group="hardware", at_least=1)
     seed: int = option(0, "Seed of bootstrap draws.", group="evaluation", at_least=0)
 

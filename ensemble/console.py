@@ -22,6 +22,7 @@ COMMANDS = {
     "soup": ("ensemble.soup", "average the weights of trainings of one start"),
     "ensemble": ("ensemble.main", "combine trained networks and predict a split"),
     "label_issues": ("ensemble.label_issues", "list labels that are probably wrong"),
+    "explain": ("ensemble.explain", "show where networks look, and what their errors are like"),
     "predict": ("ensemble.predict", "predict images with an ensemble or a single network"),
 }
 

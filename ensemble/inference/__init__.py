@@ -12,7 +12,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.inference.folder import Photo, list_photos, name_photos, read_batches
     from ensemble.inference.loading import LoadedMember
-    from ensemble.inference.one_pass import predict_members, run_members
+    from ensemble.inference.one_pass import images_of, predict_members, run_members
     from ensemble.inference.predictor import SavedPredictor
     from ensemble.inference.resumable import ResumableRows
     from ensemble.inference.tta import (
@@ -33,6 +33,7 @@ __all__ = [
     "Photo",
     "ResumableRows",
     "SavedPredictor",
+    "images_of",
     "list_photos",
     "mean_logits",
     "name_photos",

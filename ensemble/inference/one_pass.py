@@ -136,6 +136,24 @@ def run_members(
         yield rows[real], logits[:, real]
 
 
+@contextlib.contextmanager
+def images_of(
+    records: RecordTable, spec: InputSpec, batch_size: int
+) -> Iterator[Iterator[tuple[tf.Tensor, tf.Tensor]]]:
+    """Gives batches (rows int64 [b], images uint8 [b, height, width, 3]) of one input spec.
+
+    Damage is named while they are read.
+
+    Args:
+        records: what to read, in order.
+        spec: what the images are brought to.
+        batch_size: rows of every batch; the last one is filled up with row -1.
+    """
+    with _near(records) as near, damage_named(near, _reading(spec), "prepare the dataset again"):
+        batches = image_batches(near, [spec], batch_size)
+        yield ((batch["row"], batch[_images(0)]) for batch in batches)
+
+
 @as_written
 def image_batches(
     records: RecordTable,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from ensemble.output import explained
     from ensemble.output.export import EnsembleModel, save_ensemble
     from ensemble.output.predictions import (
         top_classes,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EnsembleModel",
     "ensemble_record",
+    "explained",
     "save_ensemble",
     "top_classes",
     "write_held_out",
