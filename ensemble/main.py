@@ -46,7 +46,7 @@ def main() -> None:
     for line in remarks(settings, result):
         print(line)
     folder = EnsembleDir(settings.output_dir)
-    paths = [folder.predictions_file, folder.record_file, folder.report_file]
+    paths = [folder.predictions_file, folder.record_file, folder.report_file, folder.card_file]
     paths += [folder.held_out_predictions_file] * (result.fit.out_of_fold is not None)
     paths += [*pipeline.soft_labels(settings, result)]
     paths += [folder.saved_model_dir] * settings.export

@@ -7,6 +7,7 @@ it is whole; a second run finds the logits it computed and does the rest again.
 from collections.abc import Sequence
 
 import numpy as np
+from absl import logging
 
 from ensemble.config import EnsembleConfig
 from ensemble.fitting import fit_combination, weighting_names
@@ -16,7 +17,9 @@ from ensemble.members import Member
 from ensemble.output import (
     EnsembleModel,
     ensemble_record,
+    make_card,
     save_ensemble,
+    write_card,
     write_held_out,
     write_predictions,
     write_report,
@@ -128,7 +131,13 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         save_ensemble(model, folder.saved_model_dir)
     else:
         storage.remove_tree(folder.saved_model_dir)
-    write_report(folder.report_file, config, result)
+    card = make_card(config, result)
+    if not write_card(folder.card_file, card):
+        logging.warning(
+            "%s is not of ensemble.main and stays as it is; the model card is in the report",
+            folder.card_file,
+        )
+    write_report(folder.report_file, config, result, card)
 
 
 def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -6,6 +6,7 @@ from orchard.lazy import attach
 
 if TYPE_CHECKING:
     from ensemble.output import explained
+    from ensemble.output.card import make_card, write_card
     from ensemble.output.export import EnsembleModel, save_ensemble
     from ensemble.output.predictions import (
         top_classes,
@@ -21,8 +22,10 @@ __all__ = [
     "EnsembleModel",
     "ensemble_record",
     "explained",
+    "make_card",
     "save_ensemble",
     "top_classes",
+    "write_card",
     "write_held_out",
     "write_predictions",
     "write_report",

@@ -10,6 +10,7 @@ from ensemble.combine import activate, to_logits
 from ensemble.config import EnsembleConfig
 from ensemble.inference import NUM_VIEWS
 from ensemble.output import figures, predictions
+from ensemble.output.card import Card
 from ensemble.output.examples import Example, make_examples, most_disputed, worst_rows
 from ensemble.output.sections import SECTIONS
 from ensemble.result import Result
@@ -31,8 +32,8 @@ _NUM_CONFUSIONS = 15
 _MAX_LISTED = 10
 
 
-def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
-    """Write the report of a finished ensemble, atomically."""
+def write_report(path: str, config: EnsembleConfig, result: Result, card: Card) -> None:
+    """Write the report of a finished ensemble, atomically; its first page is the card."""
     board = result.board
     page = html.render(
         "ensemble/report.html",
@@ -41,6 +42,7 @@ def write_report(path: str, config: EnsembleConfig, result: Result) -> None:
         records=result.inputs.records,
         boards=[_table(b) for b in (result.split_board, result.held_out_board) if b is not None],
         board=board,
+        card=html.render("ensemble/card.html", parts=card.parts),
         num_views=NUM_VIEWS[result.inputs.views.tta],
         left_out=result.left_out,
         price_figure=board and _price_figure(board),

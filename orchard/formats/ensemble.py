@@ -38,6 +38,11 @@ class EnsembleDir:
         return self._join("report.html")
 
     @property
+    def card_file(self) -> str:
+        """The model card."""
+        return self._join("README.md")
+
+    @property
     def soft_labels_file(self) -> str:
         """Probabilities of the predicted split, to train on."""
         return self._join("soft_labels.csv")
