@@ -23,6 +23,8 @@ _PREFLIGHT = [*_PJRT, "libtpu>=0.0.42"]
 # Its private names find a preset's files. tensorflow-text, which it asks for, fixes TensorFlow's
 # version: BUILD.md.
 _HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
+_ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
+_LITERT = ["ai-edge-litert>=2.1"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -86,11 +88,15 @@ setup(
         "pjrt": _PJRT,
         "preflight": _PREFLIGHT,
         "hub": _HUB,
+        "onnx": _ONNX,
+        "litert": _LITERT,
         "docs": _DOCS,
         "test": _TEST,
         "dev": [
             *_TEST,
             *_DOCS,
+            *_ONNX,
+            *_LITERT,
             *_HUB,  # Not in "test", which .ci/matrix installs beside other TensorFlows.
             "import-linter>=2.15",
             "mypy",

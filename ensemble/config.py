@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ensemble import combine, conformal, inference
+from ensemble import combine, conformal, formats, inference
 from ensemble.cascade import Wish
 from ensemble.combine import Combiner
 from ensemble.fitting import is_learned, weight_numbers, weighting_names
@@ -28,6 +28,10 @@ def _combiners() -> Iterable[str]:
 
 def _set_methods() -> Iterable[str]:
     return ("auto", *conformal.SET_METHODS)
+
+
+def _formats() -> Iterable[str]:
+    return formats.EXPORT_FORMATS
 
 
 def _views() -> Iterable[str]:
@@ -158,6 +162,14 @@ class EnsembleConfig(HardwareOptions):
         False, "Predict a dataset that the members were not trained on.", group="data"
     )
     export: bool = option(True, "Write the ensemble as one SavedModel.", group="output")
+    formats: tuple[str, ...] = option(
+        (),
+        "Also write the ensemble, from pixels to probabilities, as: onnx (model.onnx; needs the "
+        "extra onnx), litert (model.tflite and model_int8.tflite, calibrated on images of "
+        "training; extra litert).",
+        group="output",
+        choices=_formats,
+    )
     explain: int = option(
         0,
         "Show in the report where the networks look, in so many images of each kind: the worst "
@@ -190,6 +202,16 @@ class EnsembleConfig(HardwareOptions):
             raise OrchardError(
                 f"--conformal_method={self.conformal_method} needs --conformal, such as 0.9; add "
                 "it, or drop both"
+            )
+        for name in self.formats:
+            if name not in formats.EXPORT_FORMATS:
+                raise OrchardError(
+                    f"--formats={name}: choose among {', '.join(formats.EXPORT_FORMATS)}"
+                )
+        if self.formats and not self.export:
+            raise OrchardError(
+                "--formats are made of the SavedModel that --noexport does not want; drop one of "
+                "them"
             )
         if self.combiner.gives_probabilities:
             return

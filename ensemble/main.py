@@ -20,7 +20,7 @@ from absl import logging
 from absl.flags import FLAGS
 
 from ensemble.config import EnsembleConfig
-from orchard import cli, flags
+from orchard import cli, flags, storage
 from orchard.formats import EnsembleDir
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def main() -> None:
     paths += [folder.held_out_predictions_file] * (result.fit.out_of_fold is not None)
     paths += [*pipeline.soft_labels(settings, result)]
     paths += [folder.saved_model_dir] * settings.export
+    paths += [storage.join(folder.path, one.name) for one in result.exported]
     names = [posixpath.basename(path) for path in paths]
     for name, path in zip(names, paths, strict=True):
         print(f"{name:<{max(map(len, names))}}  {path}")
@@ -77,6 +78,7 @@ def remarks(settings: EnsembleConfig, result: "Result") -> list[str]:
         lines.append(result.cascade.sentence)
     if result.sets is not None:
         lines.append(result.sets.sentence)
+    lines += [one.sentence for one in result.exported]
     lines += result.caveats
     if settings.soft_labels and result.inputs.held_out is None:
         lines.append(

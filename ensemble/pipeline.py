@@ -5,6 +5,7 @@ it is whole; a second run finds the logits it computed and does the rest again.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from absl import logging
@@ -16,10 +17,14 @@ from ensemble.inputs import read_inputs
 from ensemble.members import Member
 from ensemble.output import (
     EnsembleModel,
+    FormatsPlan,
     ensemble_record,
     make_card,
+    plan_formats,
+    remove_formats,
     save_ensemble,
     write_card,
+    write_formats,
     write_held_out,
     write_predictions,
     write_report,
@@ -56,6 +61,7 @@ def run(config: EnsembleConfig) -> Result:
         )
 
     inputs = read_inputs(config, predict)
+    formats = plan_formats(config, inputs)
     logits = predict(inputs.members, inputs.records, inputs.views.tta)
     fit = fit_combination(
         logits,
@@ -69,9 +75,7 @@ def run(config: EnsembleConfig) -> Result:
         seed=config.seed,
         vouched_by=inputs.runs.vouched_by,
     )
-    result = judge(config, inputs, logits, fit)
-    _write(config, result)
-    return result
+    return _write(config, judge(config, inputs, logits, fit), formats)
 
 
 def check_accelerator(config: EnsembleConfig, accelerator: Accelerator) -> None:
@@ -82,8 +86,12 @@ def check_accelerator(config: EnsembleConfig, accelerator: Accelerator) -> None:
         raise OrchardError("the ensemble runs in one process; unset TF_CONFIG on this machine")
 
 
-def _write(config: EnsembleConfig, result: Result) -> None:
-    """Write every artifact; the report, last, stands for a finished ensemble."""
+def _write(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Result:
+    """Write every artifact; the report, last, stands for a finished ensemble.
+
+    Returns:
+        The result, with what other formats came to.
+    """
     inputs, records = result.inputs, result.inputs.records
     # Shards are shuffled; people look for the order of their CSV.
     order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
@@ -95,6 +103,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
         folder.held_out_predictions_file,
     ):
         storage.remove_tree(stale)
+    remove_formats(folder)
     write_predictions(
         folder.predictions_file,
         records.ids[order],
@@ -129,6 +138,8 @@ def _write(config: EnsembleConfig, result: Result) -> None:
             None if result.sets is None else result.sets.method,
         )
         save_ensemble(model, folder.saved_model_dir)
+        exported = write_formats(formats, model, config, result.thresholds)
+        result = replace(result, exported=exported)
     else:
         storage.remove_tree(folder.saved_model_dir)
     card = make_card(config, result)
@@ -138,6 +149,7 @@ def _write(config: EnsembleConfig, result: Result) -> None:
             folder.card_file,
         )
     write_report(folder.report_file, config, result, card)
+    return result
 
 
 def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:

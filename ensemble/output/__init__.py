@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ensemble.output import explained
     from ensemble.output.card import make_card, write_card
     from ensemble.output.export import EnsembleModel, save_ensemble
+    from ensemble.output.formats import FormatsPlan, plan_formats, remove_formats, write_formats
     from ensemble.output.predictions import (
         top_classes,
         write_held_out,
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EnsembleModel",
+    "FormatsPlan",
     "ensemble_record",
     "explained",
     "make_card",
+    "plan_formats",
+    "remove_formats",
     "save_ensemble",
     "top_classes",
     "write_card",
+    "write_formats",
     "write_held_out",
     "write_predictions",
     "write_report",

@@ -1,4 +1,4 @@
-"""The model card: what an ensemble is made of, how good it is, and what it must not be trusted with.
+"""The model card: what an ensemble is made of, how good it is, and what its limits are.
 
 Everything in it follows from config, result and the runs' records, so that it is never out of date;
 a part that nothing is known for is left out. It is `README.md` of the ensemble's directory, with a

@@ -99,12 +99,18 @@ class EnsembleModel(tf.Module):
         """Images uint8 [batch, height, width, 3] -> probabilities and class names."""
         return self._outputs(self._rule.predict_in_graph(self._batch(images, fit_image)))
 
-    def static_signature(self) -> tf.types.experimental.ConcreteFunction:
-        """All members on all images that have their sizes already: what XLA compiles."""
+    @property
+    def static_inputs(self) -> dict[str, InputSpec]:
+        """What `static_signature` takes, by name: one input for each size."""
         names: dict[str, InputSpec] = {}
         for spec in dict.fromkeys(self._inputs.values()):
             name = f"images_{spec.height_px}x{spec.width_px}"
             names[f"{name}_{spec.resize}_{len(names)}" if name in names else name] = spec
+        return names
+
+    def static_signature(self) -> tf.types.experimental.ConcreteFunction:
+        """All members on all images that have their sizes already: what XLA compiles."""
+        names = self.static_inputs
 
         def static(**images: tf.Tensor) -> dict[str, tf.Tensor]:
             ready = {spec: images[name] for name, spec in names.items()}
