@@ -51,6 +51,7 @@ _COMMANDS = (
     "ensemble.main",
     "ensemble.predict",
     "ensemble.soup",
+    "ensemble.explain",
     "ensemble.label_issues",
 )
 

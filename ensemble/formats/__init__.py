@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from ensemble.formats import pixels
     from ensemble.formats.export_format import (
         EXPORT_FORMATS,
         ExportFormat,
@@ -18,6 +19,6 @@ if TYPE_CHECKING:
     )
     from ensemble.formats.extras import need
 
-__all__ = ["EXPORT_FORMATS", "ExportFormat", "PixelFunction", "Pixels", "Written", "need"]
+__all__ = ["EXPORT_FORMATS", "ExportFormat", "PixelFunction", "Pixels", "Written", "need", "pixels"]
 
 __getattr__, __dir__ = attach(__name__)
