@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ensemble.inference import SavedPredictor
     from ensemble.members import Member
     from ensemble.output.explained import Answers, Group
+    from trainer.data import RecordTable
     from trainer.keras_module import keras
 
 _MAX_USUAL = 500
@@ -116,7 +117,8 @@ def explain(options: ExplainOptions) -> list[str]:
         for member, network in zip(members, networks, strict=True)
     ] or [explain_model(model, "the model")]
     answers, photos = _answers(model, explainers, photos, targets, options)
-    with progress.bar("looking", 0) as bar:
+    total = sum(len(rows) for *_, rows in explained.chosen_rows(answers, options.per_group))
+    with progress.bar("looking", total) as bar:
         groups = explained.explain_groups(
             answers, photos, explainers, options.per_group, lambda: bar.add(1, 0)
         )
@@ -334,9 +336,7 @@ def _likeness(
         compute_features,
         normalized,
     )
-    from ensemble.members import check_dataset
     from ensemble.output.explained import ERRORS
-    from trainer.data import load_records, set_gcs_read_options
 
     backbones = [None if one is None else backbone_of(one) for one in networks]
     at = next((number for number, one in enumerate(backbones) if one is not None), None)
@@ -344,12 +344,9 @@ def _likeness(
     if at is None or backbone is None:
         return "There are no neighbors: no network's Keras model is there to compare images by."
     member = members[at]
-    dataset = options.dataset or member.dataset_path
-    if not options.dataset and not storage.exists(dataset):
-        return f"There are no neighbors: the dataset is not in {dataset} any more; give --dataset."
-    set_gcs_read_options(dataset)
-    records = load_records(dataset, member.train_split)
-    check_dataset([member], records.class_names, records.task, records.fingerprint)
+    records = _training_records(options, member, photos)
+    if isinstance(records, str):
+        return records
     with progress.bar(f"features of {member.train_split}", len(records.ids)) as bar:
         features = compute_features(
             backbone,
@@ -372,6 +369,34 @@ def _likeness(
     known[right] = True
     likeness = Likeness.of(TrainingFeatures(records, features), own, answers.ids, known)
     return likeness, own
+
+
+def _training_records(options: ExplainOptions, member: Member, photos: Photos) -> RecordTable | str:
+    """What a member was trained on; or why it is not known."""
+    from ensemble.explaining import RecordPhotos
+    from trainer.data import load_records, set_gcs_read_options
+
+    dataset = options.dataset
+    if isinstance(photos, RecordPhotos):
+        if photos.records.fingerprint != member.dataset_fingerprint:
+            dataset = ""  # A split of other images; theirs is where the run found it.
+    dataset = dataset or member.dataset_path
+    if not storage.exists(dataset):
+        if options.dataset == dataset:
+            raise OrchardError(f"--dataset={dataset} does not exist; correct it, or drop it")
+        return (
+            f"There are no neighbors: the training images are not in {dataset} any more; give "
+            "--dataset."
+        )
+    set_gcs_read_options(dataset)
+    records = load_records(dataset, member.train_split)
+    if records.fingerprint != member.dataset_fingerprint:
+        raise OrchardError(
+            f"{dataset} has the fingerprint {records.fingerprint[:12]}, but member {member.path} "
+            f"was trained on {member.dataset_fingerprint[:12]}; give that one with --dataset, or "
+            "pass --neighbors=0"
+        )
+    return records
 
 
 if __name__ == "__main__":
