@@ -146,9 +146,16 @@ def shrunken_odds(chosen: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def backbone_of(network: keras.Model) -> keras.Model | None:
     """From images to what enters the head; None of a network that has another form."""
-    if BACKBONE_LAYER not in [layer.name for layer in network.layers]:
-        return None
-    return keras.Model(network.inputs, network.get_layer(BACKBONE_LAYER).output)
+    tensor = network.outputs[0]
+    while True:
+        # Not the layer's own `output`: it may have been applied more than once.
+        operation, node = tensor._keras_history[:2]
+        if operation.name == BACKBONE_LAYER:
+            return keras.Model(network.inputs, tensor)
+        before = operation._inbound_nodes[node].input_tensors
+        if len(before) != 1:
+            return None
+        (tensor,) = before
 
 
 def compute_features(

@@ -27,7 +27,8 @@ def test_peak_is_where_the_class_is(size):
         assert heat.shape == (2, *size) and heat.dtype == np.float32
         y, x = peak(heat[0])
         assert row <= y < row + side and column <= x < column + side
-        assert heat[1].max() == pytest.approx(0, abs=1e-6)  # Less red speaks for the other class.
+        # Less red speaks for the other class; the patch's mean color is a little red itself.
+        assert heat[1].max() < 0.1 * heat[0].max()
 
 
 def test_heat_is_the_same_whatever_the_batch_size():

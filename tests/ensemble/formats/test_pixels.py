@@ -30,7 +30,7 @@ def test_pixels_are_those_of_training(resize, exact):
             found = pixels.load(data, 32, 48, resize, exact)
             assert found.dtype == np.uint8 and found.shape == (32, 48, 3)
             off = np.abs(found - wanted)
-            assert off.max() <= 1 and off.mean() < 0.01, (height, width, data[:4], off.max())
+            assert off.max() <= 1 and off.mean() < 0.05, (height, width, data[:4], off.max())
 
 
 def test_gray_and_transparent_files_are_as_training_has_them():

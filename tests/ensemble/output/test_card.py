@@ -74,6 +74,7 @@ def test_head_is_yaml_that_names_scores(finished):
 def test_report_begins_with_the_card(finished):
     page = (finished[0] / "report.html").read_text()
     assert page.index("<h2>Model card</h2>") < page.index("<h2>Scores on")
+    assert "Where the networks look" not in page and "Other formats" not in page  # Not asked for.
 
 
 def test_card_of_unlabeled_images_has_scores_of_held_out_ones_alone(world, tmp_path):
