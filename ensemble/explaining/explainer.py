@@ -109,7 +109,7 @@ class _Mapped:
         return _decoded(jpeg, self.input)
 
     def logits(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        return self.network(tf.cast(np.stack(images), tf.float32), training=False).numpy()
+        return self.network(tf.cast(np.asarray(images), tf.float32), training=False).numpy()
 
     def heat(self, image: np.ndarray, classes: Sequence[int]) -> np.ndarray:
         return self.grad_cam.heat(image, classes)
@@ -126,7 +126,7 @@ class _Covered:
         return _decoded(jpeg, self._member.input)
 
     def logits(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        return self._network(tf.constant(np.stack(images))).numpy()
+        return self._network(tf.constant(np.asarray(images))).numpy()
 
     def heat(self, image: np.ndarray, classes: Sequence[int]) -> np.ndarray:
         return occlusion_heat(self.logits, image, classes, self._member.task)

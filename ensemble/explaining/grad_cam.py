@@ -31,7 +31,7 @@ class GradCam:
             raise ValueError("the network has no last feature map")
         self._before = keras.Model(flat.inputs, feature_map)
         self._after = keras.Model(feature_map, flat.outputs[0])
-        self._slopes = tf.function(self._compute)
+        self._slopes = tf.function(self._compute, autograph=False)
 
     def heat(self, image: np.ndarray, classes: Sequence[int]) -> np.ndarray:
         """What speaks for each class: float32 [classes, height, width] of the image, >= 0.

@@ -25,7 +25,13 @@ from orchard import storage
 from orchard.flags import Flag
 from orchard.formats import MANIFEST_FILE, RunDir, RunRecord, Task, load_manifest
 from orchard.quantities import format_number
-from trainer.evaluation import METRICS, metric_names, per_class_table, reliability
+from trainer.evaluation import (
+    METRICS,
+    hard_predictions,
+    hard_targets,
+    metric_names,
+    reliability,
+)
 from trainer.keras_module import keras
 
 MARK = "<!-- Written by ensemble.main, and again whenever it runs. -->"
@@ -282,18 +288,16 @@ def _limits(config: EnsembleConfig, result: Result) -> list[str]:
     if board is None:
         limits.append("There are no labeled images: nothing here says how good it is.")
         return limits
-    table = per_class_table(
-        to_logits(board.ensemble.candidate.probabilities, board.task),
-        board.targets,
-        board.task,
-        tuple(names),
-    )
-    few = [f"{row['class']} ({row['count']})" for row in table if row["count"] < _FEW_IMAGES]
-    weak = [
-        f"{row['class']} ({row['recall']:.2f} of {row['count']})"
-        for row in table
-        if row["count"] and row["recall"] < _LOW_RECALL
-    ]
+    true = hard_targets(board.targets, board.task)
+    logits = to_logits(board.ensemble.candidate.probabilities, board.task)
+    right = hard_predictions(logits, board.task) & true
+    counts = zip(names, true.sum(axis=0).tolist(), right.sum(axis=0).tolist(), strict=True)
+    few, weak = list[str](), list[str]()
+    for name, count, hits in counts:
+        if count < _FEW_IMAGES:
+            few.append(f"{name} ({count})")
+        if hits < _LOW_RECALL * count:
+            weak.append(f"{name} ({hits} of {count})")
     if few:
         limits.append(f"Classes with few labeled images to score on: {_some(few)}.")
     if weak:

@@ -73,8 +73,8 @@ class Answers:
     @property
     def wrong(self) -> np.ndarray:
         """Bool [images]: of the labeled ones, which are not named as their label has it."""
-        differs = self.named != hard_targets(self.targets, self.task)
-        return np.logical_and(self.labelled, differs.any(axis=1))
+        wrong = (self.named != hard_targets(self.targets, self.task)).any(axis=1)
+        return np.where(self.labelled, wrong, False)
 
 
 @dataclass(frozen=True)

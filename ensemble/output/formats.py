@@ -139,7 +139,7 @@ def _pixel_function(model: EnsembleModel) -> PixelFunction:
         return {"probabilities": static(**images)["probabilities"]}
 
     shapes = static.structured_input_signature[1]
-    concrete = tf.function(probabilities).get_concrete_function(**shapes)
+    concrete = tf.function(probabilities, autograph=False).get_concrete_function(**shapes)
     return PixelFunction(concrete, model, model.static_inputs)
 
 

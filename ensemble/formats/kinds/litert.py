@@ -13,7 +13,7 @@ from ensemble.formats.extras import need
 class _LiteRT:
     """By TensorFlow's own converter; run by ai-edge-litert."""
 
-    files = ("model.tflite", "model_int8.tflite")
+    files: tuple[str, ...] = ("model.tflite", "model_int8.tflite")
 
     @staticmethod
     def check() -> None:

@@ -16,7 +16,7 @@ _OPSET = 17
 class _Onnx:
     """By tf2onnx."""
 
-    files = ("model.onnx",)
+    files: tuple[str, ...] = ("model.onnx",)
 
     @staticmethod
     def check() -> None:
