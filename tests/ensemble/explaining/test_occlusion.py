@@ -28,7 +28,7 @@ def test_peak_is_where_the_class_is(size):
         y, x = peak(heat[0])
         assert row <= y < row + side and column <= x < column + side
         # Less red speaks for the other class; the patch's mean color is a little red itself.
-        assert heat[1].max() < 0.1 * heat[0].max()
+        assert heat[1].max() < 0.2 * heat[0].max()
 
 
 def test_heat_is_the_same_whatever_the_batch_size():
