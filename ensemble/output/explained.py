@@ -68,7 +68,7 @@ class Answers:
     @property
     def labelled(self) -> np.ndarray:
         """Bool [images]."""
-        return (self.targets >= 0).all(axis=1)
+        return np.asarray((self.targets >= 0).all(axis=1))
 
     @property
     def wrong(self) -> np.ndarray:

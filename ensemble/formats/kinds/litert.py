@@ -9,7 +9,6 @@ from ensemble.formats.export_format import EXPORT_FORMATS, PixelFunction, Pixels
 from ensemble.formats.extras import need
 
 
-@EXPORT_FORMATS.register("litert")
 class _LiteRT:
     """By TensorFlow's own converter; run by ai-edge-litert."""
 
@@ -41,6 +40,9 @@ class _LiteRT:
             content = converter.convert()
             runtime = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
             yield Written(name, content, runtime, _predictor(content), exact=not quantized)
+
+
+EXPORT_FORMATS.register("litert")(_LiteRT())
 
 
 def _predictor(content: bytes) -> Callable[[Pixels], np.ndarray]:

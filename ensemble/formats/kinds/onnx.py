@@ -12,7 +12,6 @@ from ensemble.formats.extras import need
 _OPSET = 17
 
 
-@EXPORT_FORMATS.register("onnx")
 class _Onnx:
     """By tf2onnx."""
 
@@ -56,3 +55,6 @@ class _Onnx:
         yield Written(
             "model.onnx", content, f"onnxruntime {metadata.version('onnxruntime')}", predict
         )
+
+
+EXPORT_FORMATS.register("onnx")(_Onnx())
