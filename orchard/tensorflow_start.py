@@ -1,9 +1,9 @@
 """How TensorFlow starts within a command: at once, and without a word.
 
 Its import takes half as long where Python's garbage collector waits for its end, and where Keras
-and TensorFlow Lite do not load scikit-learn, Matplotlib and jax for what no command uses. On the
-way, and when it first looks for a GPU, TensorFlow prints lines that look like a failure on a
-machine without one. Parts of it print before any setting of its own is read, so these lines are
+and TensorFlow Lite do not load scikit-learn, SciPy, Matplotlib and jax for what no command uses.
+On the way, and when it first looks for a GPU, TensorFlow prints lines that look like a failure on
+a machine without one. Parts of it print before any setting of its own is read, so these lines are
 dropped where they are written to.
 """
 
@@ -23,9 +23,9 @@ from orchard import start_filter
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _ITS_ERRORS_ALONE = "2"
-# For `keras.wrappers`, `keras.visualization`, and a converter of jax's functions. All three are
-# optional there; whoever imports them otherwise, or later, gets them.
-_NOT_NEEDED = ("jax", "matplotlib", "sklearn")
+# For `keras.wrappers`, `keras.visualization`, a converter of jax's functions and sparse matrices in
+# an old `fit`. All are optional there; whoever imports them otherwise, or later, gets them.
+_NOT_NEEDED = ("jax", "matplotlib", "scipy", "sklearn")
 _GPU_FILES = ("/dev/nvidiactl", "/dev/dxg")
 
 

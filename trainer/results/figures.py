@@ -1,15 +1,24 @@
 """What reports draw: curves over the steps, the confusion of classes, confidence and truth."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
 from orchard.formats import Logits
+from orchard.lazy import lazy_import
 from trainer.evaluation import Reliability
+
+# They take a second, which the first step of a training would wait for.
+if TYPE_CHECKING:
+    from matplotlib import figure as plots
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from sklearn import metrics
+else:
+    plots, metrics = lazy_import("matplotlib.figure"), lazy_import("sklearn.metrics")
 
 _FIRST_COLOR, _SECOND_COLOR = "#c8553d", "#1b6ca8"
 
@@ -42,7 +51,7 @@ def curves(lines: list[dict[str, Any]], best_step: int) -> dict[str, Figure]:
 
 
 def _axes() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.2, 3.4), layout="constrained")
+    figure = plots.Figure(figsize=(4.2, 3.4), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel("step")
     axes.grid(alpha=0.3)
@@ -52,7 +61,7 @@ def _axes() -> tuple[Figure, Axes]:
 def confusion(scored: Logits) -> Figure:
     """How often each true class (row) was taken for each class (column)."""
     true, predicted = np.argmax(scored.targets, axis=1), np.argmax(scored.logits, axis=1)
-    counts = confusion_matrix(true, predicted, labels=range(len(scored.class_names)))
+    counts = metrics.confusion_matrix(true, predicted, labels=range(len(scored.class_names)))
     return confusion_figure(counts, scored.class_names)
 
 
@@ -64,7 +73,7 @@ def confusion_figure(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
         class_names: of both.
     """
     side = 2.5 + 0.35 * len(class_names)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = plots.Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Greens", vmin=0, vmax=1)
@@ -85,7 +94,7 @@ def reliability_figure(diagrams: Mapping[str, Reliability]) -> Figure:
     Args:
         diagrams: one or two, by what to call them.
     """
-    figure = Figure(figsize=(5, 5.2), layout="constrained")
+    figure = plots.Figure(figsize=(5, 5.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
     top.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--", label="perfect")
     for at, (name, one) in enumerate(diagrams.items()):

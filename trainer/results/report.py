@@ -2,10 +2,9 @@
 
 import io
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from orchard import html, storage
@@ -23,6 +22,9 @@ from trainer.evaluation import (
 from trainer.models import is_from_source
 from trainer.results import figures
 from trainer.training import read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MISTAKES = 24
 _THUMBNAIL_PX = 192
@@ -51,7 +53,7 @@ def write(run_dir: str, run: RunRecord, records: RecordTable | None, scored: Log
     storage.write_bytes(RunDir(run_dir).report_file, text.encode())
 
 
-def _drawn(by_title: dict[str, Figure]) -> dict[str, str]:
+def _drawn(by_title: "dict[str, Figure]") -> dict[str, str]:
     return {title: html.figure_to_uri(figure) for title, figure in by_title.items()}
 
 
