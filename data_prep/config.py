@@ -296,6 +296,13 @@ class PrepConfig(Options):
     seed: int = option(
         0, "Seed of order and splits.", group="splits", at_least=0, at_most=2**32 - 1
     )
+    extends: str = option(
+        "",
+        "Older version to grow from, DATA_DIR/NAME/X.Y.Z: its records keep their splits, its "
+        "shards are taken over where nothing changed, and only images of new ids are opened.",
+        group="dataset",
+        kind=Kind.BOOKKEEPING,
+    )
 
     def missing_flags(self) -> list[Flag]:
         """Of `--layout=csv`, `--csv` too."""
@@ -357,6 +364,11 @@ class PrepConfig(Options):
                     f"--split_column={self.split_column} says which split each row is in, and "
                     f"excludes --{flag}: choose one"
                 )
+        if self.extends and self.time_column:
+            raise OrchardError(
+                f"--time_column={self.time_column} orders all rows anew, and --extends keeps old "
+                "rows where they are: leave --extends out"
+            )
         if sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) > 1:
             raise OrchardError(
                 "--short_side, --max_side and --square exclude each other: choose one"

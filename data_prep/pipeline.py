@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Container, Iterator
 
+from data_prep.base import check_labels, load_base
 from data_prep.checks import ImageCheck, refuse_bad_rows
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine, open_engine
@@ -16,7 +17,9 @@ from data_prep.plan import (
     assign_splits,
     build_plan,
     describe_duplicates,
+    describe_growth,
     describe_times,
+    leave_out_moves,
     warn_of_classes,
 )
 from data_prep.publish import (
@@ -33,7 +36,14 @@ from data_prep.publish import (
     open_staging,
     save_given,
 )
-from data_prep.shard import Receipt, ShardTask, WrittenShard, read_thumbnails, write_shard
+from data_prep.shard import (
+    Receipt,
+    ShardTask,
+    WrittenShard,
+    read_thumbnails,
+    receipt_of_taken_over,
+    write_shard,
+)
 from orchard import progress, storage
 from orchard.formats import QUARANTINE_FILE, REPORT_FILE, fold_name
 from orchard.html import format_bytes
@@ -57,7 +67,10 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
     """
     started = time.time()
     staging = open_staging(config.data_dir, config.name, config.version, config.engine == "beam")
+    base = load_base(config)
     tables = _read_tables(config, log)
+    if base is not None:
+        check_labels(base, tables.labelled.table)
     results_dir = storage.join(staging.root, "results")
     # The workers are forked before any lock starts a thread.
     with (
@@ -65,14 +78,14 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         staging.lock() as claim,
     ):
         spool_path = staging.spool_path if engine.shares_files else None
-        check = ImageCheck(tables, config, engine, spool_path)
+        check = ImageCheck(tables, config, engine, spool_path, base)
         for note in check.notes:
             log(note)
         # While the workers read the images: TFDS takes a while to import, a bucket to answer.
         _refuse_registered_name(config.name, own_names)
         publisher = claim(config.overwrite)
         before = load_given(staging.root)
-        images = check.finish()
+        images = leave_out_moves(check.finish())
         refuse_bad_rows(images, config, storage.join(staging.root, QUARANTINE_FILE), log)
         assignment = assign_splits(images, config)
         for line in describe_duplicates(assignment, images):
@@ -82,6 +95,8 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         for line in warn_of_classes(images.labelled, config.folds):
             log(line)
         plan = build_plan(images, assignment, config)
+        for line in describe_growth(plan):
+            log(line)
         if publisher.is_finished:
             if not config.overwrite:
                 check_finished(staging.final_dir, config, images, plan)
@@ -94,9 +109,7 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
             log(f"since the interrupted run: {phrase}")
         save_given(given, staging.root)
         checked = time.time()
-        shards = _write_shards(
-            _tasks(plan, tables, staging, config.follow_symlinks), publisher, plan, engine, log
-        )
+        shards = _write_shards(_tasks(plan, tables, staging, config), publisher, plan, engine, log)
         dataset = WrittenDataset(config, images, assignment, plan, shards)
         manifest = make_manifest(dataset)
         files = dataset_files(dataset, manifest, Times(started, checked, time.time()))
@@ -148,7 +161,7 @@ def _refuse_registered_name(name: str, own_names: Container[str]) -> None:
 
 
 def _tasks(
-    plan: Plan, tables: InputTables, staging: Staging, follow_symlinks: bool
+    plan: Plan, tables: InputTables, staging: Staging, config: PrepConfig
 ) -> dict[str, ShardTask]:
     """How to write each shard, by its file."""
 
@@ -162,7 +175,8 @@ def _tasks(
             spool_path=staging.spool_path,
             files_dir=staging.files_dir,
             receipts_dir=staging.receipts_dir,
-            follow_symlinks=follow_symlinks,
+            follow_symlinks=config.follow_symlinks,
+            base_dir=config.extends,
         )
 
     return {shard.file: task(shard) for shard in plan.shards}
@@ -171,10 +185,15 @@ def _tasks(
 def _write_shards(
     tasks: dict[str, ShardTask], publisher: Publisher, plan: Plan, engine: Engine, log: Log
 ) -> tuple[WrittenShard, ...]:
-    """Write what is not there yet; all shards, in the order of the plan."""
-    old = publisher.written(plan)
+    """Take over and write what is not there yet; all shards, in the order of the plan."""
+    taken_over = [shard for shard in plan.shards if shard.is_taken_over]
+    to_write = [shard for shard in plan.shards if not shard.is_taken_over]
+    old = publisher.written(to_write)
     if old:
-        log(f"{len(old)} of {len(plan.shards)} shards are there already and undamaged")
+        log(f"{len(old)} of {len(to_write)} shards are there already and undamaged")
+    if taken_over:
+        publisher.take_over(taken_over, tasks[taken_over[0].file].base_dir)
+        old |= {shard.file: receipt_of_taken_over(shard) for shard in taken_over}
     todo = [task for file, task in tasks.items() if file not in old]
     results = engine.map(write_shard, todo, ahead=publisher.max_ahead(engine.workers))
     # While the workers write the shards: what the index needs takes a while to import.

@@ -11,7 +11,7 @@ import google_crc32c
 import numpy as np
 
 from data_prep.images import ImageOptions, SourceProblem, image_source, record_jpeg, thumbnail
-from data_prep.plan import PlannedShard
+from data_prep.plan import OldRecords, PlannedShard
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Targets, Task, tfrecord
@@ -65,6 +65,7 @@ class ShardTask:
         spool_path: where the check kept the bytes of small files; empty: nowhere.
         files_dir, receipts_dir: where to write the shard and its receipt.
         follow_symlinks: whether links may lead out of `images_dir`.
+        base_dir: the version that has the shard's old records; empty: there are none.
     """
 
     shard: PlannedShard
@@ -75,6 +76,7 @@ class ShardTask:
     files_dir: str
     receipts_dir: str
     follow_symlinks: bool = False
+    base_dir: str = ""
 
 
 def receipt_path(receipts_dir: str, file: str) -> str:
@@ -94,6 +96,19 @@ def read_receipt(receipts_dir: str, shard: PlannedShard) -> Receipt | None:
     return receipt if receipt.fingerprint == shard.fingerprint else None
 
 
+def receipt_of_taken_over(shard: PlannedShard) -> Receipt:
+    """The receipt of a shard that is taken over, by the index and manifest of its version."""
+    assert shard.old is not None
+    return Receipt(
+        fingerprint=shard.fingerprint,
+        file=shard.file,
+        num_bytes=shard.old.shard.num_bytes,
+        crc32c=shard.old.shard.crc32c,
+        lengths=tuple(shard.old.lengths.tolist()),
+        image_crc32c=tuple(shard.crc32c.tolist()),
+    )
+
+
 def write_shard(task: ShardTask) -> WrittenShard:
     """Write a shard, then its receipt.
 
@@ -108,7 +123,8 @@ def write_shard(task: ShardTask) -> WrittenShard:
     pictured = set(shard.pictured)
     with storage.writing(storage.join(task.files_dir, shard.file), shard.fingerprint) as output:
         writer = _ChecksumWriter(output)
-        for position, jpeg in enumerate(_contents(task)):
+        contents = _contents(task) if shard.old is None else _old_contents(task, shard.old)
+        for position, jpeg in enumerate(contents):
             crc = int(shard.crc32c[position])
             if shard.reencode[position]:
                 jpeg = _convert(jpeg, task, position)
@@ -228,6 +244,28 @@ def _contents(task: ShardTask) -> Iterator[bytes]:
                 "run the command again"
             )
         yield data
+
+
+def _old_contents(task: ShardTask, old: OldRecords) -> Iterator[bytes]:
+    """The JPEG of each record, out of the older version, verified to be what its index says."""
+    path = storage.join(task.base_dir, old.shard.file)
+    wanted = zip(old.positions.tolist(), task.shard.crc32c.tolist(), strict=True)
+    position, crc = next(wanted)
+    with storage.reading(path) as file:
+        for at, frame in enumerate(tfrecord.read_frames(file, path)):
+            if at != position:
+                continue
+            jpeg = tfrecord.Example(frame.payload).bytes_of("image")
+            if google_crc32c.value(jpeg) != crc:
+                break
+            yield jpeg
+            position, crc = next(wanted, (-1, 0))
+            if position < 0:
+                return
+    raise OrchardError(
+        f"{path}, record {position}: the image is not what the index says; check {task.base_dir} "
+        "with data_prep.verify, or leave --extends out to prepare everything anew"
+    )
 
 
 def _row(shard: PlannedShard, position: int) -> str:

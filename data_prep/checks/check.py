@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_prep.base import Base
 from data_prep.checks.worker import FACTS_DTYPE, CheckTask, Spool, check_files
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine
@@ -35,8 +36,10 @@ class CheckedTable:
         table: the rows.
         images_dir: the folder of their images.
         files: of each row, within the folder.
-        facts: FACTS_DTYPE [n].
+        facts: FACTS_DTYPE [n]; of an old row, whose file is not opened, what the index says: the
+            hashes.
         problems: of the rows and of their images, in the order of the rows.
+        base_rows: int64 [n], the record of the version that is extended; -1: the row is new.
     """
 
     table: LabelTable
@@ -44,6 +47,7 @@ class CheckedTable:
     files: tuple[str, ...]
     facts: np.ndarray
     problems: tuple[Problem, ...]
+    base_rows: np.ndarray
 
     @functools.cached_property
     def usable(self) -> np.ndarray:
@@ -51,13 +55,27 @@ class CheckedTable:
         bad = {problem.row for problem in self.problems}
         return np.array([row not in bad for row in self.table.csv_rows.tolist()], bool)
 
+    @property
+    def opened(self) -> np.ndarray:
+        """Which files were opened, and are in use: bool [n]."""
+        return self.usable & (self.base_rows < 0)
+
+    def with_problems(self, found: Sequence[Problem]) -> "CheckedTable":
+        """The same with more problems."""
+        problems = sorted((*self.problems, *found), key=lambda problem: problem.row)
+        return dataclasses.replace(self, problems=tuple(problems))
+
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """All rows of a dataset after the check: those with labels, and those of the split `test`."""
+    """All rows of a dataset after the check: those with labels, and those of the split `test`.
+
+    `base` is the version that it extends, if any.
+    """
 
     labelled: CheckedTable
     test: CheckedTable | None = None
+    base: Base | None = None
 
     @property
     def all(self) -> tuple[CheckedTable, ...]:
@@ -72,10 +90,10 @@ class CheckedImages:
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows `start`, `start + 1`, ... of one table, which one task checks."""
+    """Rows of one table, int64 [files of the task], which one task checks."""
 
     table: int
-    start: int
+    rows: np.ndarray
     task: CheckTask
 
 
@@ -87,6 +105,7 @@ class ImageCheck:
         config: the settings.
         engine: reads the images.
         spool_path: a file, seen by the workers, to keep the bytes of small images in; None: do not.
+        base: the version that is extended: images of its ids are not opened.
 
     Attributes:
         notes: lines for the user.
@@ -96,53 +115,75 @@ class ImageCheck:
     """
 
     def __init__(
-        self, tables: InputTables, config: PrepConfig, engine: Engine, spool_path: str | None
+        self,
+        tables: InputTables,
+        config: PrepConfig,
+        engine: Engine,
+        spool_path: str | None,
+        base: Base | None = None,
     ) -> None:
-        self._tables = tables.all
+        self._tables, self._base = tables.all, base
         for one in self._tables:
             ImageSource(one.images_dir)  # Its folder is there.
+        self._base_rows = [_base_rows(one.table, base) for one in self._tables]
+        self._new_rows = [np.flatnonzero(rows < 0) for rows in self._base_rows]
         self._found = [
-            find_files(one.images_dir, one.table.ids, config.extension) for one in self._tables
+            find_files(one.images_dir, [one.table.ids[row] for row in rows], config.extension)
+            for one, rows in zip(self._tables, self._new_rows, strict=True)
         ]
-        self._files = [found.files for found in self._found]
         self.notes = tuple(
             line
             for one, found in zip(self._tables, self._found, strict=True)
             if (line := describe_odd(found, one.table.file))
         )
         parts: list[_Part] = []
-        for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
-            parts += _parts(index, one, files, config, engine.workers)
+        for index, one in enumerate(self._tables):
+            rows, files = self._new_rows[index], self._found[index].files
+            parts += _parts(index, one, rows, files, config, engine.workers)
         spool_path = _make_spool(spool_path)
-        self._parts = _with_spools(parts, spool_path) if spool_path else parts
+        self._parts = _with_spools(parts, spool_path) if spool_path and parts else parts
         self._results = engine.map(check_files, [part.task for part in self._parts])
 
     def finish(self) -> CheckedImages:
         """Wait for the workers; what they found."""
-        facts = [np.zeros(len(files), FACTS_DTYPE) for files in self._files]
+        facts = [_known_facts(rows, self._base) for rows in self._base_rows]
         found: list[list[Problem]] = [[] for _ in self._tables]
-        with progress.bar("checking", sum(map(len, self._files))) as bar:
+        with progress.bar("checking", sum(map(len, self._new_rows))) as bar:
             for position, result in self._results:
                 part = self._parts[position]
                 table = self._tables[part.table].table
-                facts[part.table][part.start : part.start + len(result.facts)] = result.facts
+                facts[part.table][part.rows] = result.facts
                 for problem in result.problems:
-                    row = part.start + problem.position
+                    row = int(part.rows[problem.position])
                     # An empty id is a problem of its own already.
                     if table.ids[row]:
                         found[part.table].append(_problem(table, row, problem.kind, problem.detail))
                 bar.add(len(result.facts), int(result.facts["num_bytes"].sum()))
         checked = []
-        for index, (one, files) in enumerate(zip(self._tables, self._files, strict=True)):
+        for index, one in enumerate(self._tables):
+            files = self._files_of(index)
             found[index] = self._with_advice(index, found[index])
             found[index] += _same_file(one.table, files)
             if index:
                 found[index] += _in_both(self._tables[0].table, one.table)
-            problems = sorted((*one.table.problems, *found[index]), key=lambda found: found.row)
-            checked.append(
-                CheckedTable(one.table, one.images_dir, files, facts[index], tuple(problems))
+            known = CheckedTable(
+                table=one.table,
+                images_dir=one.images_dir,
+                files=files,
+                facts=facts[index],
+                problems=one.table.problems,
+                base_rows=self._base_rows[index],
             )
-        return CheckedImages(*checked)
+            checked.append(known.with_problems(found[index]))
+        return CheckedImages(*checked, base=self._base)
+
+    def _files_of(self, index: int) -> tuple[str, ...]:
+        """The files of a table's rows: those of old ids are as they were."""
+        base_rows, found = self._base_rows[index], iter(self._found[index].files)
+        if self._base is None:
+            return tuple(found)
+        old = self._base.files
+        return tuple(next(found) if row < 0 else old[row] for row in base_rows.tolist())
 
     def _with_advice(self, index: int, problems: list[Problem]) -> list[Problem]:
         """The same problems; those of files that lie in a sub-folder say so."""
@@ -150,8 +191,10 @@ class ImageCheck:
             return problems
         one = self._tables[index]
         flag = "test_images_dir" if index else "images_dir"
-        advice = advise(one.images_dir, self._files[index], self._found[index], flag)
-        by_row = {int(one.table.csv_rows[row]): text for row, text in advice.items()}
+        files = self._found[index].files
+        advice = advise(one.images_dir, files, self._found[index], flag)
+        numbers = one.table.csv_rows[self._new_rows[index]]
+        by_row = {int(numbers[position]): text for position, text in advice.items()}
         return [
             problem._replace(detail=f"{problem.detail}; {by_row[problem.row]}")
             if problem.kind == "missing image" and problem.row in by_row
@@ -160,22 +203,44 @@ class ImageCheck:
         ]
 
 
+def _base_rows(table: LabelTable, base: Base | None) -> np.ndarray:
+    return base.rows_of(table.ids) if base else np.full(len(table.ids), -1, np.int64)
+
+
+def _known_facts(base_rows: np.ndarray, base: Base | None) -> np.ndarray:
+    """The facts that the index has: nothing of new rows."""
+    facts = np.zeros(len(base_rows), FACTS_DTYPE)
+    if base is not None:
+        old = np.flatnonzero(base_rows >= 0)
+        facts["sha256"][old] = base.sha256[base_rows[old]]
+        if base.difference_hash is not None:
+            facts["difference_hash"][old] = base.difference_hash[base_rows[old]]
+    return facts
+
+
 def _problem(table: LabelTable, row: int, kind: str, detail: str) -> Problem:
     return Problem(table.file, int(table.csv_rows[row]), table.ids[row], kind, detail)
 
 
 def _parts(
-    index: int, one: ImageTable, files: tuple[str, ...], config: PrepConfig, workers: int
+    index: int,
+    one: ImageTable,
+    rows: np.ndarray,
+    files: tuple[str, ...],
+    config: PrepConfig,
+    workers: int,
 ) -> list[_Part]:
+    """The tasks that check the files of some rows of a table."""
     sample: set[int] = set()
     if config.short_side_px or config.max_side_px or config.square_px:
         count = max(_MIN_SAMPLED_ROWS, min(_MAX_SAMPLED_ROWS, len(files) // _ROWS_PER_SAMPLE))
-        sample = set(hashed_order(one.table.ids, "sample", config.seed)[:count].tolist())
+        ids = [one.table.ids[row] for row in rows]
+        sample = set(hashed_order(ids, "sample", config.seed)[:count].tolist())
     size = max(1, min(_MAX_FILES_PER_TASK, len(files) // (workers * _TASKS_PER_WORKER)))
     return [
         _Part(
             index,
-            start,
+            rows[start : start + size],
             CheckTask(
                 images_dir=one.images_dir,
                 files=files[start : start + size],
@@ -183,7 +248,7 @@ def _parts(
                 decode_check=config.decode_check,
                 near_duplicates=config.near_duplicates,
                 follow_symlinks=config.follow_symlinks,
-                sample=frozenset(row - start for row in sample if start <= row < start + size),
+                sample=frozenset(at - start for at in sample if start <= at < start + size),
             ),
         )
         for start in range(0, len(files), size)

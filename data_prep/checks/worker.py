@@ -92,8 +92,8 @@ class CheckResult:
 
 
 def hex_digests(digests: np.ndarray) -> np.ndarray:
-    """The hexadecimal form of V32 [n]: S64 [n]."""
-    return np.frombuffer(digests.tobytes().hex().encode(), "S64")
+    """The hexadecimal form of digests, V [n] of any size: S [n] of twice that."""
+    return np.frombuffer(digests.tobytes().hex().encode(), f"S{2 * digests.dtype.itemsize}")
 
 
 def check_files(task: CheckTask) -> CheckResult:

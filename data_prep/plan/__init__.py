@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     )
     from data_prep.plan.class_warnings import warn_of_classes
     from data_prep.plan.duplicates import connected, look_alikes
+    from data_prep.plan.growth import describe_growth, leave_out_moves
     from data_prep.plan.samples import pictures_per_class
-    from data_prep.plan.shards import Plan, PlannedShard, fingerprint_shard, num_shards
+    from data_prep.plan.shards import (
+        OldRecords,
+        Plan,
+        PlannedShard,
+        fingerprint_shard,
+        num_shards,
+    )
     from data_prep.plan.versions import deciding_versions, library_versions
 
 __all__ = [
     "Assignment",
+    "OldRecords",
     "Plan",
     "PlannedShard",
     "SplitRows",
@@ -33,8 +41,10 @@ __all__ = [
     "connected",
     "deciding_versions",
     "describe_duplicates",
+    "describe_growth",
     "describe_times",
     "fingerprint_shard",
+    "leave_out_moves",
     "library_versions",
     "look_alikes",
     "num_shards",

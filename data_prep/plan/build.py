@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_prep.base import Base
 from data_prep.checks import CheckedImages, CheckedTable
 from data_prep.config import PrepConfig
 from data_prep.labels import hashed_order
-from data_prep.plan import duplicates, shards
+from data_prep.plan import duplicates, growth, shards
 from data_prep.plan.samples import choose_samples
 from data_prep.plan.shards import Plan, PlannedShard
 from data_prep.plan.splits import Rows, assign_folds, holdout
@@ -66,7 +67,10 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
     pairs = np.zeros((0, 2), np.int64)
     if config.near_duplicates:
         pairs = duplicates.near_pairs(facts["difference_hash"])
-    dealt = _split(labelled, rows, content, pairs, config)
+    if images.base is None:
+        dealt = _split(labelled, rows, content, pairs, config)
+    else:
+        dealt = _Dealt(*growth.place(labelled, images.base, config))
     splits = {
         name: _ordered(labelled, rows[positions], name, config.seed)
         for name, positions in dealt.positions.items()
@@ -79,6 +83,8 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
         usable = np.flatnonzero(images.test.usable)
         splits[SplitKind.TEST] = _ordered(images.test, usable, SplitKind.TEST, config.seed)
     _refuse_empty(splits)
+    if images.base is not None:
+        growth.refuse_lost_splits(images.base, splits)
     near = duplicates.merge(len(rows), [content], pairs) if len(pairs) else content
     return Assignment(
         splits=splits,
@@ -169,8 +175,12 @@ def _deal_out(dealt: Rows, config: PrepConfig) -> _Dealt:
 
 
 def _ordered(table: CheckedTable, rows: np.ndarray, split: str, seed: int) -> SplitRows:
-    order = hashed_order([table.table.ids[row] for row in rows], split, seed)
-    return SplitRows(table, rows[order])
+    """Old rows as they were, then the new ones in an order of their own."""
+    known = table.base_rows[rows]
+    old, new = rows[known >= 0], rows[known < 0]
+    old = old[np.argsort(table.base_rows[old])]
+    order = hashed_order([table.table.ids[row] for row in new], split, seed)
+    return SplitRows(table, np.concatenate([old, new[order]]))
 
 
 def _refuse_empty(splits: dict[str, SplitRows]) -> None:
@@ -237,11 +247,12 @@ def describe_times(assignment: Assignment) -> Iterator[str]:
 
 def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig) -> Plan:
     """The plan of all shards, splits in the order of `assignment.splits`."""
-    are_classes = images.labelled.table.targets.are_classes
+    base = images.base
+    are_classes = (base or images.labelled.table).targets.are_classes
     planned = [
         shard
         for name, split in assignment.splits.items()
-        for shard in _shards_of_split(name, split, config, are_classes, assignment.repeats)
+        for shard in _shards_of_split(name, split, config, are_classes, assignment.repeats, base)
     ]
     task, options = images.labelled.table.task, config.image_options
     pictured = choose_samples([shard.targets for shard in planned])
@@ -259,6 +270,7 @@ def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig
             )
             for shard, positions in zip(planned, pictured, strict=True)
         ),
+        lineage=() if base is None else growth.lineage(base, planned),
     )
 
 
@@ -296,21 +308,26 @@ def _shards_of_split(
     config: PrepConfig,
     are_classes: bool,
     repeats: np.ndarray | None,
+    base: Base | None,
 ) -> Iterator[PlannedShard]:
-    """The shards of one split, without their pictures and fingerprints.
+    """The shards of one split, without their pictures and fingerprints: old ones, then new ones.
 
     `are_classes` is the form of the dataset's targets; `repeats` are those of an `Assignment`.
     """
     if repeats is not None and name == SplitKind.TEST:
         repeats = np.full((len(split.table.usable), repeats.shape[1]), -1, np.int16)
     checked, table = split.table, split.table.table
-    total_bytes = int(_record_bytes(checked, config)[split.rows].sum())
-    count = shards.num_shards(total_bytes, len(split.rows), config.shard_mb, config.hosts)
-    edges = shards.boundaries(len(split.rows), count)
-    for index in range(count):
-        rows = split.rows[edges[index] : edges[index + 1]]
+    num_old = int((checked.base_rows[split.rows] >= 0).sum())
+    parts = growth.by_old_shard(checked, split.rows[:num_old], base) if base else []
+    new = split.rows[num_old:]
+    if len(new):
+        total_bytes = int(_record_bytes(checked, config)[new].sum())
+        num_new = shards.num_shards(total_bytes, len(new), config.shard_mb, config.hosts)
+        parts += np.split(new, shards.boundaries(len(new), num_new)[1:-1])
+    count = len(parts)
+    for index, rows in enumerate(parts):
         facts = checked.facts[rows]
-        yield PlannedShard(
+        shard = PlannedShard(
             split=name,
             index=index,
             count=count,
@@ -325,4 +342,6 @@ def _shards_of_split(
             reencode=facts["reencode"].copy(),
             spool_offset=facts["spool_offset"].copy(),
             repeats=None if repeats is None else repeats[rows],
+            difference_hash=facts["difference_hash"].copy() if config.near_duplicates else None,
         )
+        yield growth.from_old(shard, checked.base_rows[rows], base) if base else shard

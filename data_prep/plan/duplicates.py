@@ -40,6 +40,24 @@ def near_pairs(hashes: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(pairs), axis=0)
 
 
+def maybe_near(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """int64 [m]: rows of `hashes` that may be near to one of `others`: they have a band in common.
+
+    Args:
+        hashes: V16 [n], from `images.difference_hash`.
+        others: V16 [k].
+    """
+    bits, other_bits = (
+        np.unpackbits(np.frombuffer(one.tobytes(), np.uint8).reshape(len(one), -1), axis=1)
+        for one in (hashes, others)
+    )
+    shared = np.zeros(len(hashes), bool)
+    for band in np.array_split(np.arange(HASH_BITS), NEAR_BITS + 1):
+        weights = 1 << np.arange(len(band))
+        shared |= np.isin(bits[:, band] @ weights, other_bits[:, band] @ weights)
+    return np.flatnonzero(shared)
+
+
 def look_alikes(hashes: np.ndarray) -> list[np.ndarray]:
     """The sets of rows that look alike, each of two rows and more.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.images import ImageOptions
-from orchard.formats import Targets, Task
+from orchard.formats import Lineage, ShardInfo, Targets, Task
 
 # Part of every fingerprint: change it with anything that `write_shard` makes of the same plan.
 FORMAT_VERSION = 1
@@ -19,6 +19,23 @@ _FILES_PER_HOST = 10
 _MIN_FILE_BYTES = 10 * _MB
 # A worker holds the names and checksums of its shard: a bound on its memory for tiny images.
 _MAX_RECORDS_PER_FILE = 100_000
+
+
+@dataclass(frozen=True)
+class OldRecords:
+    """Where the records of a shard are in the version that is extended.
+
+    Attributes:
+        shard: its shard that holds them, maybe with others.
+        positions: int64 [n], which of its records they are, ascending.
+        lengths: int64 [n], bytes of each serialized Example there.
+        relabeled: how many of them get other labels.
+    """
+
+    shard: ShardInfo
+    positions: np.ndarray
+    lengths: np.ndarray
+    relabeled: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,9 @@ class PlannedShard:
         spool_offset: where the spool has the file's bytes, or -1.
         pictured: positions of the records that the card shows.
         repeats: int16 [n, further repeats], the fold of each record in each; None: there are none.
+        difference_hash: V16 [n], where near duplicates were looked for.
+        old: where the version that is extended has the records, whose JPEGs `crc32c` is then of;
+            None: they are made of files.
         fingerprint: SHA-256 (hex) of all that decides the shard's bytes and its part of the index;
             no path is among it.
     """
@@ -57,6 +77,8 @@ class PlannedShard:
     spool_offset: np.ndarray
     pictured: tuple[int, ...] = ()
     repeats: np.ndarray | None = None
+    difference_hash: np.ndarray | None = None
+    old: OldRecords | None = None
     fingerprint: str = ""
 
     @property
@@ -64,15 +86,29 @@ class PlannedShard:
         """Whether the rows have labels; a shard has all of them or none."""
         return not self.targets.unlabeled[0]
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether a shard of the version that is extended becomes this one as it is."""
+        old = self.old
+        return (
+            old is not None
+            and old.relabeled == 0
+            and len(old.positions) == old.shard.num_records
+        )
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All shards of a dataset, splits one after the other, and how images become records."""
+    """All shards of a dataset, splits one after the other, and how images become records.
+
+    `lineage` says how it grew, the oldest step first; empty: it is of files alone.
+    """
 
     dataset: str
     task: Task
     options: ImageOptions
     shards: tuple[PlannedShard, ...]
+    lineage: tuple[Lineage, ...] = ()
 
     @property
     def has_targets(self) -> bool:
@@ -125,6 +161,8 @@ def fingerprint_shard(dataset: str, task: Task, options: ImageOptions, shard: Pl
         shard.ids,
         shard.files,
     ]
+    if shard.old is not None:
+        head.append(dataclasses.asdict(shard.old.shard))
     digest.update(json.dumps(head, sort_keys=True).encode())
     arrays = [shard.csv_rows, shard.targets.values, shard.sha256, shard.reencode]
     if shard.repeats is not None:

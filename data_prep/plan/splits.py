@@ -75,6 +75,106 @@ def holdout(rows: Rows, fraction: float, seed: int) -> np.ndarray:
     return assign_folds(rows, parts, seed) < num_held_out
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What splits have already, and are to have.
+
+    Attributes:
+        counts: float64 [splits, classes], rows of each class that are there.
+        sizes: float64 [splits], rows that are there.
+        shares: float64 [splits], of all rows in the end; their sum is 1.
+    """
+
+    counts: np.ndarray
+    sizes: np.ndarray
+    shares: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        targets: Targets,
+        task: Task,
+        names: np.ndarray,
+        splits: np.ndarray,
+        shares: Sequence[float],
+    ) -> "Filled":
+        """What is there: rows and the name of the split that each is in.
+
+        Args:
+            targets: of the rows.
+            task: what they mean.
+            names: the split of each row.
+            splits: the splits to fill; rows of others do not count.
+            shares: of each split.
+        """
+        counts = np.zeros((len(splits), targets.num_classes))
+        row, label = _labels(targets, task)
+        for at, split in enumerate(splits):
+            inside = names[row] == split
+            counts[at] = np.bincount(label[inside], minlength=targets.num_classes)
+        sizes = np.array([(names == split).sum() for split in splits], float)
+        return cls(counts, sizes, np.asarray(shares, float))
+
+
+def fill_up(rows: Rows, filled: Filled) -> np.ndarray:
+    """The split, 0 to len(shares) - 1, of each row, so that all get their shares: int64 [n].
+
+    Iterative stratification (Sechidis et al. 2011, algorithm 1) that begins with what is there:
+    the class with the fewest rows left is dealt out first, each unit of rows to the split that
+    lacks most of the class, then most rows.
+    """
+    num_classes = rows.targets.num_classes
+    _, unit, sizes = np.unique(rows.groups, return_inverse=True, return_counts=True)
+    rank = np.empty(len(rows.targets), np.int64)
+    rank[rows.order] = np.arange(len(rank))
+    first = np.full(len(sizes), len(rank))
+    np.minimum.at(first, unit, rank)
+    row, label = _labels(rows.targets, rows.task)
+    labels: list[dict[int, int]] = [{} for _ in sizes]
+    for at, one in zip(unit[row].tolist(), label.tolist(), strict=True):
+        labels[at][one] = labels[at].get(one, 0) + 1
+    counts = filled.counts.sum(0) + np.bincount(label, minlength=num_classes)
+    lacking = np.outer(filled.shares, counts) - filled.counts
+    room = filled.shares * (filled.sizes.sum() + len(rank)) - filled.sizes
+    # The large ones first, since the small ones can even out what they leave.
+    units = np.lexsort((first, -sizes)).tolist()
+    holders: dict[int, list[int]] = {}
+    for at in units:
+        for one in labels[at]:
+            holders.setdefault(one, []).append(at)
+    left = {one: len(those) for one, those in holders.items()}
+    result = np.full(len(sizes), -1)
+
+    def put(at: int, wanted: np.ndarray) -> None:
+        # What differs in the last bits is a tie.
+        split = int(np.lexsort((-room.round(6), -wanted.round(6)))[0])
+        result[at] = split
+        room[split] -= sizes[at]
+        for one, count in labels[at].items():
+            lacking[split, one] -= count
+            left[one] -= 1
+
+    while left:
+        rarest = min(left, key=lambda one: (left[one], one))
+        for at in holders[rarest]:
+            if result[at] < 0:
+                put(at, lacking[:, rarest])
+        del left[rarest]
+    for at in units:
+        if result[at] < 0:
+            put(at, room)
+    return result[unit]
+
+
+def _labels(targets: Targets, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """(row, class) of each label; of one label a row the largest."""
+    if task == Task.SINGLE_LABEL:
+        rows = np.flatnonzero(~targets.unlabeled)
+        return rows, targets.largest[rows]
+    row, label = np.nonzero(targets.present(targets.num_classes))
+    return row, label
+
+
 def _cut_by_time(rows: Rows, ends: Sequence[float]) -> np.ndarray:
     """The part of each row, where parts end after these shares of all rows: int64 [n].
 

@@ -35,7 +35,10 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
         "data_prep/report.html",
         manifest=manifest,
         command=canonical_command(
-            config, images.test is not None, images.labelled.table.fixes is not None
+            config,
+            images.test is not None,
+            images.labelled.table.fixes is not None,
+            manifest.lineage[-1].version if manifest.lineage else "",
         ),
         splits=_split_rows(manifest),
         balance=_balance(manifest),
@@ -57,7 +60,9 @@ def card(dataset: WrittenDataset, manifest: Manifest) -> bytes:
     return page.encode()
 
 
-def canonical_command(config: PrepConfig, has_test: bool, has_fixes: bool = False) -> str:
+def canonical_command(
+    config: PrepConfig, has_test: bool, has_fixes: bool = False, base_version: str = ""
+) -> str:
     """The command that makes the same bytes, without paths: the literal one is in run_log.json.
 
     It is the one with CSVs, whatever the layout: a card depends on the dataset's bytes alone.
@@ -70,6 +75,8 @@ def canonical_command(config: PrepConfig, has_test: bool, has_fixes: bool = Fals
     if config.decode_check and config.on_bad == "skip":
         parts.append("--decode_check")  # It decides which rows are left out.
     parts += [f"--name={config.name}", f"--version={config.version}"]
+    if base_version:
+        parts.append(f"--extends=DATA/{config.name}/{base_version}")
     defaults = default_settings()
     for name, value in config.settings().items():
         if value == defaults.get(name):
@@ -119,12 +126,15 @@ def _balance(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _usable_facts(images: CheckedImages) -> np.ndarray:
-    return np.concatenate([one.facts[one.usable] for one in images.all])
+def _facts(images: CheckedImages) -> np.ndarray:
+    """Of the files that were opened: of a dataset that grew, those of new rows."""
+    return np.concatenate([one.facts[one.opened] for one in images.all])
 
 
-def _sizes(images: CheckedImages) -> dict[str, Any]:
-    facts = _usable_facts(images)
+def _sizes(images: CheckedImages) -> dict[str, Any] | None:
+    facts = _facts(images)
+    if not len(facts):
+        return None
     common = Counter(zip(facts["width_px"].tolist(), facts["height_px"].tolist(), strict=True))
     pixels = facts["width_px"].astype(np.int64) * facts["height_px"]
     smallest, largest = facts[int(pixels.argmin())], facts[int(pixels.argmax())]
@@ -140,7 +150,7 @@ def _sizes(images: CheckedImages) -> dict[str, Any]:
 
 def _kinds(images: CheckedImages) -> list[tuple[str, int, int]]:
     """(kind, files, how many of them are re-encoded)."""
-    facts = _usable_facts(images)
+    facts = _facts(images)
     kinds = Counter(facts["kind"].tolist())
     encoded = Counter(facts["kind"][facts["reencode"]].tolist())
     return [(kind, count, encoded[kind]) for kind, count in kinds.most_common()]

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchard import storage
 from orchard.formats import RECORDS_FILE, Manifest
-from orchard.formats.manifest import REPEATS_COLUMN
+from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
 
 # docs.mlcommons.org/croissant/docs/croissant-spec.html, "Appendix 1: JSON-LD context".
 _CONTEXT: dict[str, Any] = {
@@ -65,6 +65,7 @@ _FIELDS = {
     "source_file": ("sc:Text", "File of the image within the images folder."),
     "source_sha256": ("sc:Text", "SHA-256 of that file."),
     REPEATS_COLUMN: ("sc:Integer", "Fold in each further repeat of the folds; -1: in none."),
+    DIFFERENCE_HASH_COLUMN: ("sc:Text", "Hash by which near duplicates are found."),
 }
 _LISTS = ("target", REPEATS_COLUMN)
 
@@ -147,6 +148,8 @@ def _records(manifest: Manifest) -> dict[str, Any]:
     columns = [name for name in _FIELDS if name not in ("target", "label") or name == labels]
     if manifest.settings.get("fold_repeats", 1) == 1:
         columns.remove(REPEATS_COLUMN)
+    if not manifest.settings.get("near_duplicates"):
+        columns.remove(DIFFERENCE_HASH_COLUMN)
     fields = []
     for column in columns:
         field = _field("records", column, *_FIELDS[column])

@@ -11,7 +11,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from data_prep.plan import Plan, PlannedShard
+from data_prep.plan import PlannedShard
+from data_prep.publish import links
 from data_prep.publish.staging import Claim, Publisher, Staging
 from data_prep.shard import Receipt, read_receipt, receipt_path
 from orchard import storage
@@ -124,9 +125,31 @@ class GcsPublisher(Publisher):
         for found in self._objects.values():
             _refuse_foreign(found)
 
-    def written(self, plan: Plan) -> dict[str, Receipt]:
+    def take_over(self, shards: Sequence[PlannedShard], base_dir: str) -> None:
+        """Have the service copy the objects; a version that lies elsewhere is uploaded."""
+        in_parallel(lambda shard: self._take_over(shard, base_dir), shards)
+
+    def _take_over(self, shard: PlannedShard, base_dir: str) -> None:
+        assert shard.old is not None
+        was, found = shard.old.shard, self._objects.get(shard.file)
+        content = (was.num_bytes, was.crc32c)
+        if found and self._has_shard(shard) and (found.num_bytes, found.crc32c) == content:
+            return
+        self._lock.raise_if_lost()
+        source, target = storage.join(base_dir, was.file), self._path(shard.file)
+        links.check_source(source, was)
+        metadata = {gcs.FINGERPRINT_KEY: shard.fingerprint}
+        generation = self._generation(shard.file)
+        if storage.is_gcs(source):
+            copied = gcs.copy(source, target, was.crc32c, generation, metadata)
+        else:
+            with storage.local_copy(source) as local:
+                copied = gcs.upload_file(local, target, was.crc32c, generation, metadata)
+        self._objects[shard.file] = copied
+
+    def written(self, shards: Sequence[PlannedShard]) -> dict[str, Receipt]:
         """By file, the receipts of the shards in the bucket, by the bucket's own checksums."""
-        candidates = [shard for shard in plan.shards if self._has_shard(shard)]
+        candidates = [shard for shard in shards if self._has_shard(shard)]
         receipts = in_parallel(self._read_receipt, candidates)
         return {receipt.file: receipt for receipt in receipts if receipt is not None}
 

@@ -10,7 +10,7 @@ from data_prep.checks import hex_digests
 from data_prep.plan import Plan, PlannedShard
 from data_prep.shard import Receipt
 from orchard.formats import Targets, tfrecord
-from orchard.formats.manifest import REPEATS_COLUMN
+from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +48,7 @@ def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
         "source_file": _strings(shard.files),
         "source_sha256": _texts(hex_digests(shard.sha256).tolist()),
         **_repeats(shard.repeats),
+        **_hashes(shard.difference_hash),
     }
     return pa.Table.from_arrays(list(columns.values()), list(columns))
 
@@ -61,6 +62,12 @@ def _labels(targets: Targets) -> dict[str, "pa.Array"]:
 
 def _repeats(repeats: np.ndarray | None) -> dict[str, "pa.Array"]:
     return {} if repeats is None else {REPEATS_COLUMN: _lists(repeats, np.int16)}
+
+
+def _hashes(hashes: np.ndarray | None) -> dict[str, "pa.Array"]:
+    if hashes is None:
+        return {}
+    return {DIFFERENCE_HASH_COLUMN: _texts(hex_digests(hashes).tolist())}
 
 
 # Arrow's own conversions import pandas or its compute functions, which takes longer than to write a

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from data_prep.plan import Plan
-from data_prep.publish import destination
+from data_prep.plan import PlannedShard
+from data_prep.publish import destination, links
 from data_prep.publish.staging import Claim, Publisher, Staging
 from data_prep.shard import Receipt, read_receipt
 from orchard import storage
@@ -158,10 +158,18 @@ class LocalPublisher(Publisher):
     def remove_finished(self) -> None:
         """Do nothing: the rename in `commit` replaces the old dataset."""
 
-    def written(self, plan: Plan) -> dict[str, Receipt]:
+    def take_over(self, shards: Sequence[PlannedShard], base_dir: str) -> None:
+        """Link the files; copy them where that is not possible."""
+        for shard in shards:
+            assert shard.old is not None
+            source = storage.join(base_dir, shard.old.shard.file)
+            links.take_over_file(source, os.path.join(self.shards_dir, shard.file), shard.old.shard)
+            self._flush(shard.file, 0)
+
+    def written(self, shards: Sequence[PlannedShard]) -> dict[str, Receipt]:
         """By file, the receipts of the shards that are whole, by their own bytes."""
         result = {}
-        for shard in plan.shards:
+        for shard in shards:
             receipt = read_receipt(self._staging.receipts_dir, shard)
             path = storage.join(self.shards_dir, shard.file)
             if receipt and storage.size_and_crc32c(path) == (receipt.num_bytes, receipt.crc32c):

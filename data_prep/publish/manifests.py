@@ -39,6 +39,8 @@ def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -
         ],
         "quarantine": quarantine(images).decode(),
     }
+    if plan.lineage:
+        parts["lineage"] = [(step.version, step.fingerprint) for step in plan.lineage]
     return hashlib.sha256(storage.json_bytes(parts)).hexdigest()
 
 
@@ -62,6 +64,7 @@ def make_manifest(dataset: WrittenDataset) -> Manifest:
         inputs=_input_facts(dataset.images),
         library_versions=library_versions(),
         has_targets=plan.has_targets,
+        lineage=plan.lineage,
     )
 
 

@@ -8,7 +8,7 @@ import abc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from data_prep.plan import Plan
+from data_prep.plan import PlannedShard
 from data_prep.shard import Receipt
 
 
@@ -31,8 +31,18 @@ class Publisher(abc.ABC):
         """Unpublish the dataset, if its replacement is not atomic."""
 
     @abc.abstractmethod
-    def written(self, plan: Plan) -> dict[str, Receipt]:
-        """By file, the receipts of shards that are there already, whole and as planned."""
+    def take_over(self, shards: Sequence[PlannedShard], base_dir: str) -> None:
+        """Make shards of the version in `base_dir` the dataset's own, without a worker.
+
+        What is there already stays; nothing of the older version is changed.
+
+        Raises:
+            OrchardError: a shard is missing there, or is not what its manifest says.
+        """
+
+    @abc.abstractmethod
+    def written(self, shards: Sequence[PlannedShard]) -> dict[str, Receipt]:
+        """By file, the receipts of shards that workers wrote, whole and as planned."""
 
     @abc.abstractmethod
     def max_ahead(self, workers: int) -> int | None:

@@ -26,6 +26,8 @@ RECORDS_COLUMNS = (
 
 # The fold of each record in each further dealing-out, where --fold_repeats asked for some.
 REPEATS_COLUMN = "repeat_folds"
+# The difference hash of each image, where --near_duplicates asked for it.
+DIFFERENCE_HASH_COLUMN = "difference_hash"
 
 _AGAIN = "run its data_prep.main command again, with --overwrite"
 
@@ -63,6 +65,36 @@ class SplitInfo:
 
 
 @dataclass(frozen=True)
+class Lineage:
+    """How a version came from an older one (`--extends`).
+
+    Attributes:
+        version: the older one's, X.Y.Z.
+        fingerprint: the older one's.
+        library_versions: those that decided the older one's bytes.
+        kept_shards: shards that were taken over as they were.
+        rewritten_shards: shards that hold what is left of an older one, or other labels.
+        new_shards: shards of added records.
+        added: records whose ids the older version did not have.
+        relabeled: records with other labels.
+        withdrawn: records of the older version that are gone.
+        shards: by file, the older version's file whose records it holds; empty where a still newer
+            version renamed them.
+    """
+
+    version: str
+    fingerprint: str
+    library_versions: dict[str, str]
+    kept_shards: int
+    rewritten_shards: int
+    new_shards: int
+    added: int
+    relabeled: int
+    withdrawn: int
+    shards: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest(JsonRecord):
     """The content of `manifest.json`.
 
@@ -82,6 +114,8 @@ class Manifest(JsonRecord):
         has_targets: whether records and index have `target`. Where they have not, `label` says it
             all, and `schema_version` is 2, which an Orchard that looks for `target` refuses; else
             the file does not have this field.
+        lineage: the steps by which the dataset grew, the oldest first; the file has this field only
+            where there are any.
     """
 
     REMEDY: ClassVar[str] = _AGAIN
@@ -98,11 +132,14 @@ class Manifest(JsonRecord):
     library_versions: dict[str, str]
     files: dict[str, FileInfo] = field(default_factory=dict)
     has_targets: bool = True
+    lineage: tuple[Lineage, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
         # JSON objects have no order of their own once keys are sorted.
         value = super().to_json() | {"split_order": list(self.splits)}
+        if not self.lineage:
+            del value["lineage"]
         if self.has_targets:
             del value["has_targets"]
             return value
@@ -150,7 +187,7 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     the class, -1: unlabeled), `source_file` (string, within the images folder) and `source_sha256`
     (hex, of that file's content). `Targets.of_index` reads the labels of both. With --fold_repeats
     there is `repeat_folds` too (list of int16): the fold of the record in the second dealing-out,
-    the third, ...; -1: in none.
+    the third, ...; -1: in none. With --near_duplicates there is `difference_hash` (hex).
 
     Raises:
         OrchardError: there is no index, or it was damaged.

@@ -165,6 +165,52 @@ def upload_file(
     )
 
 
+def copy(
+    source: str,
+    path: str,
+    crc32c: int,
+    generation: int | None = None,
+    metadata: dict[str, str] | None = None,
+) -> ObjectInfo:
+    """Have the service copy an object, whose bytes come nowhere near this machine.
+
+    Args:
+        source: the object to copy.
+        path: the new object.
+        crc32c: what the source's checksum must be.
+        generation: as of `upload_file`, of the new object.
+        metadata: of the new object.
+
+    Raises:
+        GenerationConflict: the object there has another generation.
+        OrchardError: there is no such source, it has another content, or the service refuses.
+    """
+    from google.api_core import exceptions
+
+    found = stat(source)
+    if found is None or found.crc32c != crc32c:
+        raise OrchardError(f"{source} was removed or replaced a moment ago; run the command again")
+    expected = ObjectInfo(path, found.num_bytes, crc32c, 0, metadata or {})
+    (from_bucket, from_name), (bucket_name, name) = split_path(source), split_path(path)
+    from_blob = bucket(from_bucket).blob(from_name)
+    blob = bucket(bucket_name).blob(name)
+    blob.metadata = expected.metadata
+    how = {
+        "if_generation_match": generation,
+        "if_source_generation_match": found.generation,
+        **patience(),
+    }
+    with explained(path, "storage.objects.create"):
+        try:
+            # Between regions or classes of storage it takes several requests.
+            token, _, _ = blob.rewrite(from_blob, **how)
+            while token is not None:
+                token, _, _ = blob.rewrite(from_blob, token=token, **how)
+        except exceptions.PreconditionFailed as error:
+            return _already_there(expected, error)
+        return _info(blob)
+
+
 def delete(path: str, generation: int | None = None) -> None:
     """Delete an object; one that is gone already is fine.
 

@@ -1,0 +1,211 @@
+"""The published version of a dataset that a new one extends (`--extends`)."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_prep.config import PrepConfig, default_settings
+from data_prep.labels import LabelTable
+from orchard import storage
+from orchard.errors import OrchardError
+from orchard.formats import (
+    RECORDS_FILE,
+    Lineage,
+    Manifest,
+    Targets,
+    load_manifest,
+    load_records,
+)
+from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
+
+if TYPE_CHECKING:
+    import pandas
+
+# Settings of these groups must stay: records of one dataset are made, and dealt out, in one way.
+_FIXED_GROUPS = ("splits", "images")
+# But these say which rows and files are taken.
+_FREE = ("on_bad", "max_pixels")
+_MAX_NAMED = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """The version that is extended; arrays have one entry a record, in the order of its index.
+
+    Attributes:
+        directory: where it is.
+        manifest: what it says of itself.
+        ids: of the records.
+        splits: their names, object [n].
+        shards: int64 [n], which shard of the split.
+        positions: int64 [n], which record of the shard.
+        lengths: int64 [n], bytes of the serialized Example.
+        image_crc32c: uint32 [n], of the JPEG in the record.
+        files: of the images, within their folder.
+        sha256: V32 [n], of these files.
+        targets: the labels.
+        difference_hash: V16 [n]; None where --near_duplicates did not ask for it.
+        repeats: int16 [n, further repeats], the fold of each; None without --fold_repeats.
+    """
+
+    directory: str
+    manifest: Manifest
+    ids: tuple[str, ...]
+    splits: np.ndarray
+    shards: np.ndarray
+    positions: np.ndarray
+    lengths: np.ndarray
+    image_crc32c: np.ndarray
+    files: tuple[str, ...]
+    sha256: np.ndarray
+    targets: Targets
+    difference_hash: np.ndarray | None = None
+    repeats: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_of(self, ids: Sequence[str]) -> np.ndarray:
+        """The record of each id, int64 [n]; -1: it is new."""
+        known = {image_id: row for row, image_id in enumerate(self.ids)}
+        return np.array([known.get(image_id, -1) for image_id in ids], np.int64)
+
+    @property
+    def past(self) -> tuple[Lineage, ...]:
+        """How this version came about, as a newer one keeps it."""
+        return tuple(dataclasses.replace(step, shards={}) for step in self.manifest.lineage)
+
+
+def load_base(config: PrepConfig) -> Base | None:
+    """The version of `--extends`; None without.
+
+    Raises:
+        OrchardError: there is none, it is damaged, or the settings are not those it was made with.
+    """
+    if not config.extends:
+        return None
+    manifest = load_manifest(config.extends)
+    _check_settings(config, manifest)
+    path = storage.join(config.extends, RECORDS_FILE)
+    info = manifest.files.get(RECORDS_FILE)
+    if info and storage.size_and_crc32c(path) != (info.num_bytes, info.crc32c):
+        raise OrchardError(
+            f"{path} is missing or damaged; leave --extends out to prepare everything anew"
+        )
+    return _base(config, manifest, load_records(config.extends))
+
+
+def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
+    if manifest.name != config.name:
+        raise OrchardError(
+            f"--name={config.name}, but {config.extends} is a version of {manifest.name}; pass "
+            f"--name={manifest.name}"
+        )
+    if manifest.version == config.version:
+        raise OrchardError(
+            f"--version={config.version} is the version that it extends; pass a higher one"
+        )
+    anew = "or leave --extends out to prepare everything anew"
+    now, defaults = config.settings(), default_settings()
+    for flag in config.flag_fields():
+        if flag.group not in _FIXED_GROUPS or flag.field in _FREE:
+            continue
+        default = defaults.get(flag.field, flag.default)
+        was, value = (one.get(flag.field, default) for one in (manifest.settings, now))
+        if was != value:
+            advice = f"leave it out, {anew}" if was == default else f"pass {_flag(flag.name, was)}"
+            raise OrchardError(
+                f"--{flag.name}={_shown(value)}, but {config.extends} was prepared with "
+                f"{_flag(flag.name, was)}; {advice}"
+                + ("" if was == default else f", {anew}")
+            )
+
+
+def _flag(name: str, value: Any) -> str:
+    return f"--{name}" if value is True else f"--{name}={_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _base(config: PrepConfig, manifest: Manifest, records: "pandas.DataFrame") -> Base:
+    if config.near_duplicates and DIFFERENCE_HASH_COLUMN not in records:
+        raise OrchardError(
+            f"{config.extends} was prepared by an Orchard that kept no hashes to find near "
+            "duplicates by; leave --extends out to prepare everything anew"
+        )
+    sizes = [shard.num_records for one in manifest.splits.values() for shard in one.shards]
+    if sum(sizes) != len(records):
+        raise OrchardError(
+            f"{config.extends}: its index has {len(records)} records, its manifest {sum(sizes)}; "
+            "leave --extends out to prepare everything anew"
+        )
+    hashes, repeats = None, None
+    if config.near_duplicates:
+        hashes = _digests(records[DIFFERENCE_HASH_COLUMN], 16)
+    if config.fold_repeats > 1:
+        repeats = np.stack(list(records[REPEATS_COLUMN])).astype(np.int16)
+    return Base(
+        directory=config.extends,
+        manifest=manifest,
+        ids=tuple(records["id"]),
+        splits=records["split"].to_numpy(object),
+        shards=records["shard"].to_numpy(np.int64),
+        positions=np.concatenate([np.arange(size) for size in sizes]),
+        lengths=records["length"].to_numpy(np.int64),
+        image_crc32c=records["image_crc32c"].to_numpy(np.uint32),
+        files=tuple(records["source_file"]),
+        sha256=_digests(records["source_sha256"], 32),
+        targets=Targets.of_index(records, len(manifest.class_names)),
+        difference_hash=hashes,
+        repeats=repeats,
+    )
+
+
+def _digests(texts: "pandas.Series", num_bytes: int) -> np.ndarray:
+    """Hexadecimal digests as V [n]."""
+    return np.frombuffer(bytes.fromhex("".join(texts)), f"V{num_bytes}")
+
+
+def check_labels(base: Base, table: LabelTable) -> None:
+    """Refuse labels that the old records could not have.
+
+    Raises:
+        OrchardError: other classes, another task, or soft labels where the records have none.
+    """
+    old, new = base.manifest.class_names, table.class_names
+    anew = "or leave --extends out to prepare everything anew"
+    if old != new:
+        names = "the classes of its features.json"
+        if len(old) <= _MAX_NAMED:
+            names = f"--class_names={','.join(old)}"
+        raise OrchardError(
+            f"{table.file}: {_class_changes(old, new)} against {base.directory}; if these are the "
+            f"classes all the same, pass {names}, {anew}"
+        )
+    if base.manifest.task != table.task:
+        raise OrchardError(
+            f"{table.file} is {table.task}, {base.directory} is {base.manifest.task}; correct the "
+            f"labels, {anew}"
+        )
+    if base.targets.are_classes and not table.targets.are_classes:
+        raise OrchardError(
+            f"{table.file} has soft labels, and the records of {base.directory} hold one class "
+            f"each; correct the labels, {anew}"
+        )
+
+
+def _class_changes(old: Sequence[str], new: Sequence[str]) -> str:
+    def named(names: list[str], what: str) -> Iterator[str]:
+        if names:
+            yield f"{len(names)} {'class' if len(names) == 1 else 'classes'} {what} ({names[0]!r})"
+
+    phrases = [
+        *named([name for name in new if name not in old], "more"),
+        *named([name for name in old if name not in new], "less"),
+    ]
+    return " and ".join(phrases) or "the classes are in another order"
