@@ -10,6 +10,7 @@ import numpy as np
 from data_prep.engines import LocalEngine
 from data_prep.images import PASS, ImageOptions, decode_problem, inspect_image
 from data_prep.publish import check_metadata
+from data_prep.verification.lineage import check_lineage
 from orchard import progress, storage
 from orchard.errors import OrchardError
 from orchard.formats import (
@@ -79,6 +80,8 @@ def audit_dataset(
     _check_metadata(dataset_dir, manifest)
     records = load_records(dataset_dir)
     _check_index(records, manifest)
+    if manifest.lineage:
+        log(check_lineage(dataset_dir, manifest, records))
     tasks = list(_tasks(dataset_dir, manifest, records, decode_check))
     with (
         LocalEngine(workers) as engine,

@@ -10,7 +10,7 @@ import numpy as np
 from data_prep.images import ImageOptions, inspect_image, is_image_name
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import load_manifest, load_records, tfrecord
+from orchard.formats import Manifest, load_manifest, load_records, tfrecord
 
 if TYPE_CHECKING:
     import pandas
@@ -63,12 +63,21 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
         ("record bytes", str(row["length"])),
         ("CSV row", str(row["csv_row"])),
         ("labels", _labels(row, manifest.class_names)),
+        *_taken_from(manifest, info.file),
         ("image", f"{facts.width_px}x{facts.height_px} JPEG, {len(jpeg)} bytes"),
         ("image crc32c", f"{checksum:08x}"),
         ("source file", row["source_file"]),
         ("source sha256", row["source_sha256"]),
     )
     return Trace(lines, jpeg)
+
+
+def _taken_from(manifest: Manifest, file: str) -> list[tuple[str, str]]:
+    """Where the shard comes from, in a dataset that grew."""
+    step = manifest.lineage[-1] if manifest.lineage else None
+    if step is None or file not in step.shards:
+        return []
+    return [("taken from", f"{step.version}, {step.shards[file]}")]
 
 
 def _find(records: "pandas.DataFrame", image_id: str, dataset_dir: str) -> "pandas.Series":
