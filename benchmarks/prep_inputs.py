@@ -1,4 +1,4 @@
-"""The images of `benchmarks/prep.py`: small ones and photos, made from what the repository has."""
+"""The images of `prep.py` and `growth.py`: small ones and photos, made from what there is."""
 
 import csv
 from pathlib import Path
@@ -27,13 +27,15 @@ def make_small(folder: Path) -> None:
     _write_csv(folder, rows)
 
 
-def make_photos(folder: Path, photos_dir: str, count: int) -> None:
+def make_photos(
+    folder: Path, photos_dir: str, count: int, size_px: tuple[int, int] = _PHOTO_SIZE_PX
+) -> None:
     """Write `count` photos and their CSV."""
     (folder / "images").mkdir(parents=True)
     if photos_dir:
         photos = [path.read_bytes() for path in sorted(Path(photos_dir).glob("*.jp*g"))]
     else:
-        photos = [_noise_photo(seed) for seed in range(20)]
+        photos = [_noise_photo(seed, size_px) for seed in range(20)]
     rows = []
     for number in range(count):
         data = photos[number % len(photos)]
@@ -43,9 +45,9 @@ def make_photos(folder: Path, photos_dir: str, count: int) -> None:
     _write_csv(folder, rows)
 
 
-def _noise_photo(seed: int) -> bytes:
+def _noise_photo(seed: int, size_px: tuple[int, int]) -> bytes:
     """A JPEG of noise whose amplitudes fall with the frequency, as those of photos do."""
-    height, width = _PHOTO_SIZE_PX
+    height, width = size_px
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = 1

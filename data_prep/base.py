@@ -17,12 +17,12 @@ from orchard.formats import (
     Manifest,
     Targets,
     load_manifest,
-    load_records,
 )
-from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
+from orchard.formats.arrow_columns import numbers
+from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN, read_index
 
 if TYPE_CHECKING:
-    import pandas
+    import pyarrow
 
 # Settings of these groups must stay: records of one dataset are made, and dealt out, in one way.
 _FIXED_GROUPS = ("splits", "images")
@@ -95,7 +95,7 @@ def load_base(config: PrepConfig) -> Base | None:
         raise OrchardError(
             f"{path} is missing or damaged; leave --extends out to prepare everything anew"
         )
-    return _base(config, manifest, load_records(config.extends))
+    return _base(config, manifest, read_index(config.extends))
 
 
 def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
@@ -119,8 +119,7 @@ def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
             advice = f"leave it out, {anew}" if was == default else f"pass {_flag(flag.name, was)}"
             raise OrchardError(
                 f"--{flag.name}={_shown(value)}, but {config.extends} was prepared with "
-                f"{_flag(flag.name, was)}; {advice}"
-                + ("" if was == default else f", {anew}")
+                f"{_flag(flag.name, was)}; {advice}" + ("" if was == default else f", {anew}")
             )
 
 
@@ -132,8 +131,8 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _base(config: PrepConfig, manifest: Manifest, records: "pandas.DataFrame") -> Base:
-    if config.near_duplicates and DIFFERENCE_HASH_COLUMN not in records:
+def _base(config: PrepConfig, manifest: Manifest, records: "pyarrow.Table") -> Base:
+    if config.near_duplicates and DIFFERENCE_HASH_COLUMN not in records.column_names:
         raise OrchardError(
             f"{config.extends} was prepared by an Orchard that kept no hashes to find near "
             "duplicates by; leave --extends out to prepare everything anew"
@@ -146,27 +145,27 @@ def _base(config: PrepConfig, manifest: Manifest, records: "pandas.DataFrame") -
         )
     hashes, repeats = None, None
     if config.near_duplicates:
-        hashes = _digests(records[DIFFERENCE_HASH_COLUMN], 16)
+        hashes = _digests(records[DIFFERENCE_HASH_COLUMN].to_pylist(), 16)
     if config.fold_repeats > 1:
-        repeats = np.stack(list(records[REPEATS_COLUMN])).astype(np.int16)
+        repeats = numbers(records[REPEATS_COLUMN]).astype(np.int16).reshape(len(records), -1)
     return Base(
         directory=config.extends,
         manifest=manifest,
-        ids=tuple(records["id"]),
-        splits=records["split"].to_numpy(object),
-        shards=records["shard"].to_numpy(np.int64),
+        ids=tuple(records["id"].to_pylist()),
+        splits=np.array(records["split"].to_pylist(), object),
+        shards=numbers(records["shard"]).astype(np.int64),
         positions=np.concatenate([np.arange(size) for size in sizes]),
-        lengths=records["length"].to_numpy(np.int64),
-        image_crc32c=records["image_crc32c"].to_numpy(np.uint32),
-        files=tuple(records["source_file"]),
-        sha256=_digests(records["source_sha256"], 32),
-        targets=Targets.of_index(records, len(manifest.class_names)),
+        lengths=numbers(records["length"]).astype(np.int64),
+        image_crc32c=numbers(records["image_crc32c"]),
+        files=tuple(records["source_file"].to_pylist()),
+        sha256=_digests(records["source_sha256"].to_pylist(), 32),
+        targets=Targets.of_arrow(records, len(manifest.class_names)),
         difference_hash=hashes,
         repeats=repeats,
     )
 
 
-def _digests(texts: "pandas.Series", num_bytes: int) -> np.ndarray:
+def _digests(texts: Sequence[str], num_bytes: int) -> np.ndarray:
     """Hexadecimal digests as V [n]."""
     return np.frombuffer(bytes.fromhex("".join(texts)), f"V{num_bytes}")
 

@@ -116,7 +116,10 @@ def write_report(config: TrainConfig, folds: list[str]) -> None:
 def fold_config(config: TrainConfig, fold: str) -> TrainConfig:
     """The config of one fold's own run."""
     run_dir = RunDir(config.run_dir).fold(fold).path
-    return dataclasses.replace(config, fold=fold, refit=0, run_dir=run_dir)
+    weights = config.weights
+    if storage.exists(RunDir(weights).folds_file):  # Each goes on from the run of the same fold.
+        weights = RunDir(weights).fold(fold).path
+    return dataclasses.replace(config, fold=fold, refit=0, run_dir=run_dir, weights=weights)
 
 
 def summarize(runs: list[RunRecord], scored: list[Logits], epochs: float | None) -> FoldsRecord:

@@ -10,6 +10,7 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 
+from orchard import storage
 from orchard.formats import NO_SPLIT, RunDir, RunRecord
 from trainer.config import TrainConfig
 from trainer.data import ALL_FOLDS, load_records
@@ -50,8 +51,12 @@ def refit_config(config: TrainConfig, number: int, epochs: float | None) -> Trai
         epochs: that the folds found; None, without folds or of frozen features: as long as the
             config says.
     """
+    weights = config.weights
+    if storage.exists(RunDir(weights).folds_file):
+        weights = RunDir(weights).refit(number).path
     alone = dataclasses.replace(
         config,
+        weights=weights,
         refit=0,
         fold=NO_SPLIT if config.fold == ALL_FOLDS else config.fold,
         run_dir=RunDir(config.run_dir).refit(number).path,

@@ -56,18 +56,20 @@ def leave_out_moves(images: CheckedImages) -> CheckedImages:
 def _moved(checked: CheckedTable, base: Base) -> Iterator[Problem]:
     """Old rows of another split than they were in."""
     table = checked.table
-    for row in np.flatnonzero(checked.usable & (checked.base_rows >= 0)).tolist():
-        was = base.splits[checked.base_rows[row]]
-        if table.splits is not None:
-            now = table.splits[row]
-        elif table.shape == "ids":
-            now = SplitKind.TEST
-        else:
-            now = "a split with labels" if was == SplitKind.TEST else was
-        if now != was:
-            yield _problem(
-                table, row, f"it was in split {was!r} of {base.manifest.version}, now {now!r}"
-            )
+    rows = np.flatnonzero(checked.usable & (checked.base_rows >= 0))
+    was = base.splits[checked.base_rows[rows]]
+    if table.splits is not None:
+        now = np.array([table.splits[row] for row in rows], object)
+    elif table.shape == "ids":
+        now = np.full(len(rows), str(SplitKind.TEST), object)
+    else:
+        now = np.where(was == SplitKind.TEST, "a split with labels", was)
+    for at in np.flatnonzero(now != was).tolist():
+        yield _problem(
+            table,
+            int(rows[at]),
+            f"it was in split {was[at]!r} of {base.manifest.version}, now {now[at]!r}",
+        )
 
 
 def _torn(checked: CheckedTable, base: Base) -> Iterator[Problem]:

@@ -91,9 +91,7 @@ class PlannedShard:
         """Whether a shard of the version that is extended becomes this one as it is."""
         old = self.old
         return (
-            old is not None
-            and old.relabeled == 0
-            and len(old.positions) == old.shard.num_records
+            old is not None and old.relabeled == 0 and len(old.positions) == old.shard.num_records
         )
 
 

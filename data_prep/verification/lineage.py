@@ -72,9 +72,7 @@ def _check_taken_over(manifest: Manifest, base: Manifest, step: Lineage) -> None
         )
 
 
-def _check_records(
-    records: "pandas.DataFrame", before: "pandas.DataFrame", step: Lineage
-) -> None:
+def _check_records(records: "pandas.DataFrame", before: "pandas.DataFrame", step: Lineage) -> None:
     splits = before.set_index("id")["split"]
     old = records[records["id"].isin(splits.index)]
     moved = old[old["split"].to_numpy() != splits[old["id"]].to_numpy()]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchard.errors import OrchardError
+from orchard.formats.arrow_columns import numbers
 from orchard.formats.kinds import Task
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
 # Of more classes than these, one hard label an image is kept as the class's number: its vector
 # would be larger than many an image.
@@ -63,15 +65,26 @@ class Targets:
             OrchardError: one is none of the classes.
         """
         if "label" in records:
-            labels = records["label"].to_numpy(np.int32)
-            wrong = labels[(labels < -1) | (labels >= num_classes)]
-            if len(wrong):
-                raise OrchardError(
-                    f"records.parquet was damaged: {wrong[0]} is none of {num_classes} classes; "
-                    "prepare the dataset again"
-                )
-            return cls(labels, num_classes)
+            return cls._of_labels(records["label"].to_numpy(np.int32), num_classes)
         return cls.of_matrix(np.stack(list(records["target"])).astype(np.float32))
+
+    @classmethod
+    def of_arrow(cls, records: "pyarrow.Table", num_classes: int) -> "Targets":
+        """As `of_index`, of an index as `manifest.read_index` gives it."""
+        if "label" in records.column_names:
+            return cls._of_labels(numbers(records["label"]).astype(np.int32), num_classes)
+        values = numbers(records["target"]).astype(np.float32)
+        return cls.of_matrix(values.reshape(len(records), num_classes))
+
+    @classmethod
+    def _of_labels(cls, labels: np.ndarray, num_classes: int) -> "Targets":
+        wrong = labels[(labels < -1) | (labels >= num_classes)]
+        if len(wrong):
+            raise OrchardError(
+                f"records.parquet was damaged: {wrong[0]} is none of {num_classes} classes; "
+                "prepare the dataset again"
+            )
+        return cls(labels, num_classes)
 
     @classmethod
     def concatenate(cls, parts: Sequence["Targets"]) -> "Targets":

@@ -111,9 +111,7 @@ def test_extends_takes_untouched_shards_over_and_says_so(old, grown, tmp_path):
     assert step.fingerprint == load_manifest(str(old[0])).fingerprint
     files, before = shard_files(directory), shard_files(old[0])
     linked = [
-        file
-        for file, source in step.shards.items()
-        if files[file].st_ino == before[source].st_ino
+        file for file, source in step.shards.items() if files[file].st_ino == before[source].st_ino
     ]
     assert len(linked) == step.kept_shards >= 4
     assert len(step.shards) == step.kept_shards + step.rewritten_shards == 8
@@ -225,9 +223,7 @@ def test_extends_of_many_classes_keeps_their_numbers(tmp_path):
         ({"extends": "nowhere"}, "nowhere does not exist; pass the directory"),
     ],
 )
-def test_extends_with_what_cannot_change_is_refused_in_one_line(
-    old, tmp_path, change, message
-):
+def test_extends_with_what_cannot_change_is_refused_in_one_line(old, tmp_path, change, message):
     flags = grown_flags(old, tmp_path, labels_of(old[1]))
     with pytest.raises(OrchardError, match=message) as caught:
         run(tmp_path / "out", **{**flags, **change})
@@ -283,7 +279,9 @@ def test_extends_of_a_damaged_index_is_refused(old, grown, tmp_path):
     base = Path(shutil.copytree(old[0], tmp_path / "clothes" / "1.0.0"))
     with open(base / "records.parquet", "ab") as file:
         file.write(b"more")
-    with pytest.raises(OrchardError, match="records.parquet is missing or damaged; leave --extends"):
+    with pytest.raises(
+        OrchardError, match="records.parquet is missing or damaged; leave --extends"
+    ):
         run(tmp_path / "out", **{**grown, "extends": str(base)})
 
 

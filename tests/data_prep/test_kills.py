@@ -20,6 +20,11 @@ def test_prepare_after_twenty_kills_leaves_the_undisturbed_bytes(tmp_path):
     assert len(torture_prep.campaign(20, seed=0, folder=tmp_path)) == 20
 
 
+@pytest.mark.slow
+def test_prepare_of_a_grown_version_after_twenty_kills_leaves_the_undisturbed_bytes(tmp_path):
+    assert len(torture_prep.campaign(20, seed=0, folder=tmp_path, extends=True)) == 20
+
+
 # The command, whose workers never get through with the later shards: however slow this process is
 # to look, there is something left to interrupt.
 _ENDLESS = """

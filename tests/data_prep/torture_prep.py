@@ -1,6 +1,9 @@
 """Kills a preparation at random moments and compares what comes of it with an undisturbed run.
 
-    python -m tests.data_prep.torture_prep --kills=20
+    python -m tests.data_prep.torture_prep --kills=20 [--extends]
+
+With --extends what is killed is the making of a version that grows out of an older one: shards are
+linked, rewritten and added, and the older version must stay as it is.
 
 Half of the kills hit the whole process group, half the parent alone; each is SIGKILL. Two of three
 come at a random fraction of an undisturbed run's time, the third when a random number of shards is
@@ -9,6 +12,7 @@ written, wherever the time has gone. Exit status 1 at the first difference.
 
 import argparse
 import contextlib
+import csv
 import os
 import random
 import shutil
@@ -19,19 +23,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.data_prep.builders import digests, make_input
+from tests.data_prep.builders import CLASSES, digests, jpeg, make_input, write_csv
 
 _ROWS = 300
 # Many small shards, all of them converted: there is something to interrupt at every moment.
 _SETTINGS = ("--folds=3", "--hosts=12", "--short_side=18", "--decode_check", "--workers=2")
 _SHARDS = 48  # four splits of twelve
+_ADDED_ROWS = 60
 _DEADLINE_SECONDS = 300
 
 
 def command(given: dict[str, str], data_dir: Path) -> list[str]:
     """The command that is killed."""
-    flags = [f"--{name}={value}" for name, value in given.items()]
-    places = [f"--data_dir={data_dir}", "--name=clothes", "--version=1.0.0"]
+    flags = [f"--{name}={value}" for name, value in {"version": "1.0.0", **given}.items()]
+    places = [f"--data_dir={data_dir}", "--name=clothes"]
     return [sys.executable, "-m", "data_prep.main", *flags, *places, *_SETTINGS]
 
 
@@ -53,7 +58,29 @@ def finish(given: dict[str, str], data_dir: Path) -> tuple[dict[str, str], float
     )
     if done.returncode:
         raise SystemExit(f"the run after a kill failed: {done.stderr[-2000:]}")
-    return digests(data_dir / "clothes" / "1.0.0"), time.monotonic() - begun
+    return digests(made(given, data_dir)), time.monotonic() - begun
+
+
+def made(given: dict[str, str], data_dir: Path) -> Path:
+    """Where the command publishes."""
+    return data_dir / "clothes" / given.get("version", "1.0.0")
+
+
+def grow(given: dict[str, str], base: Path, folder: Path) -> dict[str, str]:
+    """The input of a version that grows out of `base`: rows added, relabeled and withdrawn."""
+    with open(given["csv"], newline="") as file:
+        header, *rows = list(csv.reader(file))
+    # One row in forty is gone, another has another label.
+    rows = [
+        (image_id, CLASSES[0] if at % 40 == 1 else label)
+        for at, (image_id, label) in enumerate(rows)
+        if at % 40
+    ]
+    for at in range(_ADDED_ROWS):
+        Path(given["images_dir"], f"n{at:03d}.jpg").write_bytes(jpeg(10_000 + at, 22, 30))
+        rows.append((f"n{at:03d}", CLASSES[at % len(CLASSES)]))
+    path = write_csv(folder / "grown.csv", [header, *rows])
+    return {**given, "csv": path, "version": "1.1.0", "extends": str(base)}
 
 
 def processes_of_group(group: int) -> list[int]:
@@ -92,8 +119,8 @@ def kill(process: subprocess.Popen, whole_group: bool) -> None:
 
 
 def num_receipts(data_dir: Path) -> int:
-    """How many shards a killed run left."""
-    return len(list(data_dir.glob(".staging/clothes/1.0.0/receipts/*.json")))
+    """How many shards the workers of a killed run left."""
+    return len(list(data_dir.glob(".staging/clothes/*/receipts/*.json")))
 
 
 def wait_for_shards(process: subprocess.Popen, data_dir: Path, shards: int) -> None:
@@ -102,13 +129,23 @@ def wait_for_shards(process: subprocess.Popen, data_dir: Path, shards: int) -> N
         time.sleep(0.002)
 
 
-def campaign(kills: int, seed: int, folder: Path) -> list[str]:
+def campaign(kills: int, seed: int, folder: Path, extends: bool = False) -> list[str]:
     """Kill `kills` runs, go on after each; one line a kill.
+
+    Args:
+      kills: how many.
+      seed: of the moments.
+      folder: an empty folder.
+      extends: whether the runs are of a version that grows out of an older one.
 
     Raises:
       SystemExit: a dataset differs from the undisturbed one, or half a dataset looked whole.
     """
     given = make_input(folder / "in", rows=_ROWS, test_rows=20)
+    base, before = folder / "base" / "clothes" / "1.0.0", {}
+    if extends:
+        before, _ = finish(given, folder / "base")
+        given = grow(given, base, folder)
     wanted, cold_seconds = finish(given, folder / "undisturbed")
     again, warm_seconds = finish(given, folder / "again")
     if again != wanted:
@@ -128,7 +165,7 @@ def campaign(kills: int, seed: int, folder: Path) -> list[str]:
             moment = f"at {fraction:.2f} of {seconds:.1f} s"
             time.sleep(fraction * seconds)
         kill(process, whole_group)
-        published = data_dir / "clothes" / "1.0.0"
+        published = made(given, data_dir)
         looked_whole = published.exists()
         if looked_whole and digests(published) != wanted:
             raise SystemExit(f"kill {number}: a dataset was published that is not whole")
@@ -139,6 +176,8 @@ def campaign(kills: int, seed: int, folder: Path) -> list[str]:
         state = "published" if looked_whole else f"{staged} shards"
         lines.append(f"kill {number}: {what} {moment}, {state}: equal")
         shutil.rmtree(data_dir)
+    if extends and digests(base) != before:
+        raise SystemExit("the version that was extended has changed")
     return lines
 
 
@@ -147,9 +186,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--extends", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for line in campaign(options.kills, options.seed, Path(folder)):
+        for line in campaign(options.kills, options.seed, Path(folder), options.extends):
             print(line)
     print(f"{options.kills} kills, every dataset equal to the undisturbed one")
 

@@ -539,3 +539,81 @@ def test_main_two_machines_at_once_one_publishes_and_the_other_is_refused(
         assert status == 0 or "is being written by another process" in err, (out, err)
         assert "Traceback" not in err
     assert published(gcs) == local_files
+
+
+@pytest.fixture
+def grown(config, labels_csv, tmp_path):
+    """Settings of version 1.1.0: 12 rows more than `config`, another label, a row less."""
+    with open(EXAMPLE / "train.csv", newline="") as file:
+        header, *rows = list(csv.reader(file))[: NUM_ROWS + 13]
+    rows[7][1] = rows[8][1]
+    path = tmp_path / "grown.csv"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows[:3], *rows[4:]])
+
+    def grown(data_dir, base_dir, **more):
+        return dataclasses.replace(
+            config(data_dir), csv=str(path), version="1.1.0", extends=base_dir, **more
+        )
+
+    return grown
+
+
+GROWN = "tfds/clothes/1.1.0/"
+
+
+def crcs_of_grown(server):
+    objects = server.crc32c(GROWN)
+    return {Path(name).name: crc for name, crc in objects.items() if not name.endswith(RUN_LOG)}
+
+
+def test_prepare_growth_on_gcs_copies_old_shards_on_the_server(gcs, config, grown, tmp_path):
+    base = prepare(config(str(tmp_path / "local")))
+    local = Path(prepare(grown(str(tmp_path / "local"), base)))
+    wanted = {
+        path.name: google_crc32c.value(path.read_bytes())
+        for path in local.iterdir()
+        if path.name != RUN_LOG
+    }
+    base = prepare(config(data_dir(gcs)))
+    before = gcs.crc32c(PREFIX)
+    gcs.take_log()
+    prepare(grown(data_dir(gcs), base))
+    log = gcs.take_log()
+    assert crcs_of_grown(gcs) == wanted
+    assert gcs.crc32c(PREFIX) == before
+    (step,) = storage.read_json(gcs.path(GROWN + "manifest.json"))["lineage"]
+    copied = [entry for entry in log if entry["operation"] == "copy"]
+    assert len(copied) == step["kept_shards"] >= 3
+    # Of the older version only what is rewritten comes here, and the card's pictures.
+    uploaded = [name for name in uploads(log) if "tfrecord" in name]
+    assert len(uploaded) == step["rewritten_shards"] + step["new_shards"]
+    audit_dataset(gcs.path(GROWN.rstrip("/")), 1)
+    # A version on a disk becomes one on gs://, too.
+    gcs.clear_objects()
+    prepare(grown(data_dir(gcs), str(tmp_path / "local" / "clothes" / "1.0.0")))
+    assert crcs_of_grown(gcs) == wanted
+
+
+def test_prepare_growth_refused_halfway_goes_on_with_what_is_missing(gcs, config, grown):
+    base = prepare(config(data_dir(gcs)))
+    gcs.set_conditions(Conditions(deny_status=403, match="upload .*/1.1.0/.*fold2.*"))
+    with pytest.raises(OrchardError, match="storage.objects.create"):
+        prepare(grown(data_dir(gcs), base))
+    assert GROWN + "features.json" not in gcs.objects()
+    gcs.set_conditions(Conditions())
+    gcs.take_log()
+    prepare(grown(data_dir(gcs), base))
+    assert [entry for entry in gcs.take_log() if entry["operation"] == "copy"] == []
+    audit_dataset(gcs.path(GROWN.rstrip("/")), 1)
+
+
+def test_prepare_growth_with_faults_of_the_network_changes_no_byte(gcs, config, grown):
+    base = prepare(config(data_dir(gcs)))
+    prepare(grown(data_dir(gcs), base))
+    wanted = crcs_of_grown(gcs)
+    storage.remove_tree(gcs.path(GROWN.rstrip("/")))
+    gcs.set_conditions(Conditions(fault_rate=0.1, fault_seed=5))
+    prepare(grown(data_dir(gcs), base))
+    gcs.set_conditions(Conditions())
+    assert crcs_of_grown(gcs) == wanted

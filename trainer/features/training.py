@@ -48,6 +48,7 @@ from trainer.training import (
     ComputeClock,
     Splits,
     check_not_begun_otherwise,
+    continuation_lines,
     read_splits,
     save_network_graph,
     trained_dataset,
@@ -230,7 +231,7 @@ def _opening_lines(
         lines[1] += "; nothing is held out, there are no scores"
     else:
         lines[1] += f"; {len(held_out)} of {splits.evaluate} are held out"
-    return lines
+    return lines + continuation_lines(config, train)
 
 
 def _closing_line(solved: SolvedHead) -> str:

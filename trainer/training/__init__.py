@@ -14,6 +14,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from trainer.training.assembly import assemble, prepare, read_splits
     from trainer.training.clock import ComputeClock
+    from trainer.training.continuation import continuation_lines
     from trainer.training.evaluation import Evaluation, Scores
     from trainer.training.feed import Feed
     from trainer.training.locking import check_layout, run_lock
@@ -53,6 +54,7 @@ __all__ = [
     "check_not_begun_otherwise",
     "check_same_data",
     "choose_splits",
+    "continuation_lines",
     "make_plan",
     "make_step",
     "opening_lines",

@@ -13,6 +13,7 @@ from trainer.optim import Objective, class_weights
 from trainer.runtime import Accelerator
 from trainer.training import plan as plans
 from trainer.training import stages
+from trainer.training.continuation import check_continuation
 from trainer.training.run import Run
 
 
@@ -33,6 +34,7 @@ def read_splits(config: TrainConfig) -> tuple[plans.Splits, RecordTable, RecordT
     if splits.evaluate != NO_SPLIT:
         eval_records = _labelled_records(config, splits.evaluate)
         _check_apart(train_records, eval_records)
+    check_continuation(config, train_records, eval_records)
     return splits, train_records, eval_records
 
 

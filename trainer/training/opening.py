@@ -2,6 +2,7 @@
 
 from trainer.models import is_run, keeps_head
 from trainer.optim import learning_rate
+from trainer.training.continuation import continuation_lines
 from trainer.training.run import Run
 
 
@@ -27,6 +28,7 @@ def opening_lines(run: Run) -> list[str]:
             f"starting from the network of {config.weights}"
             + ("" if kept else " without its head, which is of other classes or layers")
         )
+        lines += continuation_lines(config, records)
     if step:
         lines.append(f"going on after step {step} of {plan.total_steps} ({run.epoch(step)})")
     if run.earlier_steps is not None:

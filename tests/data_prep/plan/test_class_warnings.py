@@ -9,7 +9,8 @@ from data_prep.plan import warn_of_classes
 def warnings_of(labels, folds=0, **options):
     text = "id,label\n" + "".join(f"a{n},{label}\n" for n, label in enumerate(labels))
     table = labels_of_csv(parse_csv(text.encode(), "train.csv"), LabelOptions(**options))
-    checked = CheckedTable(table, "images", table.ids, np.zeros(0), table.problems)
+    new = np.full(len(table.ids), -1)
+    checked = CheckedTable(table, "images", table.ids, np.zeros(0), table.problems, new)
     return list(warn_of_classes(checked, folds))
 
 

@@ -146,7 +146,9 @@ def test_growth_by_any_rows_has_these_rows_and_moves_no_old_one(growth, hosts, r
     after = planned(images, **flags)
     assert label_of(after) == {row.id: row.label for row in new}
     was, now = split_of(before), split_of(after)
-    assert {one: now[one] for one in now.keys() & was} == {one: was[one] for one in now.keys() & was}
+    assert {one: now[one] for one in now.keys() & was} == {
+        one: was[one] for one in now.keys() & was
+    }
     # What has the content of an old record is where that is.
     home = {row.content: was[row.id] for row in old}
     assert all(now[row.id] == home[row.content] for row in new if row.content in home)
