@@ -175,7 +175,7 @@ class ImageCheck:
                 base_rows=self._base_rows[index],
             )
             checked.append(known.with_problems(found[index]))
-        return CheckedImages(*checked, base=self._base)
+        return CheckedImages(checked[0], checked[1] if len(checked) > 1 else None, self._base)
 
     def _files_of(self, index: int) -> tuple[str, ...]:
         """The files of a table's rows: those of old ids are as they were."""

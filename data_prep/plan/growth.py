@@ -195,11 +195,11 @@ def place(
             inner = dataclasses.replace(free.chosen(np.flatnonzero(dealt)), order=order)
             column[loose[dealt]] = fill_up(inner, filled)
     more = set(names) - set(base.manifest.splits)
-    order = [
+    ordered = [
         *base.manifest.splits,
         *sorted(more, key=lambda name: (fold_number(name) or 0, name)),
     ]
-    found = {name: np.flatnonzero(names == name) for name in order}
+    found = {name: np.flatnonzero(names == name) for name in ordered}
     # The table of the test rows has its own, unless a column of this one gives them.
     return {name: at for name, at in found.items() if len(at) or name != SplitKind.TEST}, repeats
 

@@ -2,9 +2,19 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import FEATURES_FILE, Lineage, Manifest, ShardInfo, load_manifest, load_records
+from orchard.formats import (
+    FEATURES_FILE,
+    Lineage,
+    Manifest,
+    ShardInfo,
+    Targets,
+    load_manifest,
+    load_records,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -37,7 +47,7 @@ def check_lineage(dataset_dir: str, manifest: Manifest, records: "pandas.DataFra
     if base.fingerprint != step.fingerprint:
         return f"{what}; the {step.version} beside it is another, so nothing is compared with it"
     _check_taken_over(manifest, base, step)
-    _check_records(records, load_records(base_dir), step)
+    _check_records(records, load_records(base_dir), step, len(manifest.class_names))
     return f"{what}; splits, shards and counts agree with the {step.version} beside it"
 
 
@@ -72,19 +82,26 @@ def _check_taken_over(manifest: Manifest, base: Manifest, step: Lineage) -> None
         )
 
 
-def _check_records(records: "pandas.DataFrame", before: "pandas.DataFrame", step: Lineage) -> None:
-    splits = before.set_index("id")["split"]
-    old = records[records["id"].isin(splits.index)]
-    moved = old[old["split"].to_numpy() != splits[old["id"]].to_numpy()]
+def _check_records(
+    records: "pandas.DataFrame", before: "pandas.DataFrame", step: Lineage, num_classes: int
+) -> None:
+    before = before.set_index("id", drop=False)
+    old = records[records["id"].isin(before.index)]
+    was = before.loc[old["id"]]
+    moved = np.flatnonzero(old["split"].to_numpy() != was["split"].to_numpy())
     if len(moved):
-        row = moved.iloc[0]
+        one, other = old.iloc[moved[0]], was.iloc[moved[0]]
         raise OrchardError(
-            f"{row['id']!r} is in split {row['split']!r}, and was in {splits[row['id']]!r} of "
+            f"{one['id']!r} is in split {one['split']!r}, and was in {other['split']!r} of "
             f"{step.version}"
         )
-    found = (len(records) - len(old), len(before) - len(old))
-    if found != (step.added, step.withdrawn):
+    relabeled = 0
+    if len(old):
+        now, then = (Targets.of_index(rows, num_classes).values for rows in (old, was))
+        relabeled = int((now != then).reshape(len(old), -1).any(1).sum())
+    found = (len(records) - len(old), relabeled, len(before) - len(old))
+    if found != (step.added, step.relabeled, step.withdrawn):
         raise OrchardError(
-            f"the manifest's lineage says {step.added} records added and {step.withdrawn} "
-            f"withdrawn, the indexes {found[0]} and {found[1]}"
+            f"the manifest's lineage says {step.added} records added, {step.relabeled} relabeled "
+            f"and {step.withdrawn} withdrawn, the indexes {found[0]}, {found[1]} and {found[2]}"
         )

@@ -293,7 +293,8 @@ def test_verify_of_a_dataset_that_grew_finds_what_contradicts_its_lineage(old, g
     assert "agree with the 1.0.0 beside it" in said[-1]
     path = storage.join(directory, "manifest.json")
     for field, message in (
-        ("added", "says 8 records added and 1 withdrawn, the indexes 9 and 1"),
+        ("added", "says 8 records added, 2 relabeled and 1 withdrawn, the indexes 9, 2 and 1"),
+        ("relabeled", "says 9 records added, 1 relabeled and 1 withdrawn, the indexes 9, 2 and 1"),
         ("new_shards", "has 8 old and 5 new shards, its splits 8 and 6"),
     ):
         sound = storage.read_json(path)
