@@ -54,7 +54,7 @@ def check_continuation(
         found = f"split {shared[0]!r}" if shared else ""
     else:
         ids = np.intersect1d(held_out.ids, seen)
-        found = f"{len(ids)} of the records, such as id {str(ids[0])!r}" if len(ids) else ""
+        found = f"{len(ids)} of the records, such as id {str(ids[0])!r}," if len(ids) else ""
     if found:
         fold = f": --fold={record.fold}" if record.fold else ""
         raise OrchardError(
