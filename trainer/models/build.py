@@ -97,6 +97,12 @@ def _backbone_of_registry(options: NetworkOptions) -> tuple[keras.Model, str | S
     preprocessing = known.preprocessing if options.preprocessing == AUTO else options.preprocessing
     if preprocessing is None:
         raise _unknown_preprocessing(name, "does not say how it scales its input")
+    if pretrained.is_run(options.weights):
+        own = pretrained.backbone_of_run(
+            options.weights, name, BACKBONE_LAYER, options.image_size_px
+        )
+        if own is not None:
+            return own, preprocessing
     build = known.build
     if options.weights == "imagenet" and known.build_imagenet:
         build = known.build_imagenet

@@ -30,15 +30,21 @@ def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras
         name: what the backbone is called.
         image_size_px: height and width of the images.
     """
-    model = _load_model(path)
-    policy = keras.config.dtype_policy().name
-    if policy != "float32":
-        weights = model.get_weights()
-        model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
-        model.set_weights(weights)
+    model = _under_policy(_load_model(path))
     _check_one_input_and_output(path, model)
     without_head = keras.Model(model.inputs, _features(model))
     return as_backbone(path, without_head, name, image_size_px)
+
+
+def _under_policy(model: keras.Model) -> keras.Model:
+    """The model under the current dtype policy."""
+    policy = keras.config.dtype_policy().name
+    if policy == "float32":
+        return model
+    weights = model.get_weights()
+    model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
+    model.set_weights(weights)
+    return model
 
 
 def as_backbone(
@@ -142,6 +148,30 @@ def load_into(backbone: keras.Model, path: str) -> None:
         raise OrchardError(
             f"--weights={path} does not fit the network without its head ({reason})"
         ) from None
+
+
+def backbone_of_run(
+    run_dir: str, architecture: str, name: str, image_size_px: tuple[int, int]
+) -> keras.Model | None:
+    """The backbone of a run, with layers that only its pretrained weights asked for.
+
+    EfficientNet with ImageNet weights scales its input once more, for one.
+
+    Args:
+        run_dir: a finished run's.
+        architecture: what it should be of.
+        name: of the layer that is the backbone.
+        image_size_px: height and width of the images.
+
+    Returns:
+        None where the run is of another architecture, or of images of another size.
+    """
+    if RunRecord.load(RunDir(run_dir).record_file).architecture != architecture:
+        return None
+    donor = _under_policy(_load_model(RunDir(run_dir).keras_file))
+    backbone = donor.get_layer(name)
+    fits = tuple(backbone.input_shape[1:3]) in (image_size_px, (None, None))
+    return backbone if fits else None
 
 
 def load_head(layer: keras.layers.Layer, run_dir: str) -> None:

@@ -34,7 +34,7 @@ def read_splits(config: TrainConfig) -> tuple[plans.Splits, RecordTable, RecordT
     if splits.evaluate != NO_SPLIT:
         eval_records = _labelled_records(config, splits.evaluate)
         _check_apart(train_records, eval_records)
-    check_continuation(config, train_records, eval_records)
+        check_continuation(config, eval_records)
     return splits, train_records, eval_records
 
 
