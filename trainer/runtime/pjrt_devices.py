@@ -1,8 +1,10 @@
 """Finds the devices that jax drives: a TPU, GPUs or CPUs, of one process or of many."""
 
+import atexit
 import contextlib
 import importlib.util
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ _KINDS = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu"
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu,cpu"}
 _CHIP_FILES = ("/dev/accel0", "/dev/vfio/0")
 _GPU_FILE = "/dev/nvidia0"
+_LEAVE_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ def find_devices(options: HardwareOptions, place: Place | None) -> Found:
     if options.replicas > len(devices):
         raise OrchardError(f"--replicas={options.replicas}: jax sees {len(devices)} x {found} here")
     alone = jax.process_count() == 1
+    if not alone and jax.process_index() == 0:
+        # jax ends after this. The others take leave of this process, and abort where it is gone.
+        atexit.register(time.sleep, _LEAVE_SECONDS)
     if alone and (options.replicas or found == "cpu"):
         devices = devices[: options.replicas or 1]
     return Found(found, data_mesh(devices), jax.process_count(), jax.process_index())
