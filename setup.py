@@ -25,6 +25,7 @@ _PREFLIGHT = [*_PJRT, "libtpu>=0.0.42"]
 _HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
 _ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
 _LITERT = ["ai-edge-litert>=2.1"]
+_SERVE = ["starlette>=1.0", "uvicorn>=0.40", "prometheus_client>=0.20"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -40,6 +41,7 @@ _TEST = [
     *_BEAM,
     *_FSSPEC,
     *_PREFLIGHT,
+    *_SERVE,
 ]
 
 setup(
@@ -90,6 +92,7 @@ setup(
         "hub": _HUB,
         "onnx": _ONNX,
         "litert": _LITERT,
+        "serve": _SERVE,
         "docs": _DOCS,
         "test": _TEST,
         "dev": [
@@ -104,6 +107,7 @@ setup(
             "pre-commit",
             "pytest-cov",
             "ruff",
+            "tensorflow-serving-api",  # Reads the warm-up requests; fixed to one TensorFlow.
             "types-tqdm",
         ],
     },

@@ -13,7 +13,7 @@ from ensemble.submission import SubmissionValues, submission_values_option
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.flags import option, required
-from orchard.formats import EnsembleDir
+from orchard.formats import EnsembleDir, serving_dir
 from trainer.evaluation import metric_names
 from trainer.runtime import HardwareOptions
 
@@ -178,6 +178,12 @@ class EnsembleConfig(HardwareOptions):
         group="output",
         at_least=0,
     )
+    serving: str = option(
+        "",
+        "Also write the SavedModel for TensorFlow Serving, Vertex AI and Triton: NAME, or "
+        "NAME/VERSION, to OUTPUT_DIR/serving/NAME/VERSION.",
+        group="output",
+    )
     batch_size: int = option(32, "Images a step, over all replicas.", group="hardware", at_least=1)
     seed: int = option(0, "Seed of bootstrap draws.", group="evaluation", at_least=0)
 
@@ -213,6 +219,13 @@ class EnsembleConfig(HardwareOptions):
                 "--formats are made of the SavedModel that --noexport does not want; drop one of "
                 "them"
             )
+        if self.serving:
+            serving_dir(self.output_dir, self.serving)
+            if not self.export:
+                raise OrchardError(
+                    f"--serving={self.serving} writes the SavedModel that --noexport does not "
+                    "want; drop one of them"
+                )
         if self.combiner.gives_probabilities:
             return
         for name in ("calibrate", "soft_labels", "cascade", "cascade_flops", "conformal"):
@@ -245,6 +258,11 @@ class EnsembleConfig(HardwareOptions):
         if self.cascade is None and self.cascade_flops is None:
             return None
         return Wish(self.cascade, self.cascade_flops)
+
+    @property
+    def serving_dir(self) -> str:
+        """The version folder of `serving`."""
+        return serving_dir(self.output_dir, self.serving)
 
     @property
     def logits_dir(self) -> str:

@@ -24,6 +24,7 @@ COMMANDS = {
     "label_issues": ("ensemble.label_issues", "list labels that are probably wrong"),
     "explain": ("ensemble.explain", "show where networks look, and what their errors are like"),
     "predict": ("ensemble.predict", "predict images with an ensemble or a single network"),
+    "serve": ("ensemble.serve", "serve an ensemble or a single network by HTTP, with a page"),
 }
 
 

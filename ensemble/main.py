@@ -52,6 +52,9 @@ def main() -> None:
     paths += [folder.saved_model_dir] * settings.export
     paths += [storage.join(folder.path, one.name) for one in result.exported]
     names = [posixpath.basename(path) for path in paths]
+    if settings.serving:
+        paths.append(settings.serving_dir)
+        names.append("serving")
     for name, path in zip(names, paths, strict=True):
         print(f"{name:<{max(map(len, names))}}  {path}")
     if settings.export:

@@ -23,6 +23,7 @@ from ensemble.output import (
     plan_formats,
     remove_formats,
     save_ensemble,
+    save_ensemble_for_serving,
     write_card,
     write_formats,
     write_held_out,
@@ -140,6 +141,9 @@ def _write(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Resu
         save_ensemble(model, folder.saved_model_dir)
         exported = write_formats(formats, model, config, result.thresholds)
         result = replace(result, exported=exported)
+        if config.serving:
+            name = config.serving.partition("/")[0]
+            save_ensemble_for_serving(model, config.serving_dir, name)
     else:
         storage.remove_tree(folder.saved_model_dir)
     card = make_card(config, result)

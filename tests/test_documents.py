@@ -32,7 +32,7 @@ _RECIPES = [
 _COMMANDS = (
     "data_prep.main data_prep.verify trainer.main trainer.preview trainer.preflight "
     "trainer.summary ensemble.main ensemble.predict ensemble.label_issues "
-    "ensemble.soup ensemble.explain"
+    "ensemble.soup ensemble.explain ensemble.serve"
 ).split()
 # Flags in code spans that belong to other programs.
 _FOREIGN_FLAGS = {"service-account", "help", "runner"}

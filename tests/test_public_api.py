@@ -53,6 +53,7 @@ _COMMANDS = (
     "ensemble.soup",
     "ensemble.explain",
     "ensemble.label_issues",
+    "ensemble.serve",
 )
 
 

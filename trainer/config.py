@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from orchard.errors import OrchardError
 from orchard.flags import Kind, Options, option, required
+from orchard.formats import serving_dir
 from trainer.augment import AugmentOptions
-from trainer.data import DatasetOptions, ReadOptions
+from trainer.data import ALL_FOLDS, DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
 from trainer.heads import FROZEN, HeadOptions
 from trainer.models import ModelOptions
@@ -179,6 +180,12 @@ class RunOptions(Options, group="bookkeeping"):
     profile_steps: str = option(
         "", "FIRST,LAST: steps to profile for TensorBoard.", kind=Kind.BOOKKEEPING
     )
+    serving: str = option(
+        "",
+        "Also write the model for TensorFlow Serving, Vertex AI and Triton: NAME, or NAME/VERSION, "
+        "to RUN_DIR/serving/NAME/VERSION.",
+        kind=Kind.BOOKKEEPING,
+    )
     progress: bool = option(True, "Show a progress bar.", kind=Kind.BOOKKEEPING)
 
 
@@ -253,6 +260,14 @@ class TrainConfig(
             )
         if self.profile_steps:
             self.profile_range()
+        if self.serving:
+            serving_dir(self.run_dir, self.serving)
+            if self.fold == ALL_FOLDS or self.refit:
+                raise OrchardError(
+                    f"--serving={self.serving} names one model, but --fold={self.fold} "
+                    f"--refit={self.refit} trains several; serve them together with ensemble.main "
+                    "--serving, or one of them with --export_only --run_dir=RUN --serving"
+                )
 
     def check_square(self) -> None:
         """Refuse augmentations that turn images, where these are not square."""

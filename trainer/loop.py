@@ -16,8 +16,9 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import logging
 
+from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta
+from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta, serving_dir
 from trainer.checkpoints import (
     network_arrays,
     prune_best_checkpoints,
@@ -28,7 +29,7 @@ from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
 from trainer.features import train_head
-from trainer.results import closing_lines, finish_run, is_finished
+from trainer.results import closing_lines, export_for_serving, finish_run, is_finished
 from trainer.runtime import (
     EXIT_RUN_AGAIN,
     Accelerator,
@@ -74,6 +75,8 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     check_layout(config.run_dir, all_folds=False)
     if is_finished(config):
         print(f"finished already, nothing to do: {config.run_dir}")
+        if config.serving and not storage.exists(serving_dir(config.run_dir, config.serving)):
+            _serve(config)
         return 0
     set_gcs_read_options(config.dataset)
     accelerator = connect_to_train(config)
@@ -89,6 +92,7 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
             if accelerator.is_chief:
                 check_lock()
                 print("\n".join(closing_lines(config, finish_run(config.run_dir))))
+                _serve(config)
             # With --fold=all each worker goes on with what the chief has written.
             wait_for_all_workers(accelerator)
             return 0
@@ -98,6 +102,12 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         reason = str(error).splitlines()[0][:200]
         print(f"a worker or the TPU was lost ({reason}): run the same command again on all workers")
         return EXIT_RUN_AGAIN
+
+
+def _serve(config: TrainConfig) -> None:
+    """Write the finished run for model servers, where that is asked for."""
+    if config.serving:
+        print(f"for model servers: {export_for_serving(config.run_dir, config.serving)}")
 
 
 def _train_network(

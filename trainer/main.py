@@ -20,6 +20,7 @@ from absl.flags import FLAGS
 from orchard import cli, flags
 from orchard.errors import OrchardError
 from orchard.flags import Options, option
+from orchard.formats import serving_dir
 from trainer.command_line import RecipeOptions, config_from_flags
 from trainer.config import TrainConfig
 from trainer.data import ALL_FOLDS
@@ -51,7 +52,10 @@ def main() -> int:
             raise OrchardError("--export_only needs --run_dir")
         from trainer.results import export_only
 
-        return export_only(FLAGS.run_dir, export.checkpoint)
+        serving = FLAGS.serving
+        if serving:
+            serving_dir(FLAGS.run_dir, serving)  # Before the export, which takes a while.
+        return export_only(FLAGS.run_dir, export.checkpoint, serving)
     config = config_from_flags()
     if config.budget:
         from trainer.budget import within_budget

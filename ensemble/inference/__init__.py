@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.inference.folder import Photo, list_photos, name_photos, read_batches
+    from ensemble.inference.folder import (
+        Photo,
+        list_photos,
+        name_photos,
+        prepare_photo,
+        read_batches,
+    )
     from ensemble.inference.loading import LoadedMember
     from ensemble.inference.one_pass import images_of, predict_members, run_members
     from ensemble.inference.predictor import SavedPredictor
@@ -39,6 +45,7 @@ __all__ = [
     "name_photos",
     "never_drawn",
     "predict_members",
+    "prepare_photo",
     "read_batches",
     "refuse_never_drawn",
     "run_members",

@@ -106,19 +106,20 @@ def read_batches(
             yield [future.result() for future in batch]
 
 
-def prepare_photo(image_id: str, path: str, data: bytes) -> Photo:
+def prepare_photo(image_id: str, path: str, data: bytes, options: ImageOptions = _OPTIONS) -> Photo:
     """The content of an image file as a dataset would hold it, or what is wrong with it.
 
     Args:
         image_id: its id.
         path: where it came from.
         data: its content.
+        options: limits.
     """
-    facts = inspect_image(data, _OPTIONS)
+    facts = inspect_image(data, options)
     if facts.problem:
         return Photo(image_id, path, b"", problem=": ".join(facts.problem))
     try:
-        return Photo(image_id, path, record_jpeg(data, _OPTIONS), google_crc32c.value(data))
+        return Photo(image_id, path, record_jpeg(data, options), google_crc32c.value(data))
     except ValueError as error:
         return Photo(image_id, path, b"", problem=str(error))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +33,7 @@ class SavedPredictor:
         thresholds: float32 [classes]: from which probability on a class is named (many labels).
         key: tells models apart.
         has_sets: whether it gives prediction sets.
+        member_names: of those whose own probabilities `predict_members` gives; empty: of none.
 
     Raises:
         OrchardError: it is neither, or damaged.
@@ -54,7 +55,9 @@ class SavedPredictor:
             self.task = (
                 Task(model.task.numpy().decode()) if known else _task_of_run(self._path, folder)
             )
-            if self._output == "probabilities":
+            names = model.member_names.numpy() if hasattr(model, "member_names") else ()
+            self.member_names = tuple(name.decode() for name in names)
+            if hasattr(model, "thresholds"):
                 self.thresholds = model.thresholds.numpy()
             else:
                 self.thresholds = np.full(len(self.class_names), _DEFAULT_THRESHOLD, np.float32)
@@ -123,22 +126,55 @@ class SavedPredictor:
         Raises:
             OrchardError: the model gives NaN or an infinity.
         """
+        rows = self._rows(jpegs, lambda images: self._signature(image_bytes=images)[self._output])
+        if self._output == "probabilities":
+            return rows
+        return [
+            None if row is None else activate(row[np.newaxis], self.task)[0].astype(np.float32)
+            for row in rows
+        ]
+
+    def predict_members(self, jpegs: Sequence[bytes]) -> list[np.ndarray | None]:
+        """One batch of upright JPEGs, as `data_prep` makes them, with what each member says.
+
+        All members run, also where a cascade would have left some out.
+
+        Returns:
+            Probabilities float32 [1 + members, classes] of each: of the ensemble, then those of
+            `member_names`. None where the pixels cannot be decoded.
+
+        Raises:
+            OrchardError: the model gives NaN or an infinity, or knows no members.
+        """
+        if not self.member_names:
+            raise OrchardError(
+                f"{self._path} does not tell its members apart; write it again with ensemble.main"
+            )
+        return self._rows(jpegs, self._members)
+
+    def _rows(
+        self, jpegs: Sequence[bytes], function: Callable[[tf.Tensor], tf.Tensor]
+    ) -> list[np.ndarray | None]:
+        """What a function gives for each JPEG; None for those that it cannot decode."""
         if not jpegs:
             return []
         try:
-            output = self._signature(image_bytes=tf.constant(list(jpegs)))[self._output].numpy()
+            output = function(tf.constant(list(jpegs))).numpy()
         except tf.errors.InvalidArgumentError:
             if len(jpegs) == 1:
                 return [None]
-            return [row for jpeg in jpegs for row in self.predict_jpegs([jpeg])]
+            return [row for jpeg in jpegs for row in self._rows([jpeg], function)]
         if not np.isfinite(output).all():
             raise OrchardError(
                 f"model {self._path} gives {self._output} that are not finite; its training has "
                 "diverged: take another model"
             )
-        if self._output == "logits":
-            output = activate(output, self.task).astype(np.float32)
         return list(output)
+
+    def _members(self, jpegs: tf.Tensor) -> tf.Tensor:
+        output = self._model.signatures["members"](image_bytes=jpegs)
+        together = output["probabilities"][:, tf.newaxis]
+        return tf.concat([together, output["member_probabilities"]], axis=1)
 
 
 def _find(path: str) -> str:

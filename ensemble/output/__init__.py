@@ -7,7 +7,7 @@ from orchard.lazy import attach
 if TYPE_CHECKING:
     from ensemble.output import explained
     from ensemble.output.card import make_card, write_card
-    from ensemble.output.export import EnsembleModel, save_ensemble
+    from ensemble.output.export import EnsembleModel, save_ensemble, save_ensemble_for_serving
     from ensemble.output.formats import FormatsPlan, plan_formats, remove_formats, write_formats
     from ensemble.output.predictions import (
         top_classes,
@@ -28,6 +28,7 @@ __all__ = [
     "plan_formats",
     "remove_formats",
     "save_ensemble",
+    "save_ensemble_for_serving",
     "top_classes",
     "write_card",
     "write_formats",

@@ -97,7 +97,12 @@ if TYPE_CHECKING:
         SoupIngredient,
         SoupRecord,
     )
-    from orchard.formats.saved_model import SAVED_MODEL_FILE, fingerprint_saved_model
+    from orchard.formats.saved_model import (
+        SAVED_MODEL_FILE,
+        WARMUP_FILE,
+        fingerprint_saved_model,
+        serving_dir,
+    )
     from orchard.formats.targets import Targets
 
 __all__ = [
@@ -162,6 +167,7 @@ __all__ = [
     "TrainingMeta",
     "TrainingProgress",
     "TriedWeights",
+    "WARMUP_FILE",
     "WeightSelection",
     "WeightsCheckpoint",
     "WeightsMeta",
@@ -185,6 +191,7 @@ __all__ = [
     "save_checkpoint_file",
     "save_logits",
     "tfrecord",
+    "serving_dir",
     "total_time",
 ]
 

@@ -28,6 +28,11 @@ def mask(crc: int) -> int:
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+def frame(payload: bytes) -> bytes:
+    """A whole record of a TFRecord file."""
+    return frame_header(len(payload)) + payload + frame_footer(google_crc32c.value(payload))
+
+
 def frame_header(payload_bytes: int) -> bytes:
     """The 12 bytes before a payload."""
     length = struct.pack("<Q", payload_bytes)
@@ -58,31 +63,31 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
+def message_field(number: int, content: bytes) -> bytes:
+    """A length-delimited protobuf field: a message, a string or packed numbers."""
     return bytes((number << 3 | 2,)) + _varint(len(content)) + content
 
 
 def _entry(name: str, feature: bytes) -> bytes:
     """One item of `Features.feature`, a map<string, Feature>."""
-    return _field(1, _field(1, name.encode()) + _field(2, feature))
+    return message_field(1, message_field(1, name.encode()) + message_field(2, feature))
 
 
 def bytes_entry(name: str, value: bytes) -> bytes:
     """The map entry of a feature of one byte string."""
-    return _entry(name, _field(1, _field(1, value)))
+    return _entry(name, message_field(1, message_field(1, value)))
 
 
 def float_entry(name: str, values: np.ndarray) -> bytes:
     """The map entry of a float32 feature."""
     packed = np.asarray(values, "<f4").tobytes()
-    return _entry(name, _field(2, _field(1, packed) if packed else b""))
+    return _entry(name, message_field(2, message_field(1, packed) if packed else b""))
 
 
 def int64_entry(name: str, values: list[int]) -> bytes:
     """The map entry of an int64 feature."""
     packed = b"".join(map(_varint, values))
-    return _entry(name, _field(3, _field(1, packed) if packed else b""))
+    return _entry(name, message_field(3, message_field(1, packed) if packed else b""))
 
 
 _BYTES_KEYS: dict[str, bytes] = {}
@@ -94,7 +99,7 @@ def example_head(name: str, value_bytes: int, rest_bytes: int) -> bytes:
     The Example is this head, the value itself, then `rest_bytes` of further map entries: a large
     value is never copied to build the message around it.
     """
-    key = _BYTES_KEYS.get(name) or _BYTES_KEYS.setdefault(name, _field(1, name.encode()))
+    key = _BYTES_KEYS.get(name) or _BYTES_KEYS.setdefault(name, message_field(1, name.encode()))
     value = b"\n" + _varint(value_bytes)
     inside = len(value) + value_bytes
     value = b"\n" + _varint(inside) + value

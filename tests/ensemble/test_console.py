@@ -36,7 +36,7 @@ def test_main_with_an_unknown_command_is_one_line(capsys):
     assert main(["trian"]) == 1
     assert capsys.readouterr().err == (
         "error: 'trian' is no command; use one of prep, verify, preview, preflight, train, "
-        "summary, soup, ensemble, label_issues, explain, predict\n"
+        "summary, soup, ensemble, label_issues, explain, predict, serve\n"
     )
 
 

@@ -42,6 +42,8 @@ def _config(**changes):
         ({"optimizer": "adam", "weight_decay": 0.1}, "--optimizer=adamw"),
         ({"preprocessing": "half"}, "--preprocessing=half"),
         ({"profile_steps": "9,3"}, "FIRST,LAST"),
+        ({"serving": "a b"}, "--serving=a b: give NAME or NAME/VERSION"),
+        ({"serving": "leaves", "fold": "all"}, "--serving=leaves names one model"),
         ({"freeze_epochs": 1, "weights": "none"}, "random features"),
         ({"label_smoothing": 1.5}, "from 0 to 1"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),

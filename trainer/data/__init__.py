@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trainer.data.readers import FileSource, read_few, read_records
     from trainer.data.records import RecordTable, check_labelled
     from trainer.data.soft_labels import mix_soft_labels
+    from trainer.data.upright import decode_upright, upright_decoder
 
 __all__ = [
     "ALL_FOLDS",
@@ -51,6 +52,7 @@ __all__ = [
     "check_labelled",
     "damage_named",
     "decode_image",
+    "decode_upright",
     "encoded_batches",
     "eval_batches",
     "fit_image",
@@ -64,6 +66,7 @@ __all__ = [
     "smallest_scale",
     "split_names",
     "train_batches",
+    "upright_decoder",
     "view_batches",
 ]
 

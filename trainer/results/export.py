@@ -1,10 +1,14 @@
 """A trained network as a SavedModel and a .keras file, rebuilt outside any strategy, in float32.
 
-The SavedModel has three signatures. Two give {"logits": float32 [batch, num_classes]}:
+The SavedModel has four signatures. Two give {"logits": float32 [batch, num_classes]}:
 `serving_default` takes `image_bytes` (string [batch], encoded images), `images` takes `images`
 (uint8 [batch, height, width, 3]) and holds no strings, so that it also runs on a TPU and under XLA.
 `probabilities` takes `image_bytes` too and gives what an ensemble's `serving_default` does:
-{"probabilities": float32, "class_names": string}, [batch, num_classes] each.
+{"probabilities": float32, "class_names": string}, [batch, num_classes] each. `top_k` takes
+`image_bytes` and `k` (int32 [batch]) and gives the likeliest: {"classes", "probabilities"},
+[batch, largest k]. In the folder for model servers `probabilities` is `serving_default` as well.
+
+Encoded images are turned upright by a JPEG's EXIF.
 """
 
 import json
@@ -17,9 +21,10 @@ import tensorflow as tf
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, Task, fingerprint_saved_model
-from trainer.data import decode_image
+from trainer.data import upright_decoder
 from trainer.keras_module import keras
 from trainer.models import batch_norm, json_with_policy, settle_positions
+from trainer.results.serving import IMAGE_BYTES, TOP_K, top_classes_in_graph
 
 
 class ServingModule(tf.Module):
@@ -52,9 +57,8 @@ class ServingModule(tf.Module):
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions to save, by name."""
-        image_bytes = tf.TensorSpec([None], tf.string, name="image_bytes")
         images = tf.TensorSpec([None, *self._size, 3], tf.uint8, name="images")
-        from_bytes = _trace(self.classify_bytes, image_bytes)
+        from_bytes = _trace(self.classify_bytes, IMAGE_BYTES)
 
         def named_probabilities(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             # Calls the other function: a network's graph is large, and is not saved once more.
@@ -63,21 +67,25 @@ class ServingModule(tf.Module):
             names = tf.broadcast_to(self.class_names, tf.shape(probabilities))
             return {"probabilities": probabilities, "class_names": names}
 
+        def top_k(image_bytes: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = self._activation(from_bytes(image_bytes)["logits"])
+            return top_classes_in_graph(probabilities, self.class_names, k)
+
         return {
             "serving_default": from_bytes,
             "images": _trace(self.classify_images, images),
-            "probabilities": _trace(named_probabilities, image_bytes),
+            "probabilities": _trace(named_probabilities, IMAGE_BYTES),
+            "top_k": _trace(top_k, IMAGE_BYTES, TOP_K),
         }
+
+    def serving_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Those for model servers, whose clients want probabilities and names without asking."""
+        signatures = self.signatures()
+        return {**signatures, "serving_default": signatures["probabilities"]}
 
     def classify_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images, string [batch], to logits."""
-        images = tf.map_fn(
-            lambda one: decode_image(
-                one, *self._size, resize=self._resize, exact=self._exact_decode
-            ),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec([*self._size, 3], tf.uint8),
-        )
+        images = upright_decoder(*self._size, self._resize, self._exact_decode)(image_bytes)
         return self.classify_images(images)
 
     def classify_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -86,9 +94,9 @@ class ServingModule(tf.Module):
 
 
 def _trace(
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]], spec: tf.TensorSpec
+    function: Callable[..., dict[str, tf.Tensor]], *inputs: tf.TensorSpec
 ) -> tf.types.experimental.ConcreteFunction:
-    return tf.function(function, autograph=False).get_concrete_function(spec)
+    return tf.function(function, autograph=False).get_concrete_function(*inputs)
 
 
 def rebuild_network(run_dir: str) -> keras.Model:

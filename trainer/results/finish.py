@@ -26,6 +26,7 @@ from orchard.formats import (
     load_checkpoint_file,
     load_logits,
     save_logits,
+    serving_dir,
 )
 from trainer.checkpoints import (
     load_best_checkpoint,
@@ -39,6 +40,7 @@ from trainer.keras_module import keras
 from trainer.models import forward_flops
 from trainer.results import export, report
 from trainer.results.evaluated import evaluated
+from trainer.results.serving import save_serving
 from trainer.saved_config import SavedConfig
 from trainer.training import asks_for_more, check_goes_on, check_same_data, run_lock
 
@@ -154,7 +156,32 @@ def _license(run_dir: str) -> str:
     return storage.read_json(path)["license"] if storage.exists(path) else ""
 
 
-def export_only(run_dir: str, which: str) -> int:
+def export_for_serving(run_dir: str, name: str) -> str:
+    """Write what a finished run exported as model servers want it; returns the version folder.
+
+    Args:
+        run_dir: of a run, or of an export of another checkpoint.
+        name: of the model, or NAME/VERSION.
+
+    Raises:
+        OrchardError: the run is not finished, or the name is none.
+    """
+    output = RunDir(run_dir)
+    record = RunRecord.load(output.record_file)
+    path = serving_dir(run_dir, name)
+    module = export.ServingModule(
+        export.load_network(output),
+        record.class_names,
+        record.task,
+        *record.image_size_px,
+        record.resize,
+        record.exact_decode,
+    )
+    save_serving(module, module.serving_signatures(), path, name.partition("/")[0])
+    return path
+
+
+def export_only(run_dir: str, which: str, serving: str = "") -> int:
     """Export without training.
 
     "best" finishes the run directory anew. Another checkpoint is evaluated and exported to
@@ -163,6 +190,7 @@ def export_only(run_dir: str, which: str) -> int:
     Args:
         run_dir: a run directory with checkpoints.
         which: "best", "last", or the path of a checkpoint.
+        serving: also write it for model servers under this name.
     """
     path = RunDir(run_dir).config_file
     if not storage.exists(path):
@@ -173,6 +201,8 @@ def export_only(run_dir: str, which: str) -> int:
             output = RunDir(run_dir)
         else:
             output = _export_checkpoint(run_dir, which)
+        if serving:
+            print(f"for model servers: {export_for_serving(output.path, serving)}")
     print(f"exported to {output.saved_model_dir}")
     if which != "best":
         print(f"{output.path} can be a --model of ensemble.predict and one of --members")

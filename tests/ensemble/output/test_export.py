@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,13 @@ import pytest
 import tensorflow as tf
 
 from ensemble import SavedPredictor, pipeline
-from ensemble.combine import COMBINERS, Combination
+from ensemble.combine import COMBINERS, Combination, activate
 from ensemble.config import EnsembleConfig
 from ensemble.members import load_members
 from ensemble.output.export import EnsembleModel, save_ensemble
 from orchard.errors import OrchardError
-from orchard.formats import Task
+from orchard.formats import WARMUP_FILE, Task
+from tests.data_prep.builders import rotated_jpeg
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
 
 # Runs without the project on its path: TensorFlow and the model's folder are all it gets.
@@ -65,6 +67,21 @@ def _config(root, output, **overrides):
     return EnsembleConfig(**{**values, **overrides})
 
 
+def _check_members(model, result, tolerance):
+    """Each member with a weight says what it says by itself, in the same pass as the ensemble."""
+    jpegs = tf.constant(_jpegs(result.inputs.records))
+    found = model.signatures["members"](image_bytes=jpegs)
+    np.testing.assert_allclose(found["probabilities"], result.probabilities, atol=tolerance)
+    at = list(result.rule.members)
+    names = [result.inputs.members[one].name.encode() for one in at]
+    assert found["member_names"].numpy().tolist() == [names] * len(jpegs)
+    expected = np.stack([activate(result.logits[one], result.rule.combiner.task) for one in at], 1)
+    np.testing.assert_allclose(found["member_probabilities"], expected, atol=1e-5)
+    top = model.signatures["top_k"](image_bytes=jpegs, k=tf.ones(len(jpegs), tf.int32))
+    likeliest = np.asarray(CLASS_NAMES)[found["probabilities"].numpy().argmax(axis=1)]
+    assert top["classes"].numpy().astype(str)[:, 0].tolist() == likeliest.tolist()
+
+
 def _jpegs(records):
     return [read_jpeg(records, row) for row in range(len(records))]
 
@@ -90,6 +107,7 @@ def test_saved_ensemble_gives_the_predictions(task, overrides, world, tmp_path):
     # Ranks among few rows are steep: they turn float32's noise into more than it was.
     tolerance = 1e-4 if overrides.get("combine") == "rank" else 1e-5
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=tolerance)
+    _check_members(model, result, tolerance)
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     np.testing.assert_allclose(outputs["probabilities"], table[list(CLASS_NAMES)], atol=tolerance)
 
@@ -131,7 +149,7 @@ def test_saved_ensemble_of_images_gives_what_their_files_give(world, tmp_path):
     outputs = model.signatures["images"](images=pixels)
     np.testing.assert_allclose(outputs["probabilities"], result.probabilities, atol=1e-5)
     # What was not asked for, a cascade or sets, leaves nothing behind.
-    assert set(model.signatures) == {"serving_default", "images"}
+    assert set(model.signatures) == {"serving_default", "images", "members", "top_k"}
     assert set(outputs) == {"probabilities", "class_names"}
     with pytest.raises(OrchardError, match="gives no prediction sets"):
         SavedPredictor(str(tmp_path / "out")).sets(result.probabilities)
@@ -157,3 +175,53 @@ def test_saved_ensemble_of_keras_members_holds_their_weights_where_converters_lo
     held = {id(variable) for variable in (*loaded.weights, loaded.class_names)}
     used = loaded.signatures["images"].variables
     assert len(used) > 1 and {id(variable) for variable in used} <= held
+
+
+def test_ensemble_for_model_servers_is_the_saved_model_with_warmup_requests(world, tmp_path):
+    config = _config(world / "single_label", tmp_path / "out", serving="leaves")
+    result = pipeline.run(config)
+    version = tmp_path / "out" / "serving" / "leaves" / "1"
+    assert (version / WARMUP_FILE).stat().st_size > 0
+    jpegs = _jpegs(result.inputs.records)
+    served = SavedPredictor(version)
+    np.testing.assert_allclose(
+        np.stack(served.predict_jpegs(jpegs)), result.probabilities, atol=1e-5
+    )
+    rows = np.stack(served.predict_members(jpegs))
+    assert served.member_names == ("m0", "m1", "m2") and rows.shape == (11, 4, 3)
+    np.testing.assert_allclose(rows[:, 0], result.probabilities, atol=1e-5)
+    assert not (tmp_path / "out" / "saved_model" / WARMUP_FILE).exists()
+
+
+_OTHERS = [one for one in os.environ.get("ORCHARD_OTHER_PYTHONS", "").split(":") if one]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not _OTHERS, reason="ORCHARD_OTHER_PYTHONS names no Pythons (a:b) with other TensorFlows"
+)
+def test_ensemble_for_model_servers_gives_the_same_in_other_tensorflows(world, tmp_path):
+    result = pipeline.run(_config(world / "single_label", tmp_path / "out", serving="leaves"))
+    images = tmp_path / "images"
+    images.mkdir()
+    for row, jpeg in enumerate(_jpegs(result.inputs.records)):
+        (images / f"{row:03d}.jpg").write_bytes(jpeg)
+    for orientation in range(1, 9):
+        (images / f"turned_{orientation}.jpg").write_bytes(rotated_jpeg(orientation))
+    files = [file.read_bytes() for file in sorted(images.iterdir())]
+    served = tf.saved_model.load(str(tmp_path / "out" / "serving" / "leaves" / "1"))
+    expected = served.signatures["members"](image_bytes=tf.constant(files))
+    script = Path(__file__).with_name("elsewhere.py")
+    for number, python in enumerate(_OTHERS):
+        output = tmp_path / f"{number}.npz"
+        done = subprocess.run(
+            [python, "-I", script, tmp_path / "out/serving/leaves/1", images, output],
+            capture_output=True,
+            text=True,
+            env={"PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        print(done.stdout)
+        found = np.load(output)
+        for name in ("probabilities", "member_probabilities"):
+            np.testing.assert_allclose(found[f"members/{name}"], expected[name], atol=1e-4)
