@@ -1,6 +1,6 @@
 r"""What serving costs: the first request, a batch beside its parts, eight clients, and memory.
 
-    python -m benchmarks.serving [--memory_requests=10000]
+    python -m benchmarks.serving [--parts=first,batch,clients,memory]
 
 An ensemble of two networks of keras.applications with random weights, and synthetic photos of
 1024 x 768 pixels.
@@ -49,7 +49,8 @@ from trainer.results import export
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("repeats", 3, "Fresh processes of each kind, and rounds of batches times 4.")
 flags.DEFINE_integer("requests", 160, "Requests by 8 clients, of each kind.")
-flags.DEFINE_integer("memory_requests", 0, "Requests of the look at memory; 0: none.")
+flags.DEFINE_integer("memory_requests", 10_000, "Requests of the look at memory.")
+flags.DEFINE_list("parts", ["first", "batch", "clients", "memory"], "What to measure.")
 flags.DEFINE_string("first_of", "", "Internal: the version folder to time the first request of.")
 flags.DEFINE_bool("warm", True, "Internal: whether to answer the warm-up requests before.")
 
@@ -69,30 +70,35 @@ def main(argv: list[str]) -> None:
         print(json.dumps(_first_request(FLAGS.first_of, FLAGS.warm)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        members = [_make_member(folder, *network) for network in _NETWORKS]
-        saved, served = _make_ensemble(folder, "two", members)
-        photos = [_photo(seed) for seed in range(_BATCH)]
-        sizes = f"{len(photos[0]) // 1000} kB"
-        print(f"{os.cpu_count()} cores, photos of {sizes}, {_NETWORKS}", flush=True)
-        for warm in (True, False):
-            found = [_in_fresh_process(served, warm) for _ in range(FLAGS.repeats)]
-            ratios = [first / steady for first, steady in found]
-            first, steady = 1e3 * np.median(found, axis=0)
-            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-            print(f"first, {warm=}: {first:.0f} ms, then {steady:.0f} ms: ratios {shown}")
-        _batch(saved, members, photos)
-        for max_batch in (_BATCH, 1):
-            with _server(saved, f"--max_batch={max_batch}") as (port, _):
-                _ask_all(port, photos, 2 * _CLIENTS)
-                seconds, milliseconds, statuses = _ask_all(port, photos, FLAGS.requests)
-                print(
-                    f"clients, batches of up to {max_batch}: {FLAGS.requests / seconds:.1f} "
-                    f"requests/s, median {np.median(milliseconds):.0f} ms, 95% below "
-                    f"{np.percentile(milliseconds, 95):.0f} ms, {statuses}",
-                    flush=True,
-                )
-        if FLAGS.memory_requests:
+        if set(FLAGS.parts) & {"first", "batch", "clients"}:
+            _two_networks(folder)
+        if "memory" in FLAGS.parts:
             _memory(folder)
+
+
+def _two_networks(folder: str) -> None:
+    members = [_make_member(folder, *network) for network in _NETWORKS]
+    saved, served = _make_ensemble(folder, "two", members)
+    photos = [_photo(seed) for seed in range(_BATCH)]
+    print(f"{os.cpu_count()} cores, photos of {len(photos[0]) // 1000} kB, {_NETWORKS}", flush=True)
+    if "batch" in FLAGS.parts:
+        _batch(saved, members, photos)
+    for warm in (True, False) if "first" in FLAGS.parts else ():
+        found = [_in_fresh_process(served, warm) for _ in range(FLAGS.repeats)]
+        ratios = [first / steady for first, steady in found]
+        first, steady = 1e3 * np.median(found, axis=0)
+        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        print(f"first, {warm=}: {first:.0f} ms, then {steady:.0f} ms: {shown}", flush=True)
+    for max_batch in (_BATCH, 1) if "clients" in FLAGS.parts else ():
+        with _server(saved, f"--max_batch={max_batch}") as (port, _):
+            _ask_all(port, photos, 2 * _CLIENTS)
+            seconds, milliseconds, statuses = _ask_all(port, photos, FLAGS.requests)
+            print(
+                f"clients, batches of up to {max_batch}: {FLAGS.requests / seconds:.1f} "
+                f"requests/s, median {np.median(milliseconds):.0f} ms, 95% below "
+                f"{np.percentile(milliseconds, 95):.0f} ms, {statuses}",
+                flush=True,
+            )
 
 
 def _first_request(folder: str, warm: bool) -> tuple[float, float]:
