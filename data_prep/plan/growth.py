@@ -110,7 +110,10 @@ def _ties(checked: CheckedTable, base: Base) -> _Ties:
         near = duplicates.maybe_near(base.difference_hash, hashes)
         nodes = np.concatenate([near, num_old + np.arange(len(rows))])
         pairs = nodes[duplicates.near_pairs(np.concatenate([base.difference_hash[near], hashes]))]
-    units = duplicates.merge(num_old + len(rows), numberings, pairs)
+    if len(numberings) == 1 and not len(pairs):
+        (units,) = numberings  # Without SciPy, whose import takes longer than all the rest.
+    else:
+        units = duplicates.merge(num_old + len(rows), numberings, pairs)
     old_units, places = units[:num_old], _places(base)
     everyone = np.arange(num_old)
     home = _first(old_units, everyone, len(units))
