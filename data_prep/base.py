@@ -116,10 +116,10 @@ def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
         default = defaults.get(flag.field, flag.default)
         was, value = (one.get(flag.field, default) for one in (manifest.settings, now))
         if was != value:
-            advice = f"leave it out, {anew}" if was == default else f"pass {_flag(flag.name, was)}"
+            advice = "leave it out" if was == default else f"pass {_flag(flag.name, was)}"
             raise OrchardError(
                 f"--{flag.name}={_shown(value)}, but {config.extends} was prepared with "
-                f"{_flag(flag.name, was)}; {advice}" + ("" if was == default else f", {anew}")
+                f"{_flag(flag.name, was)}; {advice}, {anew}"
             )
 
 
