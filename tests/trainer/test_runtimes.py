@@ -119,6 +119,7 @@ def test_train_under_pjrt_killed_and_resumed_is_bit_equal(tmp_path, tiny_dataset
 def test_connect_by_itself_takes_tensorflow_and_leaves_jax_alone(tmp_path):
     code = (
         "import sys\n"
+        "from orchard import tensorflow_start; tensorflow_start.prepare()\n"
         "from trainer.runtime import HardwareOptions, connect\n"
         "found = connect(HardwareOptions())\n"
         "print(found.describe(), 'trainer.runtime.pjrt' in sys.modules)\n"

@@ -215,6 +215,8 @@ def test_train_batches_with_any_cache_are_the_same(records, tmp_path, change):
 
 _HOST = """
 import sys
+from orchard import tensorflow_start
+tensorflow_start.prepare()
 from trainer.data import InputOptions, load_records, train_batches
 table = load_records(sys.argv[1], "train")
 batches = train_batches(
