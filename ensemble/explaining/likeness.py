@@ -135,7 +135,7 @@ def suspect(
         return Suspicion(Suspect.LABEL, f"{who} sure of it" + (f", and {near}" if near else ""))
     if sure.all():
         return Suspicion(Suspect.NETWORK, f"it is sure of it, but only {near}")
-    who = f"only {int(sure.sum())} of {len(sure)} networks are" if len(sure) > 1 else "it is not"
+    who = f"only {int(sure.sum())} of {len(sure)} networks are" if sure.any() else "no network is"
     return Suspicion(Suspect.NETWORK, f"{who} sure of it" + (f"; {near}" if near else ""))
 
 
