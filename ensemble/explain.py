@@ -109,8 +109,9 @@ def explain(options: ExplainOptions) -> list[str]:
     from orchard import html
 
     model = SavedPredictor(options.model)
-    members, notes = _members(options.model, model)
+    members, notes = _members(options.model)
     photos, targets = _photos(options, model, members)
+    notes += _memory(options.split, members, photos)
     networks = [keras_network(member) for member in members]
     explainers: list[Explainer] = [
         explain_member(member, network, occlusion=options.method == "occlusion")
@@ -170,7 +171,25 @@ def _summary(answers: Answers, shown: int) -> str:
     )
 
 
-def _members(path: str, model: SavedPredictor) -> tuple[list[Member], list[str]]:
+def _memory(split: str, members: Sequence[Member], photos: Photos) -> list[str]:
+    """What to say of images that networks were trained on."""
+    from ensemble.explaining import RecordPhotos
+    from ensemble.fitting import overlapping
+
+    if not isinstance(photos, RecordPhotos):
+        return []
+    seen = [
+        member.name
+        for member in members
+        if member.dataset_fingerprint == photos.records.fingerprint
+        and overlapping(split, member.train_split)
+    ]
+    return [f"Trained on images of {split}: {', '.join(seen)}. There memory hides errors."] * bool(
+        seen
+    )
+
+
+def _members(path: str) -> tuple[list[Member], list[str]]:
     """The runs behind a model, those to show, and what to say where there are none."""
     from ensemble.explaining import shown_members
     from ensemble.members import load_members
@@ -206,9 +225,10 @@ def _members(path: str, model: SavedPredictor) -> tuple[list[Member], list[str]]
 
 
 def _parents(path: str) -> list[str]:
-    """The folders around a saved_model, where a record may lie: it may be in a version folder."""
+    """The folders around a saved_model where a record may lie: a server's are three deep."""
     first = storage.parent(path.rstrip("/"))
-    return [first, storage.parent(first)]
+    second = storage.parent(first)
+    return [first, second, storage.parent(second)]
 
 
 def _photos(
