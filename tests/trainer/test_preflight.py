@@ -39,7 +39,8 @@ def tiny_backbone(tmp_path):
 @needs_compiler
 def test_preflight_registered_architecture_compiles_for_v5e(tmp_path):
     done = _preflight(
-        "--architecture=mobilenet_v2",
+        "--architecture=vgg_small",
+        "--weights=none",
         "--image_size=32",
         "--batch_size_per_replica=8",
         f"--compile_cache_dir={tmp_path}",
