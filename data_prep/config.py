@@ -10,13 +10,20 @@ from data_prep.images import ImageOptions
 from data_prep.labels import LabelOptions, SourceOptions
 from orchard.errors import OrchardError
 from orchard.flags import Flag, Kind, Options, option, required, select
-from orchard.formats import Task
+from orchard.formats import RECORD_FORMATS, TFRECORD, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _MAX_SIDE_PX = 65_500  # libjpeg's limit.
 _LATER_SETTINGS = frozenset(
-    {"label_delimiter", "split_column", "holdout_fraction", "fold_repeats", "time_column"}
+    {
+        "label_delimiter",
+        "split_column",
+        "holdout_fraction",
+        "fold_repeats",
+        "time_column",
+        "file_format",
+    }
 )
 
 
@@ -250,6 +257,13 @@ class PrepConfig(Options):
         group="images",
         choices=("fail", "skip"),
         common=True,
+    )
+    file_format: str = option(
+        TFRECORD.name,
+        "Form of the shards: tfrecord, or array_record for random access with tfds.data_source and "
+        "grain, which need no TensorFlow.",
+        group="shards",
+        choices=tuple(RECORD_FORMATS),
     )
     shard_mb: int = option(
         128,

@@ -97,11 +97,14 @@ class CsvImages(
             table = LABEL_SOURCES[config.layout](config.source_options).read().labelled.table
             task, class_names = table.task, table.class_names
             has_targets = not table.targets.are_classes
-        return tfds.core.DatasetInfo(
+        info = tfds.core.DatasetInfo(
             builder=self,
             features=features(task, class_names, has_targets),
             supervised_keys=supervised_keys(task),
         )
+        # TFDS has it as an argument of builders; ours know it from their settings.
+        info.set_file_format(self.config().file_format)
+        return info
 
     def download_and_prepare(
         self,
@@ -116,15 +119,19 @@ class CsvImages(
         Args:
             download_dir: nothing is downloaded.
             download_config: of it, `download_mode` says whether to replace what is there.
-            file_format: None or `tfrecord`.
+            file_format: None or the one of the settings, `tfrecord` or `array_record`.
             **unused: TFDS's other options, which concern its own writer.
 
         Raises:
             OrchardError: as the command would print it.
         """
         del download_dir, unused
-        if file_format not in (None, "tfrecord", tfds.core.FileFormat.TFRECORD):
-            raise OrchardError(f"file_format={file_format}: only tfrecord can be written")
+        wanted = self.config().file_format
+        asked = getattr(file_format, "value", file_format)
+        if asked not in (None, wanted):
+            raise OrchardError(
+                f"file_format={asked}: the settings say {wanted}; pass file_format to define"
+            )
         self._download_and_prepare(None, download_config)
         self.info.read_from_directory(os.fspath(self.data_dir))
 

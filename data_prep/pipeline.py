@@ -45,7 +45,7 @@ from data_prep.shard import (
     write_shard,
 )
 from orchard import progress, storage
-from orchard.formats import QUARANTINE_FILE, REPORT_FILE, fold_name
+from orchard.formats import QUARANTINE_FILE, RECORD_FORMATS, REPORT_FILE, fold_name
 from orchard.html import format_bytes
 
 Log = Callable[[str], None]
@@ -66,6 +66,7 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         OrchardError: bad input, or another dataset or writer in the way; nothing is published then.
     """
     started = time.time()
+    RECORD_FORMATS[config.file_format].check_installed()
     staging = open_staging(config.data_dir, config.name, config.version, config.engine == "beam")
     base = load_base(config)
     tables = _read_tables(config, log)

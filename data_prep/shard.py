@@ -14,7 +14,15 @@ from data_prep.images import ImageOptions, SourceProblem, image_source, record_j
 from data_prep.plan import OldRecords, PlannedShard
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Targets, Task, tfrecord
+from orchard.formats import (
+    DAMAGED,
+    Place,
+    RecordWriter,
+    Targets,
+    Task,
+    record_format,
+    tfrecord,
+)
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -124,16 +132,17 @@ def write_shard(task: ShardTask) -> WrittenShard:
     with storage.writing(storage.join(task.files_dir, shard.file), shard.fingerprint) as output:
         writer = _ChecksumWriter(output)
         contents = _contents(task) if shard.old is None else _old_contents(task, shard.old)
-        for position, jpeg in enumerate(contents):
-            crc = int(shard.crc32c[position])
-            if shard.reencode[position]:
-                jpeg = _convert(jpeg, task, position)
-                crc = google_crc32c.value(jpeg)
-            rest = _rest_of_example(shard.ids[position], shard.targets, position, task.task)
-            lengths.append(_write_record(writer, jpeg, rest))
-            image_crcs.append(crc)
-            if position in pictured:
-                thumbnails.append(thumbnail(jpeg))
+        with record_format(shard.file).writing(writer) as records:
+            for position, jpeg in enumerate(contents):
+                crc = int(shard.crc32c[position])
+                if shard.reencode[position]:
+                    jpeg = _convert(jpeg, task, position)
+                    crc = google_crc32c.value(jpeg)
+                rest = _rest_of_example(shard.ids[position], shard.targets, position, task.task)
+                lengths.append(_write_record(records, jpeg, rest))
+                image_crcs.append(crc)
+                if position in pictured:
+                    thumbnails.append(thumbnail(jpeg))
         writer.flush()
     receipt = Receipt(
         fingerprint=shard.fingerprint,
@@ -154,35 +163,33 @@ def read_thumbnails(
     files_dir: str, written: list[tuple[PlannedShard, Receipt]]
 ) -> list[WrittenShard]:
     """Shards that an earlier run wrote to `files_dir`, with thumbnails made from their records."""
-    ranges = []
+    if not written:
+        return []
+    form = record_format(written[0][0].file)
+    places = []
     for shard, receipt in written:
-        lengths = np.asarray(receipt.lengths)
-        ends = np.cumsum(lengths + tfrecord.FRAME_OVERHEAD_BYTES)
+        offsets = form.offsets(np.asarray(receipt.lengths))
         file = storage.join(files_dir, shard.file)
         for position in shard.pictured:
-            length = int(lengths[position]) + tfrecord.FOOTER_BYTES
-            ranges.append((file, int(ends[position]) - length, length))
-    # Read together, since on gs:// each is a request.
-    payloads = iter(storage.read_ranges(ranges, tfrecord.is_intact))
+            places.append(Place(file, int(offsets[position]), receipt.lengths[position]))
+    payloads = iter(form.read_few(places))
     return [
-        WrittenShard(receipt, tuple(_thumbnail(next(payloads)) for _ in shard.pictured))
+        WrittenShard(receipt, tuple(_thumbnail(next(payloads), shard.file) for _ in shard.pictured))
         for shard, receipt in written
     ]
 
 
-def _thumbnail(payload_and_footer: bytes) -> bytes:
-    payload = payload_and_footer[: -tfrecord.FOOTER_BYTES]
-    jpeg = tfrecord.Example(payload).bytes_of("image")
-    return thumbnail(jpeg)
+def _thumbnail(payload: bytes, file: str) -> bytes:
+    if payload == DAMAGED:
+        raise OrchardError(f"{file} was damaged a moment ago; run the command again")
+    return thumbnail(tfrecord.Example(payload).bytes_of("image"))
 
 
-def _write_record(writer: "_ChecksumWriter", jpeg: bytes, rest: bytes) -> int:
-    """Write one frame; returns the length of its payload."""
+def _write_record(records: RecordWriter, jpeg: bytes, rest: bytes) -> int:
+    """Write one record; returns its length."""
     head = tfrecord.example_head("image", len(jpeg), len(rest))
-    length = len(head) + len(jpeg) + len(rest)
-    crc = google_crc32c.extend(google_crc32c.extend(google_crc32c.value(head), jpeg), rest)
-    writer.write(tfrecord.frame_header(length) + head, jpeg, rest + tfrecord.frame_footer(crc))
-    return length
+    records.write(head, jpeg, rest)
+    return len(head) + len(jpeg) + len(rest)
 
 
 def _rest_of_example(image_id: str, targets: Targets, position: int, task: Task) -> bytes:
@@ -252,7 +259,7 @@ def _old_contents(task: ShardTask, old: OldRecords) -> Iterator[bytes]:
     wanted = zip(old.positions.tolist(), task.shard.crc32c.tolist(), strict=True)
     position, crc = next(wanted)
     with storage.reading(path) as file:
-        for at, frame in enumerate(tfrecord.read_frames(file, path)):
+        for at, frame in enumerate(record_format(path).scan(file, path)):
             if at != position:
                 continue
             jpeg = tfrecord.Example(frame.payload).bytes_of("image")

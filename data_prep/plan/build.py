@@ -19,7 +19,7 @@ from data_prep.plan.shards import Plan, PlannedShard
 from data_prep.plan.splits import Rows, assign_folds, holdout
 from data_prep.plan.versions import deciding_versions
 from orchard.errors import OrchardError
-from orchard.formats import SplitKind, fold_name, fold_number
+from orchard.formats import SplitKind, fold_name, fold_number, record_format
 
 # Bytes a pixel of a JPEG of quality 95, for the rare dataset that is converted and has no sample.
 _USUAL_BYTES_PER_PIXEL = 0.5
@@ -279,9 +279,11 @@ def _with_encoders(content: str, shard: PlannedShard) -> str:
 
     What another version wrote before an interruption must be written again.
     """
-    if not shard.reencode.any():
+    form = record_format(shard.file)
+    if not shard.reencode.any() and not form.packages:
         return content
-    return hashlib.sha256(json.dumps([content, deciding_versions()]).encode()).hexdigest()
+    versions = deciding_versions(form.name)
+    return hashlib.sha256(json.dumps([content, versions]).encode()).hexdigest()
 
 
 def _record_bytes(checked: CheckedTable, config: PrepConfig) -> np.ndarray:
@@ -331,7 +333,7 @@ def _shards_of_split(
             split=name,
             index=index,
             count=count,
-            file=shards.shard_file_name(config.name, name, index, count),
+            file=shards.shard_file_name(config.name, name, index, count, config.file_format),
             ids=tuple(table.ids[row] for row in rows.tolist()),
             files=tuple(checked.files[row] for row in rows.tolist()),
             csv_rows=table.csv_rows[rows],

@@ -122,9 +122,9 @@ class Plan:
         return result
 
 
-def shard_file_name(dataset: str, split: str, index: int, count: int) -> str:
+def shard_file_name(dataset: str, split: str, index: int, count: int, file_format: str) -> str:
     """TFDS's name of a shard's file."""
-    return f"{dataset}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+    return f"{dataset}-{split}.{file_format}-{index:05d}-of-{count:05d}"
 
 
 def num_shards(total_bytes: int, num_records: int, shard_mb: int, hosts: int) -> int:

@@ -13,7 +13,7 @@ from data_prep.plan import Plan, deciding_versions
 from data_prep.publish.manifests import dataset_fingerprint
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Manifest, Targets, load_manifest, load_records
+from orchard.formats import TFRECORD, Manifest, Targets, load_manifest, load_records
 
 _FILE = "given.json"
 # By id: the digest of the image's file, and what says its labels.
@@ -41,7 +41,7 @@ class Given:
         """What decides the result of the present run."""
         return cls(
             settings=config.settings(),
-            versions=deciding_versions(),
+            versions=deciding_versions(config.file_format),
             class_names=list(images.labelled.table.class_names),
             num_rows={flag: int(one.usable.sum()) for flag, one in images.by_flag.items()},
         )
@@ -50,9 +50,10 @@ class Given:
     def of_dataset(cls, manifest: Manifest) -> "Given":
         """What decided the content of a finished dataset."""
         versions = manifest.library_versions
+        file_format = manifest.settings.get("file_format", TFRECORD.name)
         return cls(
             settings=manifest.settings,
-            versions={name: versions.get(name, "") for name in deciding_versions()},
+            versions={name: versions.get(name, "") for name in deciding_versions(file_format)},
             class_names=list(manifest.class_names),
             num_rows={
                 flag: facts["rows"] - facts["rows_left_out"]

@@ -1,7 +1,7 @@
 """`croissant.json`: the dataset for data catalogs, in the Croissant format of MLCommons.
 
 It describes the files, and the rows of `records.parquet`, which Croissant's tools can read; the
-photos are in TFRecord files, which they cannot. Where the dataset will be downloaded from, by whom
+photos are in record files, which they cannot. Where the dataset will be downloaded from, by whom
 it is cited and under which license are for its owner to add.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 from typing import Any
 
 from orchard import storage
-from orchard.formats import RECORDS_FILE, Manifest
+from orchard.formats import RECORDS_FILE, Manifest, record_format
 from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
 
 # docs.mlcommons.org/croissant/docs/croissant-spec.html, "Appendix 1: JSON-LD context".
@@ -56,7 +56,10 @@ _FIELDS = {
     "id": ("sc:Text", "Id of the image."),
     "split": ("sc:Text", "Split of the record."),
     "shard": ("sc:Integer", "Which shard of the split holds it."),
-    "offset": ("sc:Integer", "Byte at which its frame begins in the shard."),
+    "offset": (
+        "sc:Integer",
+        "Where in the shard: a byte, or in array_record files a number.",
+    ),
     "length": ("sc:Integer", "Bytes of the serialized tf.train.Example."),
     "csv_row": ("sc:Integer", "Row of the label table."),
     "image_crc32c": ("sc:Integer", "CRC-32C of the JPEG in the record."),
@@ -106,14 +109,15 @@ def croissant_json(manifest: Manifest, description: str, records: bytes) -> byte
 
 def _shards(manifest: Manifest, split: str) -> dict[str, Any]:
     info = manifest.splits[split]
+    form = record_format(info.shards[0].file)
     return {
         "@type": "cr:FileSet",
         "@id": f"shards-{split}",
         "name": f"shards-{split}",
         "description": f"{info.num_records} records in {len(info.shards)} shards of "
         "tf.train.Examples: `image` (JPEG), `image_id`, and their labels.",
-        "encodingFormat": "application/x-tfrecord",
-        "includes": f"{manifest.name}-{split}.tfrecord-*",
+        "encodingFormat": form.media_type,
+        "includes": f"{manifest.name}-{split}.{form.name}-*",
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from data_prep.checks import hex_digests
 from data_prep.plan import Plan, PlannedShard
 from data_prep.shard import Receipt
-from orchard.formats import Targets, tfrecord
+from orchard.formats import Targets, record_format
 from orchard.formats.manifest import DIFFERENCE_HASH_COLUMN, REPEATS_COLUMN
 
 if TYPE_CHECKING:
@@ -35,12 +35,11 @@ def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
 
     count = len(shard.targets)
     lengths = np.asarray(receipt.lengths, np.int64)
-    frames = lengths + tfrecord.FRAME_OVERHEAD_BYTES
     columns = {
         "id": _strings(shard.ids),
         "split": _strings([shard.split] * count),
         "shard": _numbers(np.full(count, shard.index), np.int32),
-        "offset": _numbers(np.cumsum(frames) - frames, np.int64),
+        "offset": _numbers(record_format(shard.file).offsets(lengths), np.int64),
         "length": _numbers(lengths, np.int32),
         "csv_row": _numbers(shard.csv_rows, np.int64),
         "image_crc32c": _numbers(np.asarray(receipt.image_crc32c), np.uint32),

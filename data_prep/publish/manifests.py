@@ -31,7 +31,7 @@ def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -
         "name": config.name,
         "version": config.version,
         "settings": config.settings(),
-        "library_versions": deciding_versions(),
+        "library_versions": deciding_versions(config.file_format),
         "task": plan.task,
         "class_names": images.labelled.table.class_names,
         "shards": [
@@ -62,7 +62,7 @@ def make_manifest(dataset: WrittenDataset) -> Manifest:
         },
         settings=config.settings(),
         inputs=_input_facts(dataset.images),
-        library_versions=library_versions(),
+        library_versions=library_versions(config.file_format),
         has_targets=plan.has_targets,
         lineage=plan.lineage,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from orchard.errors import OrchardError
-from orchard.formats import DATASET_INFO_FILE, Manifest, SplitInfo, Task
+from orchard.formats import DATASET_INFO_FILE, Manifest, SplitInfo, Task, record_format
 
 
 def refuse_registered_name(name: str, own: Container[str] = ()) -> None:
@@ -95,7 +95,10 @@ def _split_info(name: str, split: str, info: SplitInfo, directory: str) -> tfds.
         shard_lengths=[shard.num_records for shard in info.shards],
         num_bytes=sum(shard.num_bytes for shard in info.shards),
         filename_template=tfds.core.ShardedFileTemplate(
-            data_dir=directory, dataset_name=name, split=split, filetype_suffix="tfrecord"
+            data_dir=directory,
+            dataset_name=name,
+            split=split,
+            filetype_suffix=record_format(info.shards[0].file).name,
         ),
     )
 

@@ -16,12 +16,14 @@ from orchard.errors import OrchardError
 from orchard.formats import (
     DATASET_INFO_FILE,
     FEATURES_FILE,
+    RECORD_FORMATS,
     Manifest,
     ShardInfo,
     Targets,
     Task,
     load_manifest,
     load_records,
+    record_format,
     tfrecord,
 )
 
@@ -107,7 +109,9 @@ def _check_names(dataset_dir: str, manifest: Manifest) -> None:
         raise OrchardError(
             f"{dataset_dir}: {len(missing)} files are missing, the first is {missing[0]}"
         )
-    unknown = sorted(name for name in there - shards if ".tfrecord" in name)
+    unknown = sorted(
+        name for name in there - shards if any(f".{form}" in name for form in RECORD_FORMATS)
+    )
     if unknown:
         raise OrchardError(
             f"{dataset_dir}: {unknown[0]} is a shard that the manifest does not know"
@@ -203,7 +207,7 @@ def audit_shard(task: AuditTask) -> int:
     with storage.reading(task.path) as file:
         reader = _ChecksumReader(file)
         count = 0
-        for index, frame in enumerate(tfrecord.read_frames(reader, task.info.file)):
+        for index, frame in enumerate(record_format(task.path).scan(reader, task.info.file)):
             if index == len(task.ids):
                 raise OrchardError(
                     f"{task.info.file} has more records than the {index} of the index"
@@ -224,8 +228,9 @@ def _check_record(task: AuditTask, index: int, frame: tfrecord.Frame) -> None:
     where = f"{task.info.file}, record {index}, id {task.ids[index]!r}"
     if (frame.offset, len(frame.payload)) != (task.offsets[index], task.lengths[index]):
         raise OrchardError(
-            f"{where}: lies at byte {frame.offset} with {len(frame.payload)} bytes, the index says "
-            f"{task.offsets[index]} with {task.lengths[index]}"
+            f"{where}: lies at {record_format(task.path).describe(frame.offset)} with "
+            f"{len(frame.payload)} bytes, the index says {task.offsets[index]} with "
+            f"{task.lengths[index]}"
         )
     try:
         example = tfrecord.Example(frame.payload)

@@ -1,6 +1,5 @@
 """One image of a dataset, traced to its shard, position, CSV row and source file."""
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,15 @@ import numpy as np
 from data_prep.images import ImageOptions, inspect_image, is_image_name
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import Manifest, load_manifest, load_records, tfrecord
+from orchard.formats import (
+    DAMAGED,
+    Manifest,
+    Place,
+    load_manifest,
+    load_records,
+    record_format,
+    tfrecord,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -43,13 +50,11 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
     position = int(
         ((records["split"] == row["split"]) & (records["shard"] == row["shard"]))[: row.name].sum()
     )
-    frame = storage.read_range(
-        storage.join(dataset_dir, info.file),
-        int(row["offset"]),
-        int(row["length"]) + tfrecord.FRAME_OVERHEAD_BYTES,
-        lambda frame: tfrecord.is_intact(frame[tfrecord.HEADER_BYTES :]),
-    )
-    jpeg = _image(frame, f"{info.file}, id {image_id!r}", position, int(row["offset"]))
+    form = record_format(info.file)
+    place = Place(storage.join(dataset_dir, info.file), int(row["offset"]), int(row["length"]))
+    (payload,) = form.read_few([place])
+    where = f"{info.file}, id {image_id!r}, record {position} at {form.describe(place.offset)}"
+    jpeg = _image(payload, where)
     checksum = google_crc32c.value(jpeg)
     if checksum != row["image_crc32c"]:
         raise OrchardError(f"{info.file}, id {image_id!r}: the image does not match its checksum")
@@ -59,7 +64,7 @@ def trace_image(dataset_dir: str, image_id: str) -> Trace:
         ("split", row["split"]),
         ("shard", info.file),
         ("record", f"{position} of {info.num_records}"),
-        ("byte offset", str(row["offset"])),
+        (form.offset_name, str(row["offset"])),
         ("record bytes", str(row["length"])),
         ("CSV row", str(row["csv_row"])),
         ("labels", _labels(row, manifest.class_names)),
@@ -102,10 +107,11 @@ def _stem(image_id: str) -> str:
     return image_id.rpartition(".")[0] if is_image_name(image_id, "") else image_id
 
 
-def _image(frame: bytes, where: str, position: int, offset_bytes: int) -> bytes:
+def _image(payload: bytes, where: str) -> bytes:
+    if payload == DAMAGED:
+        raise OrchardError(f"{where}: the record does not match its checksum")
     try:
-        (record,) = tfrecord.read_frames(io.BytesIO(frame), where, position, offset_bytes)
-        return tfrecord.Example(record.payload).bytes_of("image")
+        return tfrecord.Example(payload).bytes_of("image")
     except ValueError as error:
         raise OrchardError(f"{where}: the record is damaged ({error})") from error
 

@@ -105,7 +105,7 @@ def _place(records: RecordTable, row: int, csv_rows: dict[str, int]) -> str:
     file = records.files[records.file_index[row]].rsplit("/", 1)[-1]
     csv_row = csv_rows.get(str(records.ids[row]))
     source = "" if csv_row is None else f", CSV row {csv_row}"
-    return f"{file}, at byte {records.offsets[row]}{source}"
+    return f"{file}, at {records.form.describe(records.offsets[row])}{source}"
 
 
 def _thumbnail(records: RecordTable, row: int) -> str:

@@ -4,7 +4,8 @@
 directory and record, `logits` its outputs, `checkpoint` its state, `cost` what it took, `ensemble`
 what is made of several runs. Each type reads and writes its own file and refuses one that is
 damaged or of another version with one line; no other module knows a file's name or its fields. JSON
-files build on `json_record`; below are TFRecord frames and `.npz` archives. Start with `run`.
+files build on `json_record`; below are the forms of record files (`record_files`), TFRecord frames
+and `.npz` archives. Start with `run`.
 """
 
 from typing import TYPE_CHECKING
@@ -85,6 +86,16 @@ if TYPE_CHECKING:
         load_manifest,
         load_records,
     )
+    from orchard.formats.record_files import (
+        ARRAY_RECORD,
+        DAMAGED,
+        RECORD_FORMATS,
+        TFRECORD,
+        Place,
+        RecordFormat,
+        RecordWriter,
+        record_format,
+    )
     from orchard.formats.run import (
         NO_SPLIT,
         DatasetOfRun,
@@ -113,6 +124,7 @@ __all__ = [
     "Decision",
     "LABEL_FIXES_FILE",
     "CROISSANT_FILE",
+    "ARRAY_RECORD",
     "AutoViews",
     "CascadePoint",
     "CascadeRecord",
@@ -120,6 +132,7 @@ __all__ = [
     "ConformalRecord",
     "Checkpoint",
     "ComputeTime",
+    "DAMAGED",
     "DATASET_INFO_FILE",
     "DatasetOfRun",
     "DecayTried",
@@ -141,9 +154,13 @@ __all__ = [
     "MemberWeight",
     "NO_SPLIT",
     "NetworkWeight",
+    "Place",
     "Price",
     "QUARANTINE_FILE",
     "RECORDS_FILE",
+    "RECORD_FORMATS",
+    "RecordFormat",
+    "RecordWriter",
     "REPORT_FILE",
     "RUN_LOG_FILE",
     "RefitsChoice",
@@ -158,6 +175,7 @@ __all__ = [
     "ShardInfo",
     "SplitInfo",
     "SplitKind",
+    "TFRECORD",
     "Targets",
     "Task",
     "TextEnum",
@@ -183,6 +201,7 @@ __all__ = [
     "manifest",
     "npz",
     "parse",
+    "record_format",
     "refit_name",
     "refit_number",
     "repeat_and_fold",

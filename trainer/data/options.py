@@ -165,6 +165,12 @@ def reads_blocks(records: RecordTable, options: InputOptions) -> bool:
         return False
     remote = any(map(storage.is_remote, records.files))
     blocks = options.reader == "block" or (options.reader == "auto" and remote)
+    if blocks and not records.form.tensorflow_reads:
+        raise OrchardError(
+            f"{records.files[0]}: {records.form.name} files cannot be read by --reader=block, nor "
+            "from gs:// without a cache; copy them to a local disk with --cache_dir=DIR, or into "
+            "memory with --cache=ram"
+        )
     for path in records.files:
         if not (storage.tensorflow_reads(path) if blocks else not storage.is_remote(path)):
             raise OrchardError(

@@ -264,9 +264,8 @@ def _source(files: tuple[str, ...], fingerprint: str, cache: str) -> readers.Sou
     TensorFlow keeps whatever a `numpy_function` refers to until the process ends.
     """
     del fingerprint  # In the key: a dataset may be prepared again at the same path.
-    if cache == "ram":
-        return readers.MemorySource(shard_cache.in_memory(files))
-    return readers.FileSource(files)
+    contents = shard_cache.in_memory(files) if cache == "ram" else None
+    return readers.open_source(files, contents)
 
 
 def _local_rows(

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from orchard.errors import OrchardError
-from orchard.formats import Task, tfrecord
+from orchard.formats import RecordFormat, Task, record_format
 
 
 @dataclass(frozen=True)
 class RecordTable:
-    """n records in TFRecord files.
+    """n records in TFRecord or ArrayRecord files.
 
     Attributes:
         ids: str [n], the image ids.
-        files: paths of the TFRecord files.
+        files: paths of the files, all of one form.
         file_index: int32 [n], position in `files`; ascending.
-        offsets: int64 [n], where the record's frame (its 8-byte length) begins in the file.
-        lengths: int32 [n], bytes of the serialized tf.train.Example (the frame is 16 bytes longer).
+        offsets: int64 [n], where the record is in its file, as `form.offsets` counts.
+        lengths: int32 [n], bytes of the serialized tf.train.Example.
         targets: float32 [n, num_classes]; one-hot, multi-hot or soft; -1 everywhere: unlabeled.
         class_names: the classes, in the targets' order.
         task: what the labels mean.
@@ -48,13 +48,18 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def form(self) -> RecordFormat:
+        """The form of the files."""
+        return record_format(self.files[0])
+
     @functools.cached_property
     def runs(self) -> np.ndarray:
         """int32 [n]: the run of each record, of records that follow each other in one file.
 
         A table of whole splits has a run a file; one of some of their records has more.
         """
-        ends = self.offsets + self.lengths + tfrecord.FRAME_OVERHEAD_BYTES
+        ends = self.form.ends(self.offsets, self.lengths)
         begins = (np.diff(self.file_index) != 0) | (self.offsets[1:] != ends[:-1])
         return np.concatenate([[0], np.cumsum(begins)]).astype(np.int32)
 
@@ -70,10 +75,8 @@ class RecordTable:
 
     def describe(self, gid: int) -> str:
         """Names a record by file, offset and id, for errors."""
-        return (
-            f"{self.files[self.file_index[gid]]}, record at byte {self.offsets[gid]}, "
-            f"id {str(self.ids[gid])!r}"
-        )
+        file, where = self.files[self.file_index[gid]], self.form.describe(self.offsets[gid])
+        return f"{file}, record at {where}, id {str(self.ids[gid])!r}"
 
 
 def choose_splits(dataset_dir: str, there: tuple[str, ...], splits: str) -> tuple[str, ...]:

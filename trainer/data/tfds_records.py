@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import FEATURES_FILE, Task, npz, tfrecord
+from orchard.formats import FEATURES_FILE, Task, npz, record_format, tfrecord
 from trainer.data import shard_cache
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
 
@@ -53,7 +53,7 @@ def load(dataset_dir: str, splits: str) -> RecordTable:
     Ids are SPLIT/NUMBER, the number counting the split's records. Labels of -1 mean unlabeled.
 
     Raises:
-        OrchardError: not such a dataset, files that are no TFRecords, no such split.
+        OrchardError: not such a dataset, files of another form, no such split.
     """
     info = _info(dataset_dir)
     layout = find_layout(dataset_dir, info.features)
@@ -151,8 +151,10 @@ def _split_index(dataset_dir: str, split: str, paths: list[str], layout: Layout)
 def _scan(split: str, paths: list[str], layout: Layout) -> SplitIndex:
     rows, labels, counts = [], [], []
     for number, path in enumerate(tqdm(paths, f"indexing {split}", unit="file", delay=2)):
-        for frame in tfrecord.read_frames(io.BytesIO(storage.read_bytes(path)), path):
-            found = _labels(frame.payload, layout.label_key, f"{path}, byte {frame.offset}")
+        form = record_format(path)
+        for frame in form.scan(io.BytesIO(storage.read_bytes(path)), path):
+            where = f"{path}, {form.describe(frame.offset)}"
+            found = _labels(frame.payload, layout.label_key, where)
             rows.append((number, frame.offset, len(frame.payload)))
             labels += found
             counts.append(len(found))
@@ -167,8 +169,8 @@ def _labels(payload: bytes, key: str, where: str) -> list[int]:
         return tfrecord.Example(payload).ints_of(key)
     except ValueError as error:
         raise OrchardError(
-            f"{where}: no tf.train.Example with a {key!r} feature ({error}); only TFRecord files "
-            "of them are read"
+            f"{where}: no tf.train.Example with a {key!r} feature ({error}); only TFRecord and "
+            "ArrayRecord files of them are read"
         ) from error
 
 

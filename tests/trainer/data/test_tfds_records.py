@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
 from orchard.errors import OrchardError
 from tests.trainer import runs
@@ -21,11 +22,28 @@ FEATURES = {
 }
 
 
-def write_tfds(directory, features: dict, count: int = 12) -> str:
+def write_tfrecord(path, examples):
+    with tf.io.TFRecordWriter(path) as file:
+        for example in examples:
+            file.write(example)
+
+
+def write_array_record(path, examples):
+    # Groups and compression, as others may choose them.
+    file = array_record_module.ArrayRecordWriter(path, "group_size:4,zstd")
+    for example in examples:
+        file.write(example)
+    file.close()
+
+
+WRITERS = {"tfrecord": write_tfrecord, "array_record": write_array_record}
+
+
+def write_tfds(directory, features: dict, count: int = 12, file_format: str = "tfrecord") -> str:
     """A dataset as TFDS itself writes it, in two splits."""
     features = tfds.features.FeaturesDict(features)
     template = tfds.core.ShardedFileTemplate(
-        data_dir=directory, dataset_name="foreign", filetype_suffix="tfrecord"
+        data_dir=directory, dataset_name="foreign", filetype_suffix=file_format
     )
     splits = []
     serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
@@ -39,9 +57,7 @@ def write_tfds(directory, features: dict, count: int = 12) -> str:
         named = template.replace(split=split)
         for shard, half in enumerate(halves):
             path = named.sharded_filepath(shard_index=shard, num_shards=2)
-            with tf.io.TFRecordWriter(os.fspath(path)) as file:
-                for example in half:
-                    file.write(example)
+            WRITERS[file_format](os.fspath(path), half)
         splits.append(
             tfds.core.SplitInfo(
                 name=split,
@@ -82,6 +98,19 @@ def test_load_records_of_a_foreign_dataset_gives_its_images_and_classes(director
     batches = pipeline.eval_batches(table, InputOptions(9, 11), batch_size=12)
     (batch,) = batches.as_numpy_iterator()
     assert (batch["image"] == np.stack([smooth_image(i, 9, 11) for i in range(12)])).all()
+
+
+def test_load_records_of_a_foreign_array_record_dataset_gives_the_same_batches(directory, tmp_path):
+    other = write_tfds(tmp_path / "foreign" / "1.0.0", FEATURES, file_format="array_record")
+    table, theirs = load_records(directory, "train"), load_records(other, "train")
+    assert theirs.ids.tolist() == table.ids.tolist()
+    assert theirs.lengths.tolist() == table.lengths.tolist()
+    (one,), (two,) = (
+        pipeline.eval_batches(each, InputOptions(9, 11), batch_size=12).as_numpy_iterator()
+        for each in (table, theirs)
+    )
+    np.testing.assert_array_equal(one["image"], two["image"])
+    np.testing.assert_array_equal(one["target"], two["target"])
 
 
 def test_load_records_of_a_foreign_dataset_again_reads_its_index(directory, monkeypatch):
