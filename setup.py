@@ -27,7 +27,7 @@ _ONNX = ["tf2onnx>=1.17", "onnxruntime>=1.20"]
 _LITERT = ["ai-edge-litert>=2.1"]
 _SERVE = ["starlette>=1.0", "uvicorn>=0.40", "prometheus_client>=0.20"]
 # TensorFlow Datasets asks for it on Linux, and for it alone.
-_ARRAY_RECORD = ["array_record>=0.8"]
+_ARRAY_RECORD = ["array_record>=0.5"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -105,7 +105,7 @@ setup(
             *_ONNX,
             *_LITERT,
             *_HUB,  # Not in "test", which .ci/matrix installs beside other TensorFlows.
-            "grain",  # examples/grain_loader.py
+            "grain; python_version >= '3.11'",  # examples/grain_loader.py
             "import-linter>=2.15",
             "mypy",
             "pandas-stubs",

@@ -1,5 +1,9 @@
-"""The flagfiles of `examples/recipes` name their command and parse with its flags; the demo too."""
+"""The examples: flagfiles and demo name their commands and parse with their flags; loaders run.
 
+A loader for which nothing is installed is skipped.
+"""
+
+import importlib.util
 import os
 import re
 import subprocess
@@ -50,3 +54,20 @@ def test_demo_is_made_of_commands_that_their_flags_allow(quick, tmp_path):
     trainings = commands.count("trainer.main")
     assert trainings >= 2
     assert commands == ["data_prep.main", *["trainer.main"] * trainings, "ensemble.main"]
+
+
+@pytest.mark.parametrize(("loader", "library"), [("grain", "grain"), ("pytorch", "torch")])
+def test_loader_trains_on_array_record_files_without_tensorflow(loader, library, tmp_path):
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    from tests.data_prep.builders import make_input, run
+
+    given = make_input(tmp_path / "in", rows=40, test_rows=1)
+    settings = {"eval_fraction": 0.3, "file_format": "array_record", "workers": 1}
+    dataset, _ = run(tmp_path / "data", **given, **settings)
+    command = [sys.executable, str(_ROOT / "examples" / f"{loader}_loader.py"), dataset]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("step 0: loss 1.")  # Near ln 3: nothing is known yet.
+    assert re.fullmatch(r"\d+ of 12 right; TensorFlow imported: False", lines[-1])

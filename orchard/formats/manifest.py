@@ -181,8 +181,8 @@ def load_records(dataset_dir: str) -> "pandas.DataFrame":
     """The index of all records, in shard and offset order, splits in the manifest's order.
 
     Columns: `id`, `split` (string), `shard` (int32, index within the split), `offset` (int64, of
-    the record's frame in the shard file), `length` (int32, bytes of the serialized
-    tf.train.Example; the frame is 16 bytes longer), `csv_row` (int64, the header is row 1),
+    the record in the shard file, as `RecordFormat.offsets` counts), `length` (int32, bytes of the
+    serialized tf.train.Example), `csv_row` (int64, the header is row 1),
     `image_crc32c` (uint32, of the JPEG bytes in the record), `target` (float32 [num_classes], -1
     everywhere: unlabeled) or, where the manifest says that there are no targets, `label` (int32,
     the class, -1: unlabeled), `source_file` (string, within the images folder) and `source_sha256`

@@ -228,6 +228,26 @@ def interrupted(gcs, config):
     assert not is_published(gcs)
 
 
+def test_prepare_array_record_interrupted_is_the_local_dataset_to_the_byte(
+    gcs, config, tmp_path, capsys
+):
+    def array_record(place):
+        return config(place, file_format="array_record")
+
+    local = Path(prepare(array_record(str(tmp_path / "local"))))
+    interrupted(gcs, array_record)
+    directory = prepare(array_record(data_dir(gcs)))
+    # The card's pictures were read from the bucket.
+    assert "6 of 6 shards are there already" in capsys.readouterr().out
+    assert published(gcs) == {
+        file.name: google_crc32c.value(file.read_bytes())
+        for file in local.iterdir()
+        if file.name != RUN_LOG
+    }
+    audit_dataset(directory, workers=1, log=lambda line: None)
+    assert trace_image(directory, "train_0001").jpeg == trace_image(str(local), "train_0001").jpeg
+
+
 def test_prepare_changed_shard_is_written_again(gcs, config, local_files, capsys):
     interrupted(gcs, config)
     path = gcs.path(PREFIX + "clothes-fold1.tfrecord-00000-of-00002")

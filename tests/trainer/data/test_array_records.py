@@ -1,6 +1,7 @@
 """Training from array_record files: the same batches as from tfrecord files."""
 
 import dataclasses
+import gc
 import os
 import resource
 import shutil
@@ -108,6 +109,7 @@ def test_array_record_source_of_more_files_than_may_be_open_reads_all(tables, mo
     gids = np.arange(40)
     wanted = readers.read_few(table, gids)
     monkeypatch.setattr(resource, "getrlimit", lambda which: (12, 12))
+    gc.collect()  # Sources of other tests close their files.
     before = len(os.listdir("/proc/self/fd"))
     source = readers.open_source(table.files)
     assert readers.read_records(source, table, gids) == wanted
