@@ -1,7 +1,7 @@
 """How fast data_prep writes datasets, beside TFDS's own builders, tar and Pillow.
 
     python -m benchmarks.prep [--rounds=5] [--cases=small,photos,resized] [--photos_dir=DIR]
-        [--photos=300]
+        [--photos=300] [--peers=tar]
 
 In each round every contestant runs once, one after the other, in a process of its own; ratios are
 taken within a round, so that a slow minute of the machine slows both sides. The table gives the
@@ -197,9 +197,11 @@ def measure(contestant: str, case: str, folder: Path, scratch: Path) -> dict[str
     return {**json.loads(done.stdout.splitlines()[-1]), "whole_seconds": whole}
 
 
-def rounds_of(case: str, folder: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
+def rounds_of(
+    case: str, folder: Path, rounds: int, peers: list[str]
+) -> dict[str, list[dict[str, float]]]:
     """Every contestant once a round; a first round warms the page cache and is thrown away."""
-    contestants = ("ours", *_PEERS[case])
+    contestants = ("ours", *(peer for peer in _PEERS[case] if not peers or peer in peers))
     results: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         for number in range(rounds + 1):
@@ -237,6 +239,7 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(_PEERS))
     parser.add_argument("--photos_dir", default="")
     parser.add_argument("--photos", type=int, default=300)
+    parser.add_argument("--peers", default="", help="Of each case's peers, these alone.")
     for internal in ("one", "folder", "output"):
         parser.add_argument(f"--{internal}", default="", help=argparse.SUPPRESS)
     parser.add_argument("--short_side", type=int, default=0, help=argparse.SUPPRESS)
@@ -244,6 +247,7 @@ def main() -> None:
     if options.one:
         run_one(options.one, Path(options.folder), Path(options.output), options.short_side)
         return
+    peers = [one for one in options.peers.split(",") if one]
     columns = ("images/s", "images/s, whole process", "images/CPU-s", "images/CPU-s, whole process")
     heads = ["case", "who", *(head for column in columns for head in (column, "ours / theirs"))]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -256,7 +260,7 @@ def main() -> None:
             elif not folder.exists():  # `photos` and `resized` are of the same.
                 make_photos(folder, options.photos_dir, options.photos)
             images = len(os.listdir(folder / "images"))
-            lines += table(case, images, rounds_of(case, folder, options.rounds))
+            lines += table(case, images, rounds_of(case, folder, options.rounds, peers))
     print("\n".join(lines))
 
 

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from data_prep.engines.base import Engine, Item, Result
 from orchard.errors import OrchardError
-from orchard.parallel import die_with_parent
+from orchard.parallel import die_with_parent, keep_freed_memory
 
 
 def default_workers() -> int:
@@ -103,3 +103,4 @@ def _enter_worker(parent: int) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(parent)
+    keep_freed_memory()  # They hold one photo after the other.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from orchard.parallel.processes import die_with_parent
+    from orchard.parallel.processes import die_with_parent, keep_freed_memory
     from orchard.parallel.threads import REQUEST_THREADS, Background, DaemonExecutor, in_parallel
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "DaemonExecutor",
     "die_with_parent",
     "in_parallel",
+    "keep_freed_memory",
 ]
 
 __getattr__, __dir__ = attach(__name__)
