@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Settings of these groups must stay: records of one dataset are made, and dealt out, in one way.
 _FIXED_GROUPS = ("splits", "images")
+# A shard that is taken over keeps its form.
+_FIXED = ("file_format",)
 # But these say which rows and files are taken.
 _FREE = ("on_bad", "max_pixels")
 _MAX_NAMED = 20
@@ -111,7 +113,8 @@ def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
     anew = "or leave --extends out to prepare everything anew"
     now, defaults = config.settings(), default_settings()
     for flag in config.flag_fields():
-        if flag.group not in _FIXED_GROUPS or flag.field in _FREE:
+        is_fixed = flag.group in _FIXED_GROUPS or flag.field in _FIXED
+        if not is_fixed or flag.field in _FREE:
             continue
         default = defaults.get(flag.field, flag.default)
         was, value = (one.get(flag.field, default) for one in (manifest.settings, now))

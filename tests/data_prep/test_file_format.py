@@ -114,3 +114,19 @@ def test_builder_of_array_record_is_a_data_source(given, tmp_path):
     builder.download_and_prepare(file_format="array_record")
     source = builder.as_data_source(split="train")
     assert len(source) == 12 and source[3]["target"].dtype == np.float32
+
+
+def test_array_record_dataset_grows_and_keeps_its_form(given, other, tmp_path):
+    csv = tmp_path / "more.csv"
+    relabeled = open(given["csv"]).read().replace("a003,bag", "a003,coat")
+    csv.write_text(relabeled + "t000,bag\n")
+    more = given | {"csv": str(csv), "test_csv": None, "version": "1.1.0", "extends": other}
+    with pytest.raises(OrchardError, match="--file_format=array_record"):
+        run(tmp_path / "other", folds=3, **more)
+    directory = run(tmp_path / "other", **more, **SETTINGS)[0]
+    assert sum(split.records for split in audit_dataset(directory, workers=1)) == 13
+    records = load_records(directory)
+    assert {"a003", "t000"} <= set(records["id"])
+    for image_id in ("a003", "t000"):
+        with open(f"{given['images_dir']}/{image_id}.jpg", "rb") as file:
+            assert trace_image(directory, image_id).jpeg == file.read()
