@@ -9,7 +9,7 @@ from data_prep.verification.audit import audit_dataset
 from data_prep.verification.trace import trace_image
 from orchard.errors import OrchardError
 from orchard.formats import load_manifest, load_records, record_format
-from tests.data_prep.builders import digests, interrupted, run
+from tests.data_prep.builders import digests, interrupted, jpeg, run
 
 SETTINGS = {"folds": 3, "file_format": "array_record"}
 
@@ -119,14 +119,16 @@ def test_builder_of_array_record_is_a_data_source(given, tmp_path):
 def test_array_record_dataset_grows_and_keeps_its_form(given, other, tmp_path):
     csv = tmp_path / "more.csv"
     relabeled = open(given["csv"]).read().replace("a003,bag", "a003,coat")
-    csv.write_text(relabeled + "t000,bag\n")
-    more = given | {"csv": str(csv), "test_csv": None, "version": "1.1.0", "extends": other}
+    csv.write_text(relabeled + "new,bag\n")
+    with open(f"{given['images_dir']}/new.jpg", "wb") as file:
+        file.write(jpeg(99))
+    more = given | {"csv": str(csv), "version": "1.1.0", "extends": other}
     with pytest.raises(OrchardError, match="--file_format=array_record"):
         run(tmp_path / "other", folds=3, **more)
     directory = run(tmp_path / "other", **more, **SETTINGS)[0]
-    assert sum(split.records for split in audit_dataset(directory, workers=1)) == 13
+    assert sum(split.records for split in audit_dataset(directory, workers=1)) == 16
     records = load_records(directory)
-    assert {"a003", "t000"} <= set(records["id"])
-    for image_id in ("a003", "t000"):
+    assert {"a003", "new"} <= set(records["id"])
+    for image_id in ("a003", "new"):
         with open(f"{given['images_dir']}/{image_id}.jpg", "rb") as file:
             assert trace_image(directory, image_id).jpeg == file.read()

@@ -36,7 +36,7 @@ def test_write_shard_of_an_image_that_changed_since_its_check_stops(given, tmp_p
 def test_write_shard_after_another_version_encoded_it_writes_it_again(given, tmp_path, monkeypatch):
     Path(given["images_dir"], "a001.jpg").write_bytes(rotated_jpeg(6))
     with monkeypatch.context() as patch:
-        patch.setattr("data_prep.plan.build.deciding_versions", lambda: {"simplejpeg": "0.1"})
+        patch.setattr("data_prep.plan.build.deciding_versions", lambda form: {"simplejpeg": "0.1"})
         interrupted(tmp_path / "out", patch, folds=3, **given)
     directory, said = run(tmp_path / "out", folds=3, **given)
     assert "3 of 4 shards are there already and undamaged" in said

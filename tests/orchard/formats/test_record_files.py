@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchard.errors import OrchardError
@@ -49,7 +49,7 @@ def save(path, form, payloads=PAYLOADS):
 
 @pytest.mark.parametrize("form", FORMS, ids=RECORD_FORMATS)
 @given(st.lists(st.lists(BYTES, min_size=1, max_size=3), min_size=1, max_size=5))
-@settings(max_examples=20)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_scan_gives_what_was_written_where_the_offsets_say(form, records):
     data = written(form, records)
     assert written(form, records) == data
