@@ -72,6 +72,17 @@ def test_weights_file_that_is_missing_is_refused(tiny_backbone, name):
         build_network(NetworkOptions(tiny_backbone, 3, 16, 16, weights=name))
 
 
+def test_keras_file_with_code_in_it_is_refused_in_one_line_and_not_run(tmp_path):
+    keras = pretrained.keras
+    inputs = keras.Input((8, 8, 3))
+    ran = f"__import__('os').mkdir({str(tmp_path / 'ran')!r}) or x"
+    hostile = keras.layers.Lambda(eval(f"lambda x: {ran}"), output_shape=(8, 8, 3))
+    keras.Model(inputs, hostile(inputs)).save(tmp_path / "hostile.keras")
+    with pytest.raises(OrchardError, match="hostile.keras: not a Keras 3 model file") as caught:
+        build_network(NetworkOptions(str(tmp_path / "hostile.keras"), 3, 8, 8))
+    assert "\n" not in str(caught.value) and not (tmp_path / "ran").exists()
+
+
 def test_keras_file_that_is_remote_gives_the_same_backbone(tiny_backbone):
     local = build_network(NetworkOptions(tiny_backbone, 3, 16, 16, weights="imagenet"))
     options = NetworkOptions(f"file://{tiny_backbone}", 3, 16, 16, weights="imagenet")
