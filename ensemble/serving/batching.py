@@ -1,4 +1,4 @@
-"""Photos of several requests in one batch: the model takes little longer for eight than for one."""
+"""Photos of several requests in one batch, which devices want that are fast on many at once."""
 
 import asyncio
 import collections
