@@ -22,15 +22,15 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(PIP_INSTALL) -e '.[tensorflow]'
 	touch $@
 
-$(VENV)/.installed-demo-quick: $(VENV)/.installed ## the same in a minute, with two networks that learn little: does it work here?
-	PYTHON=$(BIN)/python examples/demo.sh --quick
-
-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP_INSTALL) -e '.[tensorflow,dev]'
 	touch $@
 
 demo: $(VENV)/.installed ## CSV + JPEGs -> shards -> three networks -> ensemble, on real images
 	PYTHON=$(BIN)/python examples/demo.sh
+
+demo-quick: $(VENV)/.installed ## the same in a minute, with two networks that learn little: does it work here?
+	PYTHON=$(BIN)/python examples/demo.sh --quick
 
 test: $(VENV)/.installed-test ## the test suite
 	$(BIN)/python -m pytest -n 2 --dist=loadfile

@@ -160,6 +160,13 @@ def test_file_named_in_document_exists(path):
     assert [name for name in named if not list(_ROOT.glob(name))] == []
 
 
+def test_every_target_of_make_can_be_made():
+    targets = re.findall(r"^([a-z-]+):.*## ", (_ROOT / "Makefile").read_text(), re.M)
+    assert {"demo", "demo-quick", "test", "lint", "docs"} <= set(targets)
+    done = subprocess.run(["make", "-n", *targets], cwd=_ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+
+
 def test_architecture_picture_names_modules_that_exist():
     picture = (_ROOT / "docs" / "images" / "architecture.svg").read_text()
     found = re.findall(r'class="(title|module)"[^>]*>([^<]+)<', picture)
