@@ -10,10 +10,9 @@ from benchmarks.worth.jobs import Folder, cpu_seconds
 from benchmarks.worth.plans import PLAIN, Contender
 from ensemble import EnsembleConfig, run
 from ensemble.combine import activate
-from ensemble.scoring.bootstrap import draw_counts, resampled_scores
-from ensemble.scoring.scores import score
+from ensemble.scoring.scores import as_logits, score
 from orchard.formats import Logits, Task, load_logits
-from trainer.evaluation import METRICS
+from trainer.evaluation import METRICS, draw_counts, resampled_scores
 
 SHOWN = ("roc_auc", "accuracy", "log_loss")
 _NUM_DRAWS = 1000
@@ -84,7 +83,7 @@ def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:
     return {
         metric: (
             float(score(metric, probabilities, targets, task)),
-            resampled_scores(metric, probabilities, targets, task, counts),
+            resampled_scores(metric, *as_logits(metric, probabilities, targets, task), counts),
         )
         for metric in SHOWN
     }

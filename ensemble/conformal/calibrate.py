@@ -13,10 +13,9 @@ import numpy as np
 from ensemble.cascade import Confidence, doubt
 from ensemble.conformal.method import SET_METHODS, SetMethod
 from ensemble.fitting import spread_parts
-from ensemble.scoring import mean_interval
 from orchard.errors import OrchardError
 from orchard.formats import Task
-from trainer.evaluation import hard_targets
+from trainer.evaluation import hard_targets, mean_interval
 
 _NUM_PARTS = 5
 AUTO_METHOD = "auto"

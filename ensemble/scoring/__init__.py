@@ -1,7 +1,7 @@
 """Scores with intervals: members and ensemble side by side on the same rows.
 
-`scores.py` takes the trainer's metrics of probabilities, `bootstrap.py` says how far they are from
-chance, and `scoreboard.py` brings both into one table with a verdict. `price.py` adds up what they
+`scores.py` takes the trainer's metrics of probabilities and `bootstrap.py` its intervals;
+`scoreboard.py` brings both into one table with a verdict. `price.py` adds up what they
 cost, and `cheapest.py` names the cheapest within chance of the best. `diversity.py` compares the
 networks' errors, and says what each of them adds.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from ensemble.scoring.bootstrap import difference_interval, mean_interval
+    from ensemble.scoring.bootstrap import difference_interval
     from ensemble.scoring.cheapest import Cheapest, cheapest_within_chance
     from ensemble.scoring.diversity import Addition, Diversity, Pairs, additions_of, pairs_of
     from ensemble.scoring.price import Prices, ensemble_prices, inference_text, training_text
@@ -42,7 +42,6 @@ __all__ = [
     "difference_interval",
     "ensemble_prices",
     "inference_text",
-    "mean_interval",
     "per_row_regrets",
     "pairs_of",
     "regret",

@@ -1,70 +1,17 @@
-"""Percentile bootstrap over rows: how far a score, or the gap between two, is from chance.
-
-Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13. Rows are drawn with
-replacement; a draw is kept as how often each row came, so that means over rows are one matrix
-product and a column's AUC needs one sort for all draws.
-"""
-
-import functools
+"""The trainer's bootstrap intervals (`trainer.evaluation`), taken of probabilities."""
 
 import numpy as np
 
-from ensemble.scoring.scores import score, score_draws
+from ensemble.scoring.scores import as_logits
 from orchard.formats import Task
-from trainer.evaluation import METRICS
-
-NUM_DRAWS = 400
-CONFIDENCE = 0.95
-# Above this many elements (draws x rows x classes) fewer draws are taken, but never under 100.
-_MAX_ELEMENTS = 2_000_000_000
-_MIN_DRAWS = 100
-# Draws are worked on a few at a time: 128 MB of float64.
-_ELEMENTS_AT_ONCE = 1 << 24
-
-
-@functools.lru_cache(maxsize=2)
-def draw_counts(num_rows: int, seed: int, num_draws: int = NUM_DRAWS) -> np.ndarray:
-    """How often each row comes in each draw: uint16 [draws, rows], each draw summing to rows."""
-    generator = np.random.default_rng(seed)
-    counts = np.empty((num_draws, num_rows), np.uint16)
-    for draw in counts:
-        draw[:] = np.bincount(generator.integers(num_rows, size=num_rows), minlength=num_rows)
-    counts.flags.writeable = False  # shared by all callers
-    return counts
-
-
-def resampled_scores(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
-) -> np.ndarray:
-    """The metric on each draw, float64 [draws]; NaN where a draw leaves it undefined.
-
-    Args:
-        metric: its name.
-        probabilities: float [rows, classes].
-        targets: likewise.
-        task: what the labels mean.
-        counts: as `draw_counts` gives them.
-    """
-    at_once = max(1, _ELEMENTS_AT_ONCE // counts.shape[1])
-    parts = np.split(counts, range(at_once, len(counts), at_once))
-    values = [
-        score_draws(metric, probabilities, targets, task, part.astype(np.float64)) for part in parts
-    ]
-    return np.concatenate(values)
+from trainer.evaluation import CONFIDENCE, gain_interval, score_interval
 
 
 def interval(
-    metric: str,
-    probabilities: np.ndarray,
-    targets: np.ndarray,
-    task: Task,
-    *,
-    seed: int = 0,
-    confidence: float = CONFIDENCE,
+    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, *, seed: int = 0
 ) -> tuple[float, float]:
-    """Bootstrap interval (low, high) of a score at `confidence`."""
-    counts = draw_counts(len(targets), seed, _num_draws(targets))
-    return _percentiles(resampled_scores(metric, probabilities, targets, task, counts), confidence)
+    """95% bootstrap interval (low, high) of a score."""
+    return score_interval(metric, *as_logits(metric, probabilities, targets, task), seed=seed)
 
 
 def difference_interval(
@@ -77,13 +24,10 @@ def difference_interval(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> tuple[float, float, float]:
-    """How much better `first` is than `second` on the same rows: (gain, low, high).
-
-    The gain is signed so that > 0 means that `first` is better, whichever way the metric points;
-    both see the same draws (paired).
+    """How much better `first` is than `second` on the same rows: (gain, low, high), paired.
 
     Args:
-        metric: its name.
+        metric: its name; the gain is > 0 where `first` is better, whichever way it points.
         first: probabilities float [rows, classes].
         second: likewise.
         targets: float [rows, classes].
@@ -91,31 +35,6 @@ def difference_interval(
         seed: of the draws.
         confidence: of the interval.
     """
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    counts = draw_counts(len(targets), seed, _num_draws(targets))
-    draws = resampled_scores(metric, first, targets, task, counts)
-    draws = sign * (draws - resampled_scores(metric, second, targets, task, counts))
-    gain = sign * (score(metric, first, targets, task) - score(metric, second, targets, task))
-    return float(gain), *_percentiles(draws, confidence)
-
-
-def mean_interval(
-    values: np.ndarray, *, seed: int = 0, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Bootstrap interval (low, high) of the mean of values float [rows]; NaN without any."""
-    if not len(values):
-        return float("nan"), float("nan")
-    counts = draw_counts(len(values), seed)
-    return _percentiles(counts @ values / len(values), confidence)
-
-
-def _num_draws(targets: np.ndarray) -> int:
-    return int(np.clip(_MAX_ELEMENTS // max(1, targets.size), _MIN_DRAWS, NUM_DRAWS))
-
-
-def _percentiles(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    if np.all(np.isnan(draws)):
-        return float("nan"), float("nan")
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.nanpercentile(draws, [tail, 100.0 - tail])
-    return float(low), float(high)
+    logits, hard, kind = as_logits(metric, first, targets, task)
+    others, _, _ = as_logits(metric, second, targets, task)
+    return gain_interval(metric, logits, others, hard, kind, seed=seed, confidence=confidence)

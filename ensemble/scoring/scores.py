@@ -20,7 +20,7 @@ def score(metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Tas
         targets: float [rows, classes], labeled rows only.
         task: what the labels mean.
     """
-    return METRICS[metric]().score(*_as_logits(metric, probabilities, targets, task))
+    return METRICS[metric]().score(*as_logits(metric, probabilities, targets, task))
 
 
 def scores(
@@ -43,29 +43,14 @@ def per_row_regrets(
     metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task
 ) -> np.ndarray | None:
     """Float64 [rows] whose mean is `regret`; None for metrics that are no mean over rows."""
-    values = METRICS[metric]().per_row(*_as_logits(metric, probabilities, targets, task))
+    values = METRICS[metric]().per_row(*as_logits(metric, probabilities, targets, task))
     return values if values is None or not METRICS[metric].higher_is_better else 1.0 - values
 
 
-def score_draws(
-    metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
-) -> np.ndarray:
-    """The metric of rows drawn with replacement, float64 [draws]; NaN where it is undefined.
-
-    Args:
-        metric: its name.
-        probabilities: float [rows, classes], 0..1.
-        targets: float [rows, classes], labeled rows only.
-        task: what the labels mean.
-        counts: float64 [draws, rows]: how often each row was drawn.
-    """
-    arguments = _as_logits(metric, probabilities, targets, task)
-    return METRICS[metric]().resampled(*arguments, counts)
-
-
-def _as_logits(
+def as_logits(
     metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task
 ) -> tuple[np.ndarray, np.ndarray, Task]:
+    """(logits, targets, task) of which the metric is taken."""
     if METRICS[metric].ranks:
         targets, task = hard_targets(targets, task).astype(np.float64), Task.MULTI_LABEL
     return to_logits(probabilities, task), targets, task

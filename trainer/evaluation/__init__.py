@@ -2,7 +2,8 @@
 
 `evaluator` gets the logits of all records from a network; `metric` says what a metric is, and
 `metrics` has one a file; `predictions` says what logits and targets mean, `classes` scores each
-class. All but the evaluator is NumPy, and the ensemble uses it too.
+class, `bootstrap` says how far scores are from chance. All but the evaluator is NumPy, and the
+ensemble uses it too.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +11,16 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from trainer.evaluation.bootstrap import (
+        CONFIDENCE,
+        counts_for,
+        draw_counts,
+        gain_interval,
+        mean_interval,
+        percentiles,
+        resampled_scores,
+        score_interval,
+    )
     from trainer.evaluation.calibration import NUM_BINS, Reliability, reliability
     from trainer.evaluation.classes import (
         average_precision_per_class,
@@ -35,6 +46,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CONFIDENCE",
     "Diverged",
     "Evaluator",
     "METRICS",
@@ -45,18 +57,25 @@ __all__ = [
     "average_precision_per_class",
     "best_thresholds",
     "check_metric",
+    "counts_for",
     "default_metric",
+    "draw_counts",
     "evaluate",
+    "gain_interval",
     "hard_predictions",
     "hard_targets",
     "intact_rows",
     "is_better",
+    "mean_interval",
     "metric_names",
     "per_class_table",
+    "percentiles",
     "probabilities",
     "reliability",
+    "resampled_scores",
     "roc_auc_per_class",
     "row_losses",
+    "score_interval",
 ]
 
 __getattr__, __dir__ = attach(__name__)
