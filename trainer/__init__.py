@@ -25,8 +25,9 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 if TYPE_CHECKING:
     from trainer.augment import AugmentOptions
     from trainer.config import TrainConfig
+    from trainer.loggers import Logger
     from trainer.loop import train_and_evaluate
 
-__all__ = ["AugmentOptions", "TrainConfig", "train_and_evaluate"]
+__all__ = ["AugmentOptions", "Logger", "TrainConfig", "train_and_evaluate"]
 
 __getattr__, __dir__ = attach(__name__)

@@ -17,6 +17,7 @@ from trainer.augment import AugmentOptions
 from trainer.data import ALL_FOLDS, DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
 from trainer.heads import FROZEN, HeadOptions
+from trainer.loggers import LoggerOptions
 from trainer.models import ModelOptions
 from trainer.optim import LossOptions, ObjectiveOptions, OptimizerOptions, ScheduleOptions
 from trainer.runtime import ComputeOptions, InterruptionOptions
@@ -203,6 +204,7 @@ class TrainConfig(
     ComputeOptions,
     InterruptionOptions,
     RunOptions,
+    LoggerOptions,
 ):
     """One training.
 

@@ -11,7 +11,7 @@ learning rates; `trainer/models` the networks; `trainer/data` the order of the r
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 from absl import logging
@@ -29,6 +29,7 @@ from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
 from trainer.features import train_head
+from trainer.loggers import LoggedRun, Logger, Loggers, make_loggers
 from trainer.results import closing_lines, export_for_serving, finish_run, is_finished
 from trainer.runtime import (
     EXIT_RUN_AGAIN,
@@ -57,12 +58,15 @@ from trainer.training import (
 )
 
 
-def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int:
+def train_and_evaluate(
+    config: TrainConfig, started: float | None = None, loggers: Sequence[Logger] = ()
+) -> int:
     """Train, or go on training, until the run is finished.
 
     Args:
         config: what to do.
         started: time.monotonic() from which --max_minutes counts; default: now.
+        loggers: are told what happens, besides those of --loggers, and can ask to stop.
 
     Returns:
         The exit status: 0 when run.json is written, `EXIT_RUN_AGAIN` when asked to stop before.
@@ -81,17 +85,20 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
     set_gcs_read_options(config.dataset)
     accelerator = connect_to_train(config)
     check_pod(accelerator, {"run_dir": config.run_dir, "dataset": config.dataset}, config)
+    told = make_loggers(config, loggers, accelerator.is_chief)
     try:
         with (
             run_lock(config.run_dir, accelerator.is_chief) as check_lock,
             stop_requests(config, started or time.monotonic(), accelerator) as stop,
         ):
             train = train_head if config.is_frozen else _train_network
-            if not train(config, accelerator, stop, check_lock):
+            if not train(config, accelerator, stop, check_lock, told):
                 return EXIT_RUN_AGAIN
             if accelerator.is_chief:
                 check_lock()
-                print("\n".join(closing_lines(config, finish_run(config.run_dir))))
+                record = finish_run(config.run_dir)
+                told.end(record)
+                print("\n".join(closing_lines(config, record)))
                 _serve(config)
             # With --fold=all each worker goes on with what the chief has written.
             wait_for_all_workers(accelerator)
@@ -102,6 +109,8 @@ def train_and_evaluate(config: TrainConfig, started: float | None = None) -> int
         reason = str(error).splitlines()[0][:200]
         print(f"a worker or the TPU was lost ({reason}): run the same command again on all workers")
         return EXIT_RUN_AGAIN
+    finally:
+        told.end(None)  # Where it has not come to its end.
 
 
 def _serve(config: TrainConfig) -> None:
@@ -115,6 +124,7 @@ def _train_network(
     accelerator: Accelerator,
     stop: StopRequests,
     check_lock: Callable[[], None],
+    loggers: Loggers,
 ) -> bool:
     """Begin, or go on, and train to the end; False where a request to stop comes before it."""
     run = prepare(config, accelerator)
@@ -123,7 +133,9 @@ def _train_network(
     if accelerator.is_chief:
         SavedConfig(config, run.resolved()).save()
         print("\n".join(opening_lines(run)))
-    with _reporter(run) as report:
+    step, total_steps = run.state.progress.step, run.plan.total_steps
+    loggers.begin(LoggedRun(config.run_dir, config.flags(), step, total_steps, stop.note))
+    with _reporter(run, loggers) as report:
         return _train(run, stop, report, check_lock)
 
 
@@ -256,13 +268,14 @@ def _can_lose_devices(accelerator: Accelerator) -> bool:
     return accelerator.num_hosts > 1 or accelerator.kind == "tpu"
 
 
-def _reporter(run: Run) -> Reporter:
+def _reporter(run: Run, loggers: Loggers) -> Reporter:
     return Reporter(
         run.config.run_dir,
         run.state.progress.step,
         run.plan.total_steps,
         chief=run.accelerator.is_chief,
         bar=run.config.progress,
+        loggers=loggers,
     )
 
 

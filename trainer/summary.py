@@ -1,8 +1,9 @@
 """Compare many runs: a table, and a CSV with a row a run.
 
-    python -m trainer.summary --runs_dir=runs
+    python -m trainer.summary --runs_dir=runs --compare=runs/compare.html
 
-It has the scores, what training and predicting cost, and the flags in which the runs differ.
+It has the scores, what training and predicting cost, and the flags in which the runs differ. The
+page of --compare says how far any two of them are from chance.
 """
 
 if __name__ == "__main__":
@@ -12,7 +13,7 @@ if __name__ == "__main__":
 
 import csv
 import io
-import posixpath
+import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,13 @@ from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
 from orchard.formats import RunDir, RunRecord, TrainingCost
+from trainer import comparison
 from trainer.config import TrainConfig
+from trainer.evaluation import metric_names
+
+
+def _metrics() -> tuple[str, ...]:
+    return ("", *metric_names())  # Not at import: those of --plugins come later.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,30 @@ class SummaryOptions(Options):
 
     runs_dir: str = field(metadata=required("Folder of run directories, at any depth."))
     output: str = option("", "CSV to write; default: RUNS_DIR/summary.csv.")
+    compare: str = option(
+        "",
+        "Page to write, such as RUNS_DIR/compare.html: scores with intervals, any two runs on the "
+        "same images, learning curves, costs.",
+    )
+    metric: str = option(
+        "",
+        "What orders the runs on the page of --compare; default: accuracy, or roc_auc for many "
+        "labels.",
+        choices=_metrics,
+    )
+    hparams: str = option(
+        "",
+        "Folder to write for TensorBoard's tab HPARAMS, which tensorboard --logdir=FOLDER shows: "
+        "the flags that differ, scores and costs.",
+    )
+
+    def check(self) -> None:
+        """Refuse a metric that nothing asks for."""
+        super().check()
+        if self.metric and not self.compare:
+            raise OrchardError(
+                f"--metric={self.metric} orders the page of --compare; give --compare=FILE.html"
+            )
 
 
 OPTIONS = (SummaryOptions,)
@@ -44,11 +75,22 @@ def main() -> None:
     storage.write_bytes(path, csv_text(rows).encode())
     print(table(rows))
     print(f"{len(rows)} runs: {path}")
+    if options.compare or options.hparams:
+        entries = comparison.read_entries(options.runs_dir)
+        if options.compare:
+            comparison.write_page(options.compare, options.runs_dir, entries, options.metric)
+            print(f"comparison: {options.compare}")
+        if options.hparams:
+            comparison.write_hparams(options.hparams, entries)
+            print(f"HParams: tensorboard --logdir={shlex.quote(options.hparams)}")
 
 
-def collect(folder: str, name: str = "") -> list[dict[str, Any]]:
+def collect(folder: str) -> list[dict[str, Any]]:
     """A row for each run.json under `folder`: scores, and flags that differ between the runs."""
-    rows = _walk(folder, name)
+    rows = [
+        _row(name, RunRecord.load(RunDir(path).record_file))
+        for name, path in comparison.find_runs(folder)
+    ]
     flag_names = sorted({flag for row in rows for flag in row["config"]})
     differing = [
         flag for flag in flag_names if len({str(row["config"].get(flag)) for row in rows}) > 1
@@ -87,18 +129,6 @@ def csv_text(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def _walk(folder: str, name: str) -> list[dict[str, Any]]:
-    names = storage.list_names(folder)
-    record = RunDir(folder).record_file
-    if posixpath.basename(record) in names:
-        return [_row(name or ".", RunRecord.load(record))]
-    return [
-        row
-        for child in names
-        for row in _walk(storage.join(folder, child), f"{name}/{child}" if name else child)
-    ]
 
 
 def _row(name: str, run: RunRecord) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from trainer.heads import (
     choose_head,
     inner_folds,
 )
+from trainer.loggers import LoggedRun, Loggers
 from trainer.models import backbone_fingerprint
 from trainer.optim import class_weights
 from trainer.runtime import Accelerator, StopRequests, check_pod
@@ -62,6 +63,7 @@ def train_head(
     accelerator: Accelerator,
     stop: StopRequests,
     check_lock: Callable[[], None],
+    loggers: Loggers,
 ) -> bool:
     """Compute the features that are not there, and solve the head; False where asked to stop.
 
@@ -70,6 +72,7 @@ def train_head(
         accelerator: what runs the backbone.
         stop: the requests.
         check_lock: raises where another process has the run directory by now.
+        loggers: are told the scores.
     """
     clock = ComputeClock(accelerator)
     if accelerator.num_hosts > 1:
@@ -83,6 +86,7 @@ def train_head(
     saved = SavedConfig(config, _resolved(source, splits, len(train)))
     check_not_begun_otherwise(saved, train)
     print("\n".join(_opening_lines(source, splits, train, held_out)))
+    loggers.begin(LoggedRun(config.run_dir, config.flags(), 0, _STEP, stop.note))
     views = _features(source, train, range(config.feature_views), stop)
     evaluated = _features(source, held_out, range(1), stop) if held_out is not None else []
     if views is None or evaluated is None:
@@ -103,6 +107,8 @@ def train_head(
             raise OrchardError(f"all records of {splits.evaluate} are damaged; prepare them again")
         scores = evaluate(logits[intact], held_out.targets[intact], held_out.task)
         arrays = {EVAL_LOGITS: logits, **arrays}
+        loggers.log("eval", _STEP, {**scores, "best": True})
+        loggers.flush()
     check_lock()
     saved.save()
     save_network_graph(config.run_dir, config, network)

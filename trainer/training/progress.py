@@ -1,19 +1,20 @@
-"""What a training shows while it runs: a bar, metrics.jsonl and TensorBoard events."""
+"""What a training shows while it runs: a bar, metrics.jsonl, and what its loggers are told."""
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 from tqdm import tqdm
 
 from orchard import storage
 from orchard.formats import RunDir, json_safe
+from trainer.loggers import Logger, Loggers, LogKind
 
 _LOG_INTERVAL_SECONDS = 30
 
 
-class MetricsLog:
+class MetricsLog(Logger):
     """Lines of JSON, a run's history: {"kind": "train" | "eval" | "event", "step": ..., ...}.
 
     Lines of steps that a resumed run takes again are removed first, so that a step has one line.
@@ -31,7 +32,7 @@ class MetricsLog:
         self._lines = [line for line in self._lines if line["step"] <= step]
         self.flush()
 
-    def add(self, kind: str, step: int, **values: Any) -> None:
+    def log(self, kind: LogKind, step: int, values: Mapping[str, Any]) -> None:
         """Append a line."""
         line = json_safe({"kind": kind, "step": step, **values})
         self._lines.append(line)
@@ -90,36 +91,30 @@ class StepClock:
         return rates | compiled
 
 
-class TensorBoardLog:
-    """Numbers as TensorBoard events."""
-
-    def __init__(self, run_dir: str):
-        folder = RunDir(run_dir).tensorboard_dir
-        storage.make_directory(folder)  # TensorFlow's own would be closed to the group.
-        self._writer = tf.summary.create_file_writer(folder)
-
-    def back_to(self, step: int) -> None:
-        """Do nothing: TensorBoard shows the events of repeated steps beside the first ones."""
-
-    def add(self, kind: str, step: int, **values: Any) -> None:
-        """Write the numbers among the values."""
-        with self._writer.as_default(step=step):
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    tf.summary.scalar(f"{kind}/{name}", value)
-
-    def flush(self) -> None:
-        """Write what is buffered."""
-        self._writer.flush()
-
-
 class Reporter:
-    """The bar and the logs of one process; only the chief's writes anything."""
+    """The bar and the logs of one process; only the chief's writes anything.
 
-    def __init__(self, run_dir: str, step: int, total_steps: int, *, chief: bool, bar: bool):
-        self._logs: list[MetricsLog | TensorBoardLog] = (
-            [MetricsLog(run_dir, step), TensorBoardLog(run_dir)] if chief else []
-        )
+    Args:
+        run_dir: where metrics.jsonl is.
+        step: where the training begins or goes on.
+        total_steps: of the whole training.
+        chief: whether this is the first worker.
+        bar: whether to show one.
+        loggers: what else is told; they have begun.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        step: int,
+        total_steps: int,
+        *,
+        chief: bool,
+        bar: bool,
+        loggers: Logger | None = None,
+    ):
+        self._log = Loggers([MetricsLog(run_dir, step), loggers or Logger()] if chief else [])
+        self._is_chief = chief
         self._show_bar = bar and chief
         self._rates: dict[str, str] = {}  # Of the last line, for the bar.
         self.bar = self._bar(desc="train", total=total_steps, initial=step, unit="step")
@@ -140,8 +135,7 @@ class Reporter:
         """Set bar and logs back to `step` after a blow-up."""
         self.bar.n = step
         self.bar.refresh()
-        for log in self._logs:
-            log.back_to(step)
+        self._log.back_to(step)
 
     def sub_bar(self, total: int, what: str) -> tqdm:
         """A bar for something that training waits for."""
@@ -154,18 +148,16 @@ class Reporter:
         disable = not self._show_bar
         return tqdm(mininterval=interval, dynamic_ncols=terminal, disable=disable, **kwargs)
 
-    def write(self, kind: str, step: int, text: str = "", **values: Any) -> None:
-        """One line of metrics.jsonl, its numbers to TensorBoard, and `text` above the bar."""
+    def write(self, kind: LogKind, step: int, text: str = "", **values: Any) -> None:
+        """One line of metrics.jsonl, its values to the loggers, and `text` above the bar."""
         if "images_per_second" in values:
             self._rates["images/s"] = f"{values['images_per_second']:.4g}"
         if "data_wait_share" in values:
             self._rates["data wait"] = f"{values['data_wait_share']:.1%}"
-        for log in self._logs:
-            log.add(kind, step, **values)
-        if text and self._logs:
+        self._log.log(kind, step, values)
+        if text and self._is_chief:
             tqdm.write(text)
 
     def flush(self) -> None:
         """Write what is buffered."""
-        for log in self._logs:
-            log.flush()
+        self._log.flush()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from orchard import storage
 from orchard.errors import OrchardError
 from trainer.optim import learning_rate, learning_rates
 from trainer.runtime import StopRequests
@@ -99,6 +100,7 @@ class Trainer:
         done = run.state.progress.step
         first, last = self._profile
         if first <= done <= last and not self._profiling:  # A resumed run may begin in between.
+            storage.make_directory(run.tensorboard_dir)  # Else closed to a group.
             run.accelerator.runtime.start_profile(run.tensorboard_dir)
             self._profiling = True
         rates = learning_rates(run.plan.schedule, done, count)

@@ -36,9 +36,7 @@ def test_resampled_scores_leave_a_class_missing_from_a_draw_out():
     logits, targets = _data(rows=4)
     targets = np.eye(3)[[0, 0, 1, 1]]
     result = bootstrap.resampled_scores("roc_auc", logits, targets, "single_label", np.ones((1, 4)))
-    assert result[0] == pytest.approx(
-        METRICS["roc_auc"]().score(logits, targets, "single_label")
-    )
+    assert result[0] == pytest.approx(METRICS["roc_auc"]().score(logits, targets, "single_label"))
     only_first = np.array([[2.0, 2.0, 0.0, 0.0]])
     assert np.isnan(
         bootstrap.resampled_scores("roc_auc", logits, targets, "single_label", only_first)[0]

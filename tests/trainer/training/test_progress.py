@@ -26,10 +26,10 @@ def test_step_clock_each_line_has_the_rate_of_its_own_steps():
 def test_metrics_log_resumed_drops_lines_of_repeated_steps(tmp_path):
     log = MetricsLog(str(tmp_path), 0)
     for step in (10, 20, 30):
-        log.add("train", step, loss=1.0)
+        log.log("train", step, {"loss": 1.0})
     resumed = MetricsLog(str(tmp_path), 20)
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20]
-    resumed.add("train", 30, loss=0.5)
+    resumed.log("train", 30, {"loss": 0.5})
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
 
 
@@ -43,7 +43,7 @@ def test_reporter_back_to_drops_lines_of_repeated_steps(tmp_path):
 
 
 def test_metrics_log_nan_is_null(tmp_path):
-    MetricsLog(str(tmp_path), 0).add("eval", 5, roc_auc=float("nan"), accuracy=0.5)
+    MetricsLog(str(tmp_path), 0).log("eval", 5, {"roc_auc": float("nan"), "accuracy": 0.5})
     line = {"kind": "eval", "step": 5, "roc_auc": None, "accuracy": 0.5}
     assert (tmp_path / "metrics.jsonl").read_text() == json.dumps(line) + "\n"
     assert MetricsLog(str(tmp_path), 5)._lines == [line]

@@ -1,0 +1,1 @@
+"""The loggers, one a file: each registers itself in `LOGGERS`."""
