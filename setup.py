@@ -28,6 +28,9 @@ _LITERT = ["ai-edge-litert>=2.1"]
 _SERVE = ["starlette>=1.0", "uvicorn>=0.40", "prometheus_client>=0.20"]
 # TensorFlow Datasets asks for it on Linux, and for it alone.
 _ARRAY_RECORD = ["array_record>=0.5"]
+# Without the server and its page; the others are for runs on this machine, in a database.
+_MLFLOW = ["mlflow-skinny>=3", "sqlalchemy", "alembic"]
+_OPTUNA = ["optuna>=4"]
 _DOCS = ["mkdocs-material>=9.6"]
 _TEST = [
     "pytest>=8",
@@ -94,6 +97,8 @@ setup(
         "pjrt": _PJRT,
         "preflight": _PREFLIGHT,
         "hub": _HUB,
+        "mlflow": _MLFLOW,
+        "optuna": _OPTUNA,
         "onnx": _ONNX,
         "litert": _LITERT,
         "serve": _SERVE,
@@ -102,6 +107,8 @@ setup(
         "dev": [
             *_TEST,
             *_DOCS,
+            *_MLFLOW,
+            *_OPTUNA,
             *_ONNX,
             *_LITERT,
             *_HUB,  # Not in "test", which .ci/matrix installs beside other TensorFlows.

@@ -17,7 +17,7 @@ from trainer.augment import AugmentOptions
 from trainer.data import ALL_FOLDS, DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
 from trainer.heads import FROZEN, HeadOptions
-from trainer.loggers import LoggerOptions
+from trainer.loggers import LOGGERS, LoggerOptions
 from trainer.models import ModelOptions
 from trainer.optim import LossOptions, ObjectiveOptions, OptimizerOptions, ScheduleOptions
 from trainer.runtime import ComputeOptions, InterruptionOptions
@@ -378,6 +378,9 @@ class TrainConfig(
         version = values.pop("schema_version", None)
         losses = {flag.field for flag in LossOptions.flag_fields()} & set(values)
         values["loss_options"] = LossOptions(**{name: values.pop(name) for name in losses})
+        if "loggers" in values:
+            # Who reads the file need not have the plug-ins that were told of the training.
+            values["loggers"] = [name for name in values["loggers"] if name in LOGGERS]
         # A field that is missing is newer than the file; its default is what was done before.
         unknown = sorted(set(values) - {f.name for f in dataclasses.fields(cls)})
         if version != SCHEMA_VERSION or unknown:

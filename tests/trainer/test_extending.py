@@ -1,4 +1,4 @@
-"""The recipes of an augmentation, a loss, a metric and a head, as a user follows them."""
+"""The recipes of an augmentation, a loss, a metric, a head and a logger, as a user follows them."""
 
 import os
 import re
@@ -19,6 +19,7 @@ _RECIPES = {
     "poly_loss": "loss",
     "matthews": "metric",
     "low_rank": "head",
+    "csv_log": "logger",
 }
 
 
@@ -54,7 +55,7 @@ def train_flags(tiny_dataset, tiny_backbone, tmp_path_factory):
         *(f"--dataset={tiny_dataset}", f"--run_dir={run_dir}", f"--architecture={tiny_backbone}"),
         *("--fold=0", "--image_size=16", "--weights=none", "--batch_size=8", "--epochs=1"),
         *("--loss=poly", "--poly_epsilon=2", "--grayscale=0.5", "--best_metric=matthews"),
-        *("--noprogress", "--nowatch_preemption"),
+        *("--noprogress", "--nowatch_preemption", "--loggers=csv"),
     ]
 
 
@@ -75,8 +76,17 @@ def test_plugins_of_a_run_are_in_its_config_and_scores(run_dir):
     assert np.isfinite(logits.logits).all()
 
 
+def test_logger_of_a_plugin_has_the_numbers_of_the_run(run_dir):
+    text = storage.read_bytes(storage.join(run_dir, "metrics.csv")).decode()
+    rows = [line.split(",") for line in text.splitlines()]
+    scores = storage.read_json(storage.join(run_dir, "run.json"))["scores"]
+    scored = {name: float(value) for kind, _, name, value in rows if kind == "eval"}
+    assert scored.items() >= {"matthews": scores["matthews"], "f1": scores["f1"]}.items()
+    assert {name for kind, _, name, _ in rows if kind == "train"} >= {"loss", "learning_rate"}
+
+
 def test_run_resumed_without_its_plugins_is_refused_in_one_line(folder, run_dir, train_flags):
-    theirs = ("loss", "poly_epsilon", "grayscale", "best_metric")
+    theirs = ("loss", "poly_epsilon", "grayscale", "best_metric", "loggers")
     own = [flag for flag in train_flags if not flag[2:].startswith(theirs)]
     done = _run(folder, "trainer.main", *own, plugins="")
     assert done.returncode == 1

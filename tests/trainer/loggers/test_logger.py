@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from orchard.errors import OrchardError
 from tests.trainer import runs
+from trainer.config import TrainConfig
 from trainer.loggers import LoggedRun, Logger, Loggers, make_loggers
 from trainer.loop import train_and_evaluate
 
@@ -102,6 +103,13 @@ def test_make_loggers_of_a_worker_that_is_not_the_first_has_none(tmp_path):
     told = Told()
     make_loggers(config, [told], is_chief=False).flush()
     assert told.calls == []
+
+
+def test_config_of_a_logger_that_is_not_here_is_read_without_it(tmp_path):
+    values = runs.config("data", "mobilenet", tmp_path).to_json()
+    assert values["loggers"] == ("tensorboard",)
+    read = TrainConfig.from_json({**values, "loggers": ["theirs", "tensorboard"]})
+    assert read.loggers == ("tensorboard",)
 
 
 @pytest.mark.parametrize(

@@ -29,18 +29,21 @@ class MLflowLogger(Logger):
     """One MLflow run a training, also where that goes on after an interruption.
 
     A server that cannot be reached at the start ends the training then; later it does not: numbers
-    wait for the next flush.
+    wait for the next flush. Any exception counts as that: MLflow's stores raise what they like.
     """
 
     def __init__(self) -> None:
         try:
             from mlflow import MlflowClient
-            from mlflow.exceptions import MlflowException
         except ImportError:
             raise OrchardError(
                 "--loggers=mlflow needs MLflow: pip install -c constraints.txt -e '.[mlflow]'"
             ) from None
-        self._client, self._error = MlflowClient(), MlflowException
+        try:
+            self._client = MlflowClient()
+        except Exception as error:
+            where = os.environ.get("MLFLOW_TRACKING_URI", "MLflow's own choice")
+            raise self._refused(where, error) from error
         self._waiting: list[Any] = []  # Metrics, the oldest first.
         self._away_until = 0.0
 
@@ -51,11 +54,14 @@ class MLflowLogger(Logger):
             self._run_id = self._begun_run() or self._new_run(run)
             self._client.update_run(self._run_id, status="RUNNING")
             self._log_flags(run.flags)
-        except self._error as error:
-            raise OrchardError(
-                f"--loggers=mlflow: {self._client.tracking_uri} refuses or cannot be reached "
-                f"({_in_one_line(error)}); correct MLFLOW_TRACKING_URI, or train without it"
-            ) from error
+        except Exception as error:
+            raise self._refused(self._client.tracking_uri, error) from error
+
+    def _refused(self, where: str, error: Exception) -> OrchardError:
+        return OrchardError(
+            f"--loggers=mlflow: {where} refuses or cannot be reached ({_in_one_line(error)}); "
+            "correct MLFLOW_TRACKING_URI, or train without it"
+        )
 
     def _begun_run(self) -> str | None:
         path = self._own_file()
@@ -127,7 +133,7 @@ class MLflowLogger(Logger):
             while self._waiting:
                 self._client.log_batch(self._run_id, metrics=self._waiting[:_MAX_METRICS])
                 del self._waiting[:_MAX_METRICS]
-        except self._error as error:
+        except Exception as error:
             took = time.monotonic() - began
             self._away_until = time.monotonic() + _WAIT_FACTOR * took
             logging.warning(
@@ -149,7 +155,7 @@ class MLflowLogger(Logger):
                     self._client.log_artifact(self._run_id, path)
             status = "KILLED" if record is None else "FINISHED"
             self._client.set_terminated(self._run_id, status)
-        except self._error as error:
+        except Exception as error:
             logging.warning("mlflow: the end is not in it: %s", _in_one_line(error))
 
 
