@@ -247,6 +247,7 @@ def _rehearse(config: TrainConfig, train: Train | None) -> Speed:
         num_evals=1,
         log_every_steps=_REHEARSAL_STEPS // 4,
         progress=False,
+        loggers=(),
     )
     began = time.monotonic()
     with contextlib.redirect_stdout(io.StringIO()):

@@ -6,6 +6,7 @@ from orchard import storage
 from orchard.formats import ComputeTime, TrainingCost
 from tests.records import run_record
 from tests.trainer import runs
+from tests.trainer.comparison.made_up import write_run
 from trainer import summary
 
 
@@ -64,3 +65,25 @@ def test_command_over_a_folder_without_runs_is_refused_in_one_line(tmp_path):
     done = _summarize(f"--runs_dir={tmp_path}")
     assert done.returncode == 1
     assert done.stderr == f"error: --runs_dir={tmp_path} holds no finished run (no run.json)\n"
+
+
+def test_command_writes_the_page_and_tensorboards_folder_where_it_is_asked_for(tmp_path):
+    for name, noise in (("a", 0.5), ("b", 2.0)):
+        write_run(tmp_path / "runs" / name, noise=noise)
+    page, hparams = tmp_path / "page.html", tmp_path / "my hparams"
+    done = _summarize(
+        *(f"--runs_dir={tmp_path / 'runs'}", f"--compare={page}"),
+        *("--metric=log_loss", f"--hparams={hparams}"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        f"comparison: {page}",
+        f"HParams: tensorboard --logdir='{hparams}'",
+    ]
+    assert "The best of 2 is a: log_loss 0." in page.read_text()
+    assert len(list(hparams.rglob("*tfevents*"))) == 3
+
+
+def test_metric_without_a_page_is_refused(tmp_path):
+    done = _summarize(f"--runs_dir={tmp_path}", "--metric=accuracy")
+    assert done.returncode == 1 and "give --compare=FILE.html" in done.stderr

@@ -12,6 +12,7 @@ from tests.trainer.features import runs
 from trainer import folds
 from trainer.data import load_records, read_few
 from trainer.heads import HEADS, HeadLoss, solver
+from trainer.loggers import Loggers
 from trainer.loop import train_and_evaluate
 from trainer.models import BACKBONE_LAYER, NetworkOptions, build_network
 from trainer.results import export_only
@@ -68,6 +69,20 @@ def test_train_head_record_says_how_the_head_was_chosen(fold0):
     assert record.cost.train_images == 36 and record.cost.flops_per_image > 0
     assert record.cost.time.cpu_seconds > 0
     assert record.scores["accuracy"] > 0.8
+
+
+def test_train_head_tells_tensorboard_its_scores(fold0):
+    import tensorflow as tf
+
+    folder, record = fold0
+    told = {
+        value.tag: float(tf.make_ndarray(value.tensor))
+        for name in os.listdir(folder.tensorboard_dir)
+        for event in tf.compat.v1.train.summary_iterator(f"{folder.tensorboard_dir}/{name}")
+        for value in event.summary.value
+        if value.tag.startswith("eval/")
+    }
+    assert told["eval/accuracy"] == pytest.approx(record.scores["accuracy"])
 
 
 def test_train_head_record_names_the_start_that_a_fine_tuning_has(fold0):
@@ -252,5 +267,6 @@ def test_train_head_of_several_machines_is_refused(tiny_dataset, tiny_backbone, 
 
     accelerator = Accelerator("cpu", tf.distribute.get_strategy(), num_hosts=2)
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
+    stop = StopRequests(0.0, accelerator)
     with pytest.raises(OrchardError, match="runs on one machine"):
-        train_head(config, accelerator, StopRequests(0.0, accelerator), lambda: None)
+        train_head(config, accelerator, stop, lambda: None, Loggers(()))
