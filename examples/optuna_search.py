@@ -143,7 +143,7 @@ def main() -> int:
     print(f"best: trial {best.number}, {METRIC} {best.value:.4f} on the images that chose it")
     print("flags:", *(f"--{name}={value}" for name, value in best.params.items()))
     print(
-        f"next: python -m trainer.summary --runs_dir={output_dir} --compare={output_dir}/all.html"
+        f"next: python -m trainer.summary --runs_dir={output_dir} --compare={output_dir}/page.html"
     )
     return 0
 

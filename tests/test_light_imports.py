@@ -21,6 +21,8 @@ _WITHOUT_TFDS = (
     "ensemble.fitting.weightings.stack",
     "ensemble.members.runs",
     "ensemble.scoring.scoreboard",
+    "trainer.comparison.hparams",
+    "trainer.comparison.page",
     "trainer.config",
     "trainer.data.order",
     "trainer.data.records",

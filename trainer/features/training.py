@@ -86,13 +86,13 @@ def train_head(
     saved = SavedConfig(config, _resolved(source, splits, len(train)))
     check_not_begun_otherwise(saved, train)
     print("\n".join(_opening_lines(source, splits, train, held_out)))
-    loggers.begin(LoggedRun(config.run_dir, config.flags(), 0, _STEP, stop.note))
     views = _features(source, train, range(config.feature_views), stop)
     evaluated = _features(source, held_out, range(1), stop) if held_out is not None else []
     if views is None or evaluated is None:
         print(f"stopped ({stop.reason}): run the same command again to go on")
         return False
     check_lock()
+    loggers.begin(LoggedRun(config.run_dir, config.flags(), 0, _STEP, stop.note))
     head = HEADS[config.head](backbone.num_features, len(train.class_names), config.seed)
     rows = _rows(config, train, views)
     choice = choose_head(head, _loss(config, train), rows)
