@@ -3,7 +3,8 @@
 Northcutt, Jiang, Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels",
 section 3: an image counts as one of class j if its probability of j is at least the mean of those
 that are labeled j. How many labels are wrong is counted with these thresholds; which ones is ranked
-by odds of our own, which find more than the margins and self-confidence of the paper.
+by odds of our own: better than the paper's self-confidence where labels went to the likeliest other
+class, not where they went anywhere (docs/benchmarks.md, "Doubtful labels").
 """
 
 from dataclasses import dataclass
