@@ -105,7 +105,7 @@ def test_fine_tuning_starts_from_a_run_with_its_head_where_the_classes_are_equal
     images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
     expected = keras.models.load_model(folder.keras_file)(images)
     np.testing.assert_allclose(run.network(images), expected, rtol=1e-5)
-    assert opening_lines(run)[-1] == f"starting from the network of {folder.path}"
+    assert f"starting from the network of {folder.path}" in opening_lines(run)
 
     other = build_network(
         NetworkOptions(tiny_backbone, 3, 16, 16, folder.path, class_names=("a", "b", "c"))
