@@ -29,6 +29,7 @@ from trainer.evaluation import METRICS
 from trainer.loop import train_and_evaluate
 
 _SEEDS = flags.DEFINE_integer("soup_seeds", 10, "(soup) Soups of each kind.")
+_FIRST = flags.DEFINE_integer("soup_first", 0, "(soup) The first seed, to share seeds out.")
 _STEPS = flags.DEFINE_integer("soup_steps", 150, "(soup) Steps of each fine-tuning.")
 _RATE = flags.DEFINE_float("soup_rate", 1e-4, "(soup) Peak of the learning rate.")
 
@@ -51,7 +52,7 @@ def soup() -> None:
     print(f"| seed | greedy of six | {' | '.join(header)} |")
     print("|---|---|" + "---|" * len(header))
     found = []
-    for seed in range(_SEEDS.value):
+    for seed in range(_FIRST.value, _FIRST.value + _SEEDS.value):
         used, scores = _scores(folder, backbones[0], seed)
         found.append(scores)
         cells = [f"{scores[metric][title]:.4f}" for metric in _METRICS for title in titles]
