@@ -29,6 +29,7 @@ from data_prep.images.inspection import inspect_image
 from data_prep.labels.csv_table import parse_csv
 from data_prep.labels.other_tables import parse_json_lines
 from data_prep.labels.table import LabelOptions, read_labels
+from ensemble.serving import rest
 from orchard.errors import OrchardError
 from orchard.formats import (
     EnsembleRecord,
@@ -229,6 +230,17 @@ def targets(folder: str) -> dict[str, Target]:
         "weights": record(EnsembleRecord, "weights.json"),
         "logits": Target(logits, _file(folder, ".npz", load_logits), change=_changed_arrays),
     }
+    bodies = [
+        b'{"instances": [{"b64": "/9j/4AAQ"}, {"image_bytes": {"b64": "/9j/4AAQ"}}]}',
+        b'{"signature_name": "top_k", "inputs": {"image_bytes": [{"b64": "/9j/"}], "k": [2]}}',
+    ]
+    signatures = (rest.DEFAULT, rest.TOP_K, rest.MEMBERS)
+    found["rest"] = Target(
+        bodies,
+        lambda data: rest.parse_predict(data, signatures, 8),
+        errors=(rest.RequestError,),
+        change=changed_json,
+    )
     if checkpoints:
         load = _file(folder, "-c.npz", load_checkpoint_file)
         found["checkpoint"] = Target(checkpoints, load, change=_changed_arrays)
