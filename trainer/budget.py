@@ -9,6 +9,7 @@ The division is kept in `run_dir/budget.json`, so that the same command goes on 
 import contextlib
 import dataclasses
 import io
+import math
 import re
 import statistics
 import time
@@ -24,12 +25,13 @@ from trainer.config import TrainConfig
 from trainer.data import ALL_FOLDS, all_folds, load_records
 from trainer.runtime import place_in_cluster
 from trainer.saved_config import SavedConfig
-from trainer.training import check_layout, read_metrics
+from trainer.training import check_layout, read_metrics, read_splits
 
 # Steps that a network should have before there are several of them: below, one that trains longer
 # is better (docs/benchmarks.md, "Is the ensemble worth its price?").
 STEPS_PRETRAINED = 300
 STEPS_FROM_SCRATCH = 3000
+EPOCHS_FROM_SCRATCH = 30
 MAX_REFITS = 3
 # Fewer steps than these train nothing.
 MIN_STEPS = 50
@@ -164,6 +166,19 @@ def divide(
     return division
 
 
+def enough_steps(config: TrainConfig, num_rows: int) -> int:
+    """What a network on all rows should have before there is another one.
+
+    Args:
+        config: says whether it has pretrained weights, and the batch (of one replica, if by these).
+        num_rows: that it is trained on.
+    """
+    if config.weights != "none":
+        return STEPS_PRETRAINED
+    epochs_steps = math.ceil(EPOCHS_FROM_SCRATCH * num_rows / config.global_batch_size(1))
+    return max(STEPS_FROM_SCRATCH, epochs_steps)
+
+
 def within_budget(config: TrainConfig, started: float, train: Train | None = None) -> TrainConfig:
     """The config with the length, and the number of refits, that its budget allows.
 
@@ -206,11 +221,13 @@ def _first_division(config: TrainConfig, started: float, train: Train | None) ->
             )
         fold = folds[0] if folds else config.fold
         speed = _rehearse(dataclasses.replace(config, fold=fold, refit=0), train)
+    one = dataclasses.replace(config, fold=folds[0], refit=0) if folds else config
+    num_rows = sum(len(part) for part in read_splits(one)[1:] if part is not None)
     return divide(
         config.budget,
         num_folds=len(folds),
         refits=_refits(config),
-        enough_steps=STEPS_FROM_SCRATCH if config.weights == "none" else STEPS_PRETRAINED,
+        enough_steps=enough_steps(config, num_rows),
         speed=speed,
         spent_seconds=time.monotonic() - started,
     )

@@ -8,7 +8,14 @@ from orchard import storage
 from orchard.errors import OrchardError
 from tests.records import training_meta
 from tests.trainer import runs
-from trainer.budget import Budget, Speed, divide, parse_budget, within_budget
+from trainer.budget import (
+    Budget,
+    Speed,
+    divide,
+    enough_steps,
+    parse_budget,
+    within_budget,
+)
 from trainer.loop import train_and_evaluate
 from trainer.saved_config import SavedConfig
 
@@ -125,6 +132,15 @@ def test_within_budget_networks_on_all_rows_are_as_many_as_are_worth_it(
     config = dataclasses.replace(config, budget="900steps", **flags)
     made = within_budget(config, time.monotonic(), _no_training)
     assert (made.refit, made.min_steps) == (refits, steps)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rows", "steps"),
+    [("imagenet", 10**6, 300), ("none", 600, 3000), ("none", 10_000, 9375)],
+)
+def test_enough_steps_from_scratch_are_epochs_of_many_rows(config, weights, rows, steps):
+    config = dataclasses.replace(config, weights=weights, batch_size=32)
+    assert enough_steps(config, rows) == steps
 
 
 def test_within_budget_of_time_rehearses_once(config):
