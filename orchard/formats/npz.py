@@ -37,6 +37,9 @@ def read(path: str, *names: str, kind: str, remedy: str) -> dict[str, np.ndarray
             arrays = {name: file[name] for name in file.files}
             for name in names:
                 arrays[name]
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # NumPy gives the bytes of another file.
+                    raise ValueError(f"{name} is no array")
     except Exception as error:  # NumPy and zipfile raise whatever a damaged byte leads them to.
         raise damaged(path, error, kind, remedy) from error
     return arrays
