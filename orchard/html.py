@@ -18,6 +18,20 @@ if TYPE_CHECKING:
 else:
     jinja2 = lazy_import("jinja2")
 
+# Of a figure's curves: more than these cannot be told apart.
+CURVE_COLORS = (
+    "#1b6ca8",
+    "#c8553d",
+    "#2f7d4f",
+    "#8d5fb0",
+    "#b8860b",
+    "#4a9a9a",
+    "#a33b6b",
+    "#5b6b3a",
+    "#6f5a4c",
+    "#3d4f8a",
+)
+
 
 def render(template: str, **context: object) -> str:
     """Fill a template of a package.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from data_prep.labels.csv_table import CsvTable, parse_csv
-from orchard import storage
+from orchard import json_text, storage
 from orchard.errors import OrchardError
 
 Row = dict[str, Any]
@@ -75,8 +75,8 @@ def parse_json_lines(data: bytes, path: str) -> CsvTable:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = json_text.loads(line)
+        except ValueError as error:
             raise OrchardError(
                 f"{path}, row {number}: no JSON ({error}); write one object a line"
             ) from error

@@ -15,7 +15,7 @@ from data_prep.plan import PlannedShard
 from data_prep.publish import links
 from data_prep.publish.staging import Claim, Publisher, Staging
 from data_prep.shard import Receipt, read_receipt, receipt_path
-from orchard import storage
+from orchard import json_text, storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE
 from orchard.parallel import REQUEST_THREADS, Background, in_parallel
@@ -274,8 +274,8 @@ def _at_once(*steps: Callable[[], None]) -> None:
 
 def _parse_receipt(text: str) -> Receipt | None:
     try:
-        return Receipt.from_json(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return Receipt.from_json(json_text.loads(text))
+    except (ValueError, TypeError, KeyError):
         return None  # Edited by hand: its shard is written again.
 
 

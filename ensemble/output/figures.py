@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ensemble.scoring import CandidateKind, Entry
+from orchard.html import CURVE_COLORS
 from trainer.evaluation import METRICS
 
 # Marker, its size and color.
@@ -17,21 +18,9 @@ _KINDS = {
     CandidateKind.ENSEMBLE: ("*", 12, "#c8553d"),
 }
 _MAX_NAMED_POINTS = 12
-# More curves than these cannot be told apart, more cells cannot be read.
-MAX_CURVES = 10
+MAX_CURVES = len(CURVE_COLORS)
+# More cells cannot be read.
 MAX_CONFUSION_CLASSES = 30
-_COLORS = (
-    "#1b6ca8",
-    "#c8553d",
-    "#2f7d4f",
-    "#8d5fb0",
-    "#b8860b",
-    "#4a9a9a",
-    "#a33b6b",
-    "#5b6b3a",
-    "#6f5a4c",
-    "#3d4f8a",
-)
 
 
 def price_figure(entries: Sequence[Entry], metric: str) -> Figure | None:
@@ -123,7 +112,9 @@ def roc_figure(
     figure, axes = _curves("false positive rate", "true positive rate", "ROC")
     for at, column in enumerate(columns):
         false, true, _ = roc_curve(hard[:, column], probabilities[:, column])
-        axes.plot(false, true, color=_COLORS[at % len(_COLORS)], label=class_names[column])
+        axes.plot(
+            false, true, color=CURVE_COLORS[at % len(CURVE_COLORS)], label=class_names[column]
+        )
     axes.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
     return _with_legend(figure, len(columns))
 
@@ -135,7 +126,7 @@ def precision_recall_figure(
     figure, axes = _curves("recall", "precision", "Precision and recall")
     for at, column in enumerate(columns):
         precision, recall, _ = precision_recall_curve(hard[:, column], probabilities[:, column])
-        color = _COLORS[at % len(_COLORS)]
+        color = CURVE_COLORS[at % len(CURVE_COLORS)]
         axes.step(recall, precision, color=color, where="post", label=class_names[column])
     return _with_legend(figure, len(columns))
 

@@ -6,12 +6,13 @@ format (`inputs`), bytes as {"b64": ...}, errors as {"error": ...}.
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from orchard import json_text
 
 DEFAULT, TOP_K, MEMBERS = "serving_default", "top_k", "members"
 _IMAGE, _K = "image_bytes", "k"
@@ -66,8 +67,8 @@ def parse_predict(body: bytes, signatures: Sequence[str], max_instances: int) ->
     if values > _VALUES + _VALUES_AN_IMAGE * max_instances:
         raise RequestError(f"the body has {values} JSON values, too many for photos; {_ROW_ADVICE}")
     try:
-        request = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        request = json_text.loads(body)
+    except ValueError as error:
         raise RequestError(f"the body is no JSON ({_short(error)}); {_ROW_ADVICE}") from None
     if not isinstance(request, dict):
         raise RequestError(f"the body is no JSON object; {_ROW_ADVICE}")

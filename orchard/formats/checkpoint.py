@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from orchard import json_text
 from orchard.errors import OrchardError
 from orchard.formats import npz
 from orchard.formats.cost import ComputeTime
@@ -193,7 +194,7 @@ def load_checkpoint_file(path: str) -> Checkpoint:
     """
     arrays = npz.read(path, _META, kind=_KIND, remedy=_REMEDY)
     try:
-        meta = json.loads(str(arrays.pop(_META)))
+        meta = json_text.loads(str(arrays.pop(_META)))
         found = meta.pop("format", None)
         if found != FORMAT:
             raise OrchardError(
@@ -206,5 +207,5 @@ def load_checkpoint_file(path: str) -> Checkpoint:
         if parse(CheckpointKind, meta.pop("kind", inferred), "kind") == CheckpointKind.TRAINING:
             return TrainingCheckpoint(step, arrays, parse(TrainingMeta, meta, "meta"))
         return WeightsCheckpoint(step, arrays, parse(WeightsMeta, meta, "meta"))
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise npz.damaged(path, error, _KIND, _REMEDY) from error

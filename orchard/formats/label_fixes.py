@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchard import storage
+from orchard import json_text, storage
 from orchard.errors import OrchardError
 from orchard.formats.kinds import Task, TextEnum
 
@@ -112,8 +112,8 @@ def _classes(cell: str, task: Task, where: str) -> tuple[str, ...]:
     if task == Task.SINGLE_LABEL and not cell.startswith("["):
         return (cell,)
     try:
-        names = json.loads(cell)
-    except (ValueError, RecursionError):
+        names = json_text.loads(cell)
+    except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise OrchardError(f'{where}: {cell!r} is no list of classes such as ["rust", "scab"]')

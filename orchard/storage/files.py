@@ -9,6 +9,7 @@ from typing import IO, Any, NamedTuple
 
 import google_crc32c
 
+from orchard import json_text
 from orchard.errors import OrchardError
 from orchard.parallel import in_parallel
 from orchard.storage.backend import ANY_OTHER, LOCAL, STORAGES, FileInfo, Storage
@@ -179,8 +180,8 @@ def read_json(path: str) -> Any:
 def parse_json(text: str | bytes, path: str) -> Any:
     """The value of a JSON text that was read from `path`."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # The latter of "[[[[...".
+        return json_text.loads(text)
+    except ValueError as error:
         raise OrchardError(
             f"{path} is not valid JSON ({error}); it was damaged or edited"
         ) from error

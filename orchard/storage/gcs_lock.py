@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from orchard import json_text
 from orchard.errors import OrchardError
 from orchard.storage import gcs
 from orchard.storage.locks import Lock, file_lock, scratch_path
@@ -192,8 +193,8 @@ class GcsLock(Lock):
         if found is None:
             return {}
         try:
-            holder = json.loads(gcs.read_bytes(self._path))
-        except (OrchardError, ValueError, RecursionError):
+            holder = json_text.loads(gcs.read_bytes(self._path))
+        except (OrchardError, ValueError):
             return {}  # Released, or replaced, between the two requests.
         return holder if isinstance(holder, dict) else {}
 

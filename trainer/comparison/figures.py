@@ -7,23 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from orchard.html import CURVE_COLORS
 from trainer.comparison.pairs import Scored
 from trainer.evaluation import METRICS
 
-# More curves than these cannot be told apart: the others are gray.
-NUM_COLORS = 10
-_COLORS = (
-    "#1b6ca8",
-    "#c8553d",
-    "#2f7d4f",
-    "#8d5fb0",
-    "#b8860b",
-    "#4a9a9a",
-    "#a33b6b",
-    "#5b6b3a",
-    "#6f5a4c",
-    "#3d4f8a",
-)
+NUM_COLORS = len(CURVE_COLORS)  # The other curves are gray.
 _OTHERS = "#c4c9c6"
 # Costs that are so many times apart need a logarithmic axis.
 _WIDE = 20
@@ -126,13 +114,13 @@ def costs(scored: Sequence[Scored], metric: str) -> Figure | None:
 
 def _style(rank: int) -> dict[str, Any]:
     if rank < NUM_COLORS:
-        return {"color": _COLORS[rank], "zorder": 3}
+        return {"color": CURVE_COLORS[rank], "zorder": 3}
     return {"color": _OTHERS, "zorder": 2}
 
 
 def color(rank: int) -> str:
     """The color of the entry that is `rank` places behind the best."""
-    return _COLORS[rank] if rank < NUM_COLORS else _OTHERS
+    return CURVE_COLORS[rank] if rank < NUM_COLORS else _OTHERS
 
 
 def _finish(figure: Figure) -> None:

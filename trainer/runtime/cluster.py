@@ -1,9 +1,9 @@
 """What the environment says of other machines: TF_CONFIG, and the variables of TPU VMs."""
 
-import json
 import os
 from dataclasses import dataclass
 
+from orchard import json_text
 from orchard.errors import OrchardError
 
 
@@ -32,7 +32,7 @@ def place_in_cluster() -> Place | None:
     with one of one machine, nothing needs to be connected either.
     """
     try:
-        tf_config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        tf_config = json_text.loads(os.environ.get("TF_CONFIG") or "{}")
         cluster = tf_config.get("cluster") or {}
         if not cluster:
             return None
@@ -44,7 +44,7 @@ def place_in_cluster() -> Place | None:
             raise ValueError("there are tasks other than chief and worker")
         if len(chiefs) > 1 or not 0 <= host < len(addresses):
             raise ValueError("task must be one of the cluster's, with one chief at most")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OrchardError(
             'TF_CONFIG must read {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
             f'"worker", "index": 0}}}}, with or without a "chief"; it does not ({error})'

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from orchard import storage
+from orchard import json_text, storage
 from orchard.formats import RunDir, json_safe
 from trainer.loggers import Logger, Loggers, LogKind
 
@@ -54,8 +54,8 @@ def read_metrics(run_dir: str) -> list[dict[str, Any]]:
     lines = []
     for text in storage.read_bytes(path).decode(errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
-        except (ValueError, RecursionError):
+            lines.append(json_text.loads(text))
+        except ValueError:
             break
     return lines
 
