@@ -73,13 +73,6 @@ class Pool:
         )
 
 
-def halves(pool: Pool, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to fit on and rows to score on, each half of every class: int64."""
-    generator = np.random.default_rng(seed)
-    order = np.lexsort((generator.random(len(pool.ids)), pool.targets.argmax(axis=1)))
-    return np.sort(order[::2]), np.sort(order[1::2])
-
-
 def inputs() -> tuple[Path, list[str], Path]:
     """The folder of `benchmarks.worth`, the backbones, and where Fashion-MNIST is: as flags say."""
     if not _OUTPUT_DIR.value:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from benchmarks.worth import cascades
 from benchmarks.worth.jobs import Folder, cpu_seconds
 from benchmarks.worth.plans import PLAIN, Contender
 from ensemble import EnsembleConfig, run
@@ -57,7 +58,8 @@ def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[
     truth = load_logits(str(folder.logits_file(repeats[0][0].trainings[0])))
     plain: list[_Sampled] = []  # Each metric of each repeat.
     for contenders in zip(*repeats, strict=True):
-        ours = [_sample(_probabilities(folder, one, truth), truth.targets) for one in contenders]
+        predicted = [_predict(folder, one, truth) for one in contenders]
+        ours = [_sample(one.probabilities, truth.targets) for one in predicted]
         plain = plain or ours  # It comes first.
         seconds = [
             sum(cpu_seconds(folder, training) for training in one.trainings) for one in contenders
@@ -69,7 +71,7 @@ def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[
                 steps,
                 first.name,
                 float(np.mean(seconds)),
-                first.networks_an_image,
+                float(np.mean([one.networks_an_image for one in predicted])),
                 {metric: [one[metric][0] for one in ours] for metric in SHOWN},
                 {} if first.name == PLAIN else {m: _gain(m, ours, plain) for m in SHOWN},
             )
@@ -89,11 +91,17 @@ def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:
     }
 
 
-def _probabilities(folder: Folder, contender: Contender, truth: Logits) -> np.ndarray:
-    """Of the test images, in the order of `truth`: float [images, classes]."""
+class _Predicted(NamedTuple):
+    """Test images in the order of the truth: float [images, classes], and what one of them cost."""
+
+    probabilities: np.ndarray
+    networks_an_image: float
+
+
+def _predict(folder: Folder, contender: Contender, truth: Logits) -> _Predicted:
     if contender.trainings[0].plain:
         logits = load_logits(str(folder.logits_file(contender.trainings[0]))).logits
-        return activate(logits, Task.SINGLE_LABEL)
+        return _Predicted(activate(logits, Task.SINGLE_LABEL), contender.networks_an_image)
     refits = any(training.refits for training in contender.trainings)
     result = run(
         EnsembleConfig(
@@ -106,7 +114,18 @@ def _probabilities(folder: Folder, contender: Contender, truth: Logits) -> np.nd
         )
     )
     row_of = {image_id: row for row, image_id in enumerate(result.inputs.records.ids.tolist())}
-    return result.probabilities[[row_of[image_id] for image_id in truth.ids.tolist()]]
+    rows = [row_of[image_id] for image_id in truth.ids.tolist()]
+    if not contender.cascade:
+        return _Predicted(result.probabilities[rows], contender.networks_an_image)
+    flops = np.array([price.flops_per_image for price in result.prices.members])
+    probabilities, spent = cascades.cross_fitted(
+        result.logits[:, rows],
+        truth.ids,
+        truth.targets,
+        flops,
+        contender.networks_an_image * flops.min(),
+    )
+    return _Predicted(probabilities, spent / flops.min())
 
 
 def _gain(metric: str, ours: list[_Sampled], plain: list[_Sampled]) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.worth import plans, sets, table
+from benchmarks.worth.cascades import cross_fitted
 from benchmarks.worth.plans import ALL_FOLDS, Network, Training, contenders
 from benchmarks.worth.scores import Row, results_file
 
@@ -74,3 +75,19 @@ def test_results_file_is_what_the_documentation_says():
     rows = [Row(**row) for row in json.loads(results_file().read_text())]
     with open("docs/benchmarks.md", encoding="utf-8") as file:
         assert table.markdown(rows).strip() in file.read()
+
+
+def test_cross_fitted_cascade_stays_within_its_cost_and_predicts_each_image():
+    generator = np.random.default_rng(0)
+    targets = np.eye(4, dtype=np.float32)[generator.integers(4, size=400)]
+    logits = np.stack([3 * targets + generator.normal(size=targets.shape) for _ in range(3)])
+    ids = np.array([f"image_{at}" for at in range(len(targets))])
+    flops = np.array([10, 12, 14])
+
+    probabilities, spent = cross_fitted(logits.astype(np.float32), ids, targets, flops, 15.0)
+
+    # The cost is that of images that no search has seen; all three networks would cost 36.
+    assert 10 <= spent <= 18
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    first_alone = (logits[0].argmax(axis=1) == targets.argmax(axis=1)).mean()
+    assert (probabilities.argmax(axis=1) == targets.argmax(axis=1)).mean() > first_alone

@@ -12,13 +12,13 @@ import tensorflow as tf
 from absl import flags
 
 from benchmarks.ensemble_quality.parts import PARTS
-from benchmarks.ensemble_quality.pools import Pool, halves, pools
-from ensemble.cascade import CascadeChoice, Wish, choose_cascade
-from ensemble.combine import COMBINERS, Combination, Rule
-from ensemble.fitting import HeldOut
-from ensemble.members import FoldGroup, load_members
+from benchmarks.ensemble_quality.pools import Pool, pools
+from benchmarks.worth.cascades import choose, halves, uniform
+from ensemble.cascade import CascadeChoice, Wish
+from ensemble.combine import Rule
+from ensemble.members import load_members
 from ensemble.output import EnsembleModel, save_ensemble
-from orchard.formats import Task, tfrecord
+from orchard.formats import tfrecord
 from trainer.data import RecordTable, load_records, read_few
 
 _RESPLITS = flags.DEFINE_integer("resplits", 3, "(cascade) Halves of the test images.")
@@ -45,9 +45,17 @@ def _report(pool: Pool) -> None:
     for number, wish in enumerate(_WISHES):
         losses, factors, accuracies, used, choice = [], [], [], 0, None
         for seed in range(_RESPLITS.value):
-            fit, test = halves(pool, seed)
-            found = _choose(pool, fit, wish, seed)
-            everyone = _combination(pool)(pool.logits[:, test])
+            fit, test = halves(pool.targets, seed)
+            found = choose(
+                pool.logits[:, fit],
+                pool.ids[fit],
+                pool.targets[fit],
+                pool.flops,
+                wish,
+                metric="accuracy",
+                seed=seed,
+            )
+            everyone = uniform(len(pool.names))(pool.logits[:, test])
             accuracies.append(_accuracy(everyone, pool.targets[test]))
             if found.found is None:
                 losses.append(0.0)
@@ -71,33 +79,6 @@ def _report(pool: Pool) -> None:
         )
 
 
-def _combination(pool: Pool) -> Combination:
-    count = len(pool.names)
-    combiner = COMBINERS["logits"](Task.SINGLE_LABEL)
-    weights = np.full(count, 1 / count)
-    return Combination((combiner,) * count, weights, np.ones((count, 1)), np.ones(1))
-
-
-def _choose(pool: Pool, rows: np.ndarray, wish: Wish, seed: int) -> CascadeChoice:
-    combination = _combination(pool)
-    networks = tuple(FoldGroup(name, (at,)) for at, name in enumerate(pool.names))
-    every = (np.arange(len(rows)),) * len(networks)
-    logits = tuple(one[rows] for one in pool.logits)
-    held_out = HeldOut(pool.ids[rows], pool.targets[rows], every, logits, networks)
-    return choose_cascade(
-        combination,
-        combination.weights,
-        networks,
-        pool.flops.tolist(),
-        held_out,
-        held_out.representations(np.ones((len(networks), 1)), combination.combiner),
-        wish=wish,
-        calibrate=False,
-        metric="accuracy",
-        seed=seed,
-    )
-
-
 def _accuracy(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == targets.argmax(axis=1)).mean())
 
@@ -111,7 +92,7 @@ def _speed(pool: Pool, choice: CascadeChoice) -> str:
     with tempfile.TemporaryDirectory(prefix="orchard-cascade-") as folder:
         models = [
             _exported(pool, rule, f"{folder}/{at}")
-            for at, rule in enumerate((_combination(pool), choice.found.cascade))
+            for at, rule in enumerate((uniform(len(pool.names)), choice.found.cascade))
         ]
         for model in models:
             _seconds(model, jpegs[:_BATCH_SIZE])  # Traces, and fills caches.

@@ -10,7 +10,8 @@ from mapie.conformity_scores import RAPSConformityScore
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from benchmarks.ensemble_quality.parts import PARTS
-from benchmarks.ensemble_quality.pools import Pool, halves, pools
+from benchmarks.ensemble_quality.pools import Pool, pools
+from benchmarks.worth.cascades import halves
 from ensemble.combine import activate
 from ensemble.conformal.lac import LeastAmbiguous
 from ensemble.conformal.raps import Raps
@@ -64,7 +65,7 @@ def _report(pool: Pool, probabilities: np.ndarray, level: float) -> None:
     true = pool.targets.argmax(axis=1)
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
     for seed in range(_SETS_RESPLITS.value):
-        fit, test = halves(pool, seed)
+        fit, test = halves(pool.targets, seed)
         known, new = probabilities[fit], probabilities[test]
         for name, ours, theirs in (
             ("raps", *_raps(known, pool.targets[fit], new, level, seed)),

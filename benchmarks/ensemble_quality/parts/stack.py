@@ -10,7 +10,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks.ensemble_quality.parts import PARTS
-from benchmarks.ensemble_quality.pools import Pool, halves, pools
+from benchmarks.ensemble_quality.pools import Pool, pools
+from benchmarks.worth.cascades import halves
 from ensemble.combine import COMBINERS, Combiner
 from ensemble.fitting import WEIGHTINGS, Sample, cross_fitted, guard, learn_weights
 from ensemble.scoring import score
@@ -37,7 +38,7 @@ def _row(pool: Pool, seed: int) -> str:
     generator = np.random.default_rng(seed)
     count = min(_NETWORKS, len(pool.names))
     drawn = pool.take(sorted(generator.choice(len(pool.names), count, replace=False).tolist()))
-    fitted, others = (rows[:_MAX_IMAGES] for rows in halves(drawn, seed))
+    fitted, others = (rows[:_MAX_IMAGES] for rows in halves(drawn.targets, seed))
     sample, unseen = (_sample(drawn, rows) for rows in (fitted, others))
     p = {name: _cross_fitted(sample, name) for name in _NAMES}
     losses = {name: _loss(p[name], sample) for name in _NAMES}
