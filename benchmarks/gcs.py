@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.prep import cpu_seconds
+from benchmarks.ratios import Better, report
 from tests.gcs_server import GcsServer
 from tests.gcs_server.conditions import Conditions
 
@@ -94,8 +95,19 @@ def _upload(server: GcsServer, folder: Path, rounds: int) -> None:
         "data_prep, as shards are published": lambda: _publish_files(server, files),
     }
     taken = _interleaved(rows, rounds, server.clear_objects)
-    base, _ = taken["google-cloud-storage, one by one"]
-    for name, (seconds, cpu) in taken.items():
+    *peers, ours = rows
+    for peer in peers:
+        report(
+            f"{_NUM_FILES} files of 1 MiB uploaded to the loopback server, seconds",
+            peer,
+            ("google-cloud-storage",),
+            Better.LESS,
+            ours=[seconds for seconds, _ in taken[ours]],
+            theirs=[seconds for seconds, _ in taken[peer]],
+        )
+    base, _ = _medians(taken[peers[0]])
+    for name, values in taken.items():
+        seconds, cpu = _medians(values)
         print(f"  {name:38} {seconds:6.2f} s   {base / seconds:5.2f} x   {cpu:6.2f} CPU-s")
 
 
@@ -144,10 +156,19 @@ def _prep_once(server, local: Path, rounds: int, csv: Path, name: str, flags) ->
         "data_prep to gs://": lambda: command(server.path("tfds")),
     }
     taken = _interleaved(rows, rounds, server.clear_objects)
-    slower = max(
-        taken[row][0] for row in ("data_prep to a local disk", "upload of the shards alone")
+    *parts, whole = rows
+    slower_of_round = [max(taken[part][at][0] for part in parts) for at in range(len(taken[whole]))]
+    report(
+        f"data_prep to gs:// on the loopback server, photos {name}, seconds",
+        "the slower of the same to a disk, and the upload alone",
+        (),
+        Better.LESS,
+        ours=[seconds for seconds, _ in taken[whole]],
+        theirs=slower_of_round,
     )
-    for row, (seconds, cpu) in taken.items():
+    slower = max(_medians(taken[part])[0] for part in parts)
+    for row, values in taken.items():
+        seconds, cpu = _medians(values)
         ratio = f"{seconds / slower:5.2f} x the slower of the first two"
         print(f"  {row:38} {seconds:6.2f} s   {ratio}   {cpu:6.2f} CPU-s")
     shutil.rmtree(local)
@@ -221,9 +242,9 @@ def _count_epoch(server: GcsServer, options: dict[str, str], epochs: int) -> tup
     return len(gets), sum(gets)
 
 
-def _interleaved(rows: dict, rounds: int, before) -> dict[str, tuple[float, float]]:
-    """Median seconds and CPU-seconds of each row, which take turns; a first turn is thrown away."""
-    taken = {name: [] for name in rows}
+def _interleaved(rows: dict, rounds: int, before) -> dict[str, list[tuple[float, float]]]:
+    """Seconds and CPU-seconds of each row's rounds: rows take turns, a first one is thrown away."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
     for round_ in range(rounds + 1):
         for name, run in rows.items():
             before()
@@ -231,10 +252,13 @@ def _interleaved(rows: dict, rounds: int, before) -> dict[str, tuple[float, floa
             run()
             if round_:
                 taken[name].append((time.perf_counter() - started, cpu_seconds() - cpu_started))
-    return {
-        name: tuple(statistics.median(column) for column in zip(*values, strict=True))
-        for name, values in taken.items()
-    }
+    return taken
+
+
+def _medians(values: list[tuple[float, float]]) -> tuple[float, float]:
+    """Seconds and CPU-seconds."""
+    seconds, cpu = zip(*values, strict=True)
+    return statistics.median(seconds), statistics.median(cpu)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -34,7 +34,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prep_inputs import make_photos, make_small
+from benchmarks.ratios import Better, report
 
+_CASES = {
+    "small": "60,000 images of 28x28 prepared",
+    "photos": "photos of 2048x1365 passed through",
+    "resized": "photos of 2048x1365 shrunk to 512",
+}
+# Peer -> its name in the table of all ratios, and the packages that matter.
+_NAMES = {
+    "tfds_generator": ("TFDS's GeneratorBasedBuilder", ("tensorflow-datasets",)),
+    "tfds_shards": ("TFDS's ShardBasedBuilder", ("tensorflow-datasets",)),
+    "tar": ("tar, which checks nothing", ()),
+    "pillow": ("Pillow: draft, resize, encode", ("pillow",)),
+}
 _ROOT = Path(__file__).resolve().parent.parent
 _SHORT_SIDE_PX = 512
 _QUALITY = 95
@@ -232,6 +245,17 @@ def table(case: str, images: int, results: dict[str, list[dict[str, float]]]) ->
     return lines
 
 
+def report_ratios(case: str, results: dict[str, list[dict[str, float]]]) -> None:
+    """CPU-seconds without start-up, and seconds of the whole command."""
+    for key, what in (("cpu_seconds", "CPU-seconds"), ("whole_seconds", "seconds in all")):
+        ours, *peers = ([run[key] for run in runs] for runs in results.values())
+        for (peer, packages), theirs in zip(
+            (_NAMES[name] for name in results if name != "ours"), peers, strict=True
+        ):
+            title = f"{_CASES[case]}, {what}"
+            report(title, peer, packages, Better.LESS, ours=ours, theirs=theirs)
+
+
 def main() -> None:
     """Run the cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -260,7 +284,9 @@ def main() -> None:
             elif not folder.exists():  # `photos` and `resized` are of the same.
                 make_photos(folder, options.photos_dir, options.photos)
             images = len(os.listdir(folder / "images"))
-            lines += table(case, images, rounds_of(case, folder, options.rounds, peers))
+            results = rounds_of(case, folder, options.rounds, peers)
+            lines += table(case, images, results)
+            report_ratios(case, results)
     print("\n".join(lines))
 
 

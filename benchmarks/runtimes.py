@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from benchmarks.ratios import Better, report
 from orchard import cli
 from orchard.formats import Task
 from trainer.keras_module import keras
@@ -65,7 +66,17 @@ def _print_steps(architecture: str) -> None:
             began = time.perf_counter()
             run(_STEPS.value)
             seconds[name].append((time.perf_counter() - began) / _STEPS.value)
-    _print_table(f"{architecture}, a step of {_BATCH_SIZE.value} images", seconds, PJRT)
+    title = f"{architecture}, a step of {_BATCH_SIZE.value} images"
+    _print_table(title, seconds, PJRT)
+    for name in (TENSORFLOW, JIT):
+        report(
+            f"{title} of {_IMAGE_SIZE.value} px by jax",
+            f"{name}, the same step",
+            ("jax", "tensorflow"),
+            Better.LESS,
+            ours=seconds[PJRT],
+            theirs=seconds[name],
+        )
 
 
 def _print_starts(architecture: str) -> None:

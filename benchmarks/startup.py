@@ -24,6 +24,7 @@ import pandas as pd
 from absl import flags
 from PIL import Image
 
+from benchmarks.ratios import Better, report
 from orchard import cli
 from orchard.errors import OrchardError
 
@@ -202,7 +203,17 @@ def _print_starts(architecture: str, dataset: str, folder: str) -> None:
     for _ in range(_ROUNDS.value):
         for name, call in calls.items():
             found[name].append(_stages(json.loads(_output(call).splitlines()[-1])))
-    print(f"\n{architecture}, {size}x{size} px, {_BATCH_SIZE} images a step\n")
+    title = f"{architecture}, {size}x{size} px, {_BATCH_SIZE} images a step"
+    for name in (KERAS, BARE):
+        report(
+            f"{title}: CPU-seconds from a command to its first step",
+            name,
+            ("keras", "tensorflow"),
+            Better.LESS,
+            ours=[sum(one.values()) for one in found[OURS]],
+            theirs=[sum(one.values()) for one in found[name]],
+        )
+    print(f"\n{title}\n")
     print(f"| CPU-s | {' | '.join(_STAGES)} | in all | ours / it |")
     print("|---" * (len(_STAGES) + 3) + "|")
     for name, rounds in found.items():
