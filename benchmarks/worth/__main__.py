@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import app, flags
 
 from benchmarks.worth import jobs, plans, prepared, scores, table
-from benchmarks.worth.plans import SETTINGS, Contender
+from benchmarks.worth.plans import SETTINGS
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where everything goes.", required=True)
 _SETS = flags.DEFINE_list("sets", list(SETTINGS), "Of solar, fashion, fashion_10k, digits.")
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
     rows = [
         row
         for (name, steps), contenders in repeats.items()
-        for row in scores.rows_of(folders[name], steps, _finished(folders[name], contenders))
+        for row in scores.rows_of(folders[name], steps, contenders)
     ]
     text = json.dumps([dataclasses.asdict(row) for row in rows], indent=1)
     (output / "worth.json").write_text(text + "\n")
@@ -74,19 +74,6 @@ def main(argv: list[str]) -> None:
         scores.results_file().write_text(text + "\n")
         table.save(rows, scores.results_file().parents[2] / "docs" / "images" / "worth.png")
     print(table.markdown(rows))
-
-
-def _finished(folder: jobs.Folder, repeats: list[list[Contender]]) -> list[list[Contender]]:
-    """The contenders of whole repeats; of the first one whatever is finished, if plain Keras is."""
-
-    def done(contender: Contender) -> bool:
-        return all(folder.cost_file(training).exists() for training in contender.trainings)
-
-    whole = [one for one in repeats if all(map(done, one))]
-    if whole:
-        return whole
-    first = [contender for contender in repeats[0] if done(contender)]
-    return [first] if first and first[0].name == plans.PLAIN else []
 
 
 def _steps(name: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from queue import Queue
 
 from benchmarks.worth import networks
-from benchmarks.worth.plans import ALL_FOLDS, Setting, Training
+from benchmarks.worth.plans import ALL_FOLDS, Contender, Setting, Training
 
 _LIBRARY_THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -35,6 +35,10 @@ class Folder:
     def cost_file(self, training: Training) -> Path:
         """Written when the training is finished."""
         return self.runs / f"{training.key}.json"
+
+    def is_finished(self, contender: Contender) -> bool:
+        """Whether all its trainings are."""
+        return all(self.cost_file(training).exists() for training in contender.trainings)
 
 
 def run_all(trainings: list[tuple[Folder, Setting, Training]], workers: int) -> None:

@@ -54,10 +54,10 @@ class Setting:
 
 
 SETTINGS = {
-    "solar": Setting(True, 64, 2e-3, 5e-4, "horizontal", (900,), 1),
-    "fashion": Setting(True, 48, 2e-3, 5e-4, "horizontal", (900,), 1),
-    "fashion_10k": Setting(False, 28, 4e-3, 1e-3, "horizontal", (2400, 9600), 1),
-    "digits": Setting(False, 28, 4e-3, 1e-3, "none", (900, 9000), 1),
+    "solar": Setting(True, 64, 2e-3, 5e-4, "horizontal", (900,), 2),
+    "fashion": Setting(True, 48, 2e-3, 5e-4, "horizontal", (900,), 2),
+    "fashion_10k": Setting(False, 28, 4e-3, 1e-3, "horizontal", (2400, 9600), 2),
+    "digits": Setting(False, 28, 4e-3, 1e-3, "none", (900, 9000), 2),
 }
 
 

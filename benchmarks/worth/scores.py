@@ -45,38 +45,44 @@ class Row:
 
 
 def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[Row]:
-    """Score the contenders of one set.
+    """Score the contenders of one set, each in the repeats that are finished.
 
     Args:
         folder: of the set.
         steps: what each may spend.
         repeats: the same contenders, with other seeds.
     """
-    found: list[Row] = []
-    if not repeats:
-        return found
-    truth = load_logits(str(folder.logits_file(repeats[0][0].trainings[0])))
+    rows: list[Row] = []
+    # Without plain Keras there is nothing to compare with.
+    judged = [repeat for repeat in repeats if folder.is_finished(repeat[0])]
+    if not judged:
+        return rows
+    truth = load_logits(str(folder.logits_file(judged[0][0].trainings[0])))
     plain: list[_Sampled] = []  # Each metric of each repeat.
-    for contenders in zip(*repeats, strict=True):
-        predicted = [_predict(folder, one, truth) for one in contenders]
+    for contenders in zip(*judged, strict=True):
+        done = [at for at, one in enumerate(contenders) if folder.is_finished(one)]
+        if not done:
+            continue
+        predicted = [_predict(folder, contenders[at], truth) for at in done]
         ours = [_sample(one.probabilities, truth.targets) for one in predicted]
-        plain = plain or ours  # It comes first.
+        plain = plain or ours  # It comes first, and is finished in all of them.
         seconds = [
-            sum(cpu_seconds(folder, training) for training in one.trainings) for one in contenders
+            sum(cpu_seconds(folder, training) for training in contenders[at].trainings)
+            for at in done
         ]
-        first = contenders[0]
-        found.append(
+        name, beside = contenders[0].name, [plain[at] for at in done]
+        rows.append(
             Row(
                 folder.name,
                 steps,
-                first.name,
+                name,
                 float(np.mean(seconds)),
                 float(np.mean([one.networks_an_image for one in predicted])),
                 {metric: [one[metric][0] for one in ours] for metric in SHOWN},
-                {} if first.name == PLAIN else {m: _gain(m, ours, plain) for m in SHOWN},
+                {} if name == PLAIN else {m: _gain(m, ours, beside) for m in SHOWN},
             )
         )
-    return found
+    return rows
 
 
 def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:

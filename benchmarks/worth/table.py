@@ -16,17 +16,18 @@ def markdown(rows: Sequence[Row]) -> str:
     """A table a set and number of steps: scores, and gains over plain Keras with intervals."""
     lines = []
     for (name, steps), group in _groups(rows).items():
-        repeats = len(group[0].scores[SHOWN[0]])
         lines += [
-            f"**{name}**, {steps:,} steps of the first network, mean of {repeats} repeats:",
+            f"**{name}**, {steps:,} steps of the first network:",
             "",
-            "| | training, CPU-s | forward passes an image | "
+            "| | seeds | training, CPU-s | forward passes an image | "
             + " | ".join(f"{metric} | gain" for metric in SHOWN)
             + " |",
-            "|---|---|---|" + "---|---|" * len(SHOWN),
+            "|---|---|---|---|" + "---|---|" * len(SHOWN),
         ]
         for row in group:
-            cells = [row.contender, f"{row.cpu_seconds:,.0f}", f"{row.networks_an_image:.3g}"]
+            repeats = str(len(row.scores[SHOWN[0]]))
+            cells = [row.contender, repeats, f"{row.cpu_seconds:,.0f}"]
+            cells.append(f"{row.networks_an_image:.3g}")
             for metric in SHOWN:
                 cells += [f"{np.mean(row.scores[metric]):.4f}", _gain(row, metric)]
             lines.append("| " + " | ".join(cells) + " |")
