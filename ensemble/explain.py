@@ -121,7 +121,7 @@ def explain(options: ExplainOptions) -> list[str]:
     total = sum(len(rows) for *_, rows in explained.chosen_rows(answers, options.per_group))
     with progress.bar("looking", total) as bar:
         groups = explained.explain_groups(
-            answers, photos, explainers, options.per_group, lambda: bar.add(1, 0)
+            answers, photos, explainers, options.per_group, lambda: bar.add(1)
         )
     likeness, features = None, None
     if options.neighbors and answers.wrong.any():
@@ -302,7 +302,7 @@ def _answers(
                         ]
                     )
                 )
-            bar.add(len(rows), 0)
+            bar.add(len(rows))
     if not kept:
         raise OrchardError(f"none of {len(photos.ids)} images is usable")
     probabilities = np.stack(whole).astype(np.float64)
@@ -374,7 +374,7 @@ def _likeness(
             records,
             storage.join(options.output_dir, "features"),
             options.batch_size,
-            lambda count: bar.add(count, 0),
+            bar.add,
         )
     right = np.flatnonzero(answers.labelled & ~answers.wrong)
     right = right[:: -(-len(right) // _MAX_USUAL) or 1]

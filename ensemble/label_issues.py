@@ -69,7 +69,7 @@ def main() -> None:
     twins = Twins(())
     if options.near_duplicates:
         with progress.bar("comparing pictures", len(records.ids)) as bar:
-            twins = find_twins(records, lambda count: bar.add(count, 0))
+            twins = find_twins(records, bar.add)
     issues = find_issues(held_out, records, twins, csv_rows(options.dataset))
 
     files = {name: storage.join(options.output_dir, name) for name in _FILES}

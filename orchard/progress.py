@@ -36,15 +36,19 @@ class Bar:
         self._bar = bar
         self.num_bytes = 0
 
-    def add(self, images: int, num_bytes: int) -> None:
-        """Count `images` more, which have `num_bytes` together."""
+    def add(self, images: int, num_bytes: int = 0) -> None:
+        """Count `images` more, which have `num_bytes` together; 0: bytes are not what is counted."""
         self.num_bytes += num_bytes
+        if self.num_bytes:
+            self._show_bytes()
+        self._bar.update(images)
+
+    def _show_bytes(self) -> None:
         seconds = self._bar.format_dict["elapsed"] or 0
         text = f"{self.num_bytes / 1e6:.1f} MB"
         if seconds >= _MIN_SECONDS_OF_RATE:
             text = f"{self.num_bytes / 1e6 / seconds:.1f} MB/s"
         self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(images)
 
     def print(self, line: str) -> None:
         """Print a line above the bar."""

@@ -22,6 +22,14 @@ def test_bar_of_less_than_a_second_shows_no_rate(capsys):
     assert "/s" not in shown
 
 
+def test_bar_of_images_alone_shows_no_bytes(capsys):
+    with progress.bar("reading", 3) as bar:
+        bar._bar.start_t -= 1.5
+        bar.add(3)
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert "reading: 100%" in shown and " images/s" in shown and "MB" not in shown
+
+
 def test_bar_print_goes_to_stdout(capsys):
     with progress.bar("writing", 1) as bar:
         bar.print("a line")
