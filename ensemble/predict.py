@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 from absl.flags import FLAGS
-from tqdm import tqdm
 
 from data_prep.labels import read_ids
 from ensemble.inference import Photo, ResumableRows, list_photos, name_photos, read_batches
@@ -36,6 +35,7 @@ from ensemble.submission import (
 from orchard import cli, flags, storage
 from orchard.errors import OrchardError
 from orchard.flags import Options, option, required
+from orchard.progress import Progress
 
 if TYPE_CHECKING:
     from ensemble.inference import SavedPredictor
@@ -208,7 +208,8 @@ def _predict(
     """Fill `partial` with every photo; returns those left out under --on_bad=skip."""
     todo = [photo for photo in photos if photo[0] not in partial.rows]
     left_out: list[Photo] = []
-    with tqdm(total=len(photos), initial=len(photos) - len(todo), unit="img") as bar, partial:
+    known = len(photos) - len(todo)
+    with Progress(total=len(photos), initial=known, unit=" images") as bar, partial:
         for batch in read_batches(todo, options.batch_size):
             good, rows, bad = _predict_batch(model, batch)
             if bad and options.on_bad == "fail":

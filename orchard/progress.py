@@ -1,4 +1,4 @@
-"""Progress bars with images/s, MB/s and the time left."""
+"""Progress bars: on a terminal they live, in a log they are a line now and then."""
 
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -15,16 +15,24 @@ _MIN_SECONDS_OF_RATE = 1.0
 _WITHOUT_RATE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
-class _Tqdm(tqdm):
-    """tqdm without its monitor thread: a process that has threads cannot fork safely."""
+class Progress(tqdm):
+    """tqdm as all commands show it; takes what tqdm takes."""
 
-    monitor_interval = 0
+    monitor_interval = 0  # No monitor thread: a process that has threads cannot fork safely.
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        terminal = sys.stderr.isatty()
+        kwargs.setdefault("dynamic_ncols", terminal)
+        kwargs.setdefault(
+            "mininterval", _TERMINAL_INTERVAL_SECONDS if terminal else _LOG_INTERVAL_SECONDS
+        )
+        super().__init__(*args, **kwargs)
 
     @property
     def format_dict(self) -> MutableMapping[str, Any]:
         """What the bar shows: no rate before there is one."""
         shown = super().format_dict
-        if (shown["elapsed"] or 0) < _MIN_SECONDS_OF_RATE:
+        if not shown["bar_format"] and (shown["elapsed"] or 0) < _MIN_SECONDS_OF_RATE:
             shown["bar_format"] = _WITHOUT_RATE
         return shown
 
@@ -37,7 +45,7 @@ class Bar:
         self.num_bytes = 0
 
     def add(self, images: int, num_bytes: int = 0) -> None:
-        """Count `images` more, which have `num_bytes` together; 0: bytes are not what is counted."""
+        """Count `images` more, which have `num_bytes` together; 0: only images are counted."""
         self.num_bytes += num_bytes
         if self.num_bytes:
             self._show_bytes()
@@ -58,13 +66,5 @@ class Bar:
 @contextmanager
 def bar(title: str, total_images: int) -> Iterator[Bar]:
     """Show a bar over `total_images` on stderr while the block runs."""
-    terminal = sys.stderr.isatty()
-    with _Tqdm(
-        desc=title,
-        total=total_images,
-        unit=" images",
-        mininterval=_TERMINAL_INTERVAL_SECONDS if terminal else _LOG_INTERVAL_SECONDS,
-        dynamic_ncols=terminal,
-        file=sys.stderr,
-    ) as display:
+    with Progress(desc=title, total=total_images, unit=" images") as display:
         yield Bar(display)

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from ensemble.cascade.cascade import Cascade, Stage
 from ensemble.cascade.plans import Plan, Views, is_cheaper, mean_of, share_of
@@ -26,6 +25,7 @@ from ensemble.fitting import HeldOut, spread_parts
 from ensemble.members import FoldGroup
 from ensemble.scoring import difference_interval
 from orchard.errors import OrchardError
+from orchard.progress import Progress
 
 _MIN_ROWS = 20
 _NUM_PARTS = 5
@@ -286,7 +286,7 @@ def _judge(views: Views, costs: np.ndarray, goals: Sequence[Goal], seed: int) ->
     parts = spread_parts(views.targets, _NUM_PARTS, seed)
     predicted = np.empty((len(goals), *views.targets.shape))
     shares = np.zeros(len(goals))
-    for part in tqdm(range(_NUM_PARTS), desc="checking cascades", delay=5, leave=False):
+    for part in Progress(range(_NUM_PARTS), desc="checking cascades", delay=5, leave=False):
         left_out = np.flatnonzero(parts == part)
         new = views.take(left_out)
         found = search(views.take(np.flatnonzero(parts != part)), costs, goals)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from ensemble.fitting.parts import spread_parts
 from ensemble.fitting.weightings import WEIGHTINGS, Sample, Weighting, Weights
 from ensemble.scoring import difference_interval
 from orchard.errors import OrchardError
 from orchard.formats import Task
+from orchard.progress import Progress
 
 UNIFORM = "uniform"
 AUTO = "auto"
@@ -187,7 +187,7 @@ def cross_fitted(
     result = np.empty(targets.shape)
     parts = spread_parts(targets, num_parts, seed)
     # Seconds on usual sizes; with many networks and images it wants a bar.
-    for part in tqdm(range(num_parts), desc="checking weights", delay=5, leave=False):
+    for part in Progress(range(num_parts), desc="checking weights", delay=5, leave=False):
         left_out = np.flatnonzero(parts == part)
         result[left_out] = fit_and_predict(np.flatnonzero(parts != part), left_out)
     return result

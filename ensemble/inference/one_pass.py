@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from ensemble.inference import tta as views
 from ensemble.inference.cache import LogitsCache
@@ -25,6 +24,7 @@ from ensemble.members import Member
 from orchard import storage
 from orchard.autograph import as_written
 from orchard.formats import InputSpec
+from orchard.progress import Progress
 from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
 from trainer.runtime import Runtime, TensorFlowRuntime
 
@@ -76,7 +76,9 @@ def _compute(
     replicas = runtime.num_replicas
     label = f"{len(members)} member{'s' if len(members) > 1 else ''}"
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(missing), unit="img", desc=label, smoothing=0.1))
+        bar = stack.enter_context(
+            Progress(total=len(missing), unit=" images", desc=label, smoothing=0.1)
+        )
         for cache in caches.values():
             stack.enter_context(cache)
         wanted = stack.enter_context(_near(records.take(missing)))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from orchard import storage
 from orchard.formats import npz
+from orchard.progress import Progress
 
 if TYPE_CHECKING:
     from typing import Self
@@ -69,7 +69,7 @@ class ResumableRows:
         kept = [image_id for image_id in self.rows if image_id in paths]
         # Reading many photos again takes a while, though little beside predicting them.
         starts = range(0, len(kept), _CHECKED_AT_ONCE)
-        for start in tqdm(starts, desc="checking files", delay=5, leave=False):
+        for start in Progress(starts, desc="checking files", delay=5, leave=False):
             ids = kept[start : start + _CHECKED_AT_ONCE]
             found = storage.sizes_and_crc32cs([paths[image_id] for image_id in ids])
             for image_id, facts in zip(ids, found, strict=True):

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import google_crc32c
 import psutil
-from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.parallel import DaemonExecutor
+from orchard.progress import Progress
 from trainer.data.records import RecordTable
 
 _PARALLEL_TRANSFERS = 4
@@ -102,4 +102,4 @@ def _in_parallel(task: Callable[..., Result], items: Sequence, description: str)
     with DaemonExecutor(_PARALLEL_TRANSFERS) as pool:
         results = pool.map(task, items)
         # A bar for what takes long; nothing flashes by for a few local files.
-        return list(tqdm(results, description, len(items), unit="shard", delay=2))
+        return list(Progress(results, description, len(items), unit=" shards", delay=2))

@@ -11,11 +11,11 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import FEATURES_FILE, Task, npz, record_format, tfrecord
+from orchard.progress import Progress
 from trainer.data import shard_cache
 from trainer.data.records import RecordTable, check_not_empty, choose_splits
 
@@ -150,7 +150,7 @@ def _split_index(dataset_dir: str, split: str, paths: list[str], layout: Layout)
 
 def _scan(split: str, paths: list[str], layout: Layout) -> SplitIndex:
     rows, labels, counts = [], [], []
-    for number, path in enumerate(tqdm(paths, f"indexing {split}", unit="file", delay=2)):
+    for number, path in enumerate(Progress(paths, f"indexing {split}", unit=" files", delay=2)):
         form = record_format(path)
         for frame in form.scan(io.BytesIO(storage.read_bytes(path)), path):
             where = f"{path}, {form.describe(frame.offset)}"

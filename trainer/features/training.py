@@ -4,11 +4,9 @@ It leaves what a training leaves, of which `trainer.results` makes the exports: 
 network's layers, and checkpoints. Its one "step" is the solution for all rows at once.
 """
 
-import sys
 from collections.abc import Callable
 
 import numpy as np
-from tqdm import tqdm
 
 from orchard import storage
 from orchard.errors import OrchardError
@@ -23,6 +21,7 @@ from orchard.formats import (
     WeightsCheckpoint,
     WeightsMeta,
 )
+from orchard.progress import Progress
 from trainer.checkpoints import network_arrays, save_best_checkpoint, save_checkpoint
 from trainer.config import LAST_STEP, TrainConfig
 from trainer.data import RecordTable, load_records, mix_soft_labels
@@ -134,12 +133,9 @@ def _features(
         name = f"features of {'+'.join(records.splits)}, view {view}"
         # A bar for what takes long; nothing flashes by for what is in the cache.
         hidden = not source.config.progress
-        interval = 0.1 if sys.stderr.isatty() else 30
-        with tqdm(
-            desc=name, total=total, unit="batch", delay=2, mininterval=interval, disable=hidden
-        ) as bar:
+        with Progress(desc=name, total=total, unit=" batches", delay=2, disable=hidden) as bar:
 
-            def go_on(bar: tqdm = bar) -> bool:
+            def go_on(bar: Progress = bar) -> bool:
                 bar.update()
                 return not stop.requested()
 

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable
 
-from tqdm import tqdm
-
 from orchard.errors import OrchardError
+from orchard.progress import Progress
 from trainer.tpu import compiler, search
 from trainer.tpu.chips import Topology
 from trainer.tpu.compiler import Compiled
@@ -97,8 +96,8 @@ def _attempt(rung: int, compiled: Compiled, available_bytes: int) -> search.Atte
     return search.Attempt(rung, compiled.fits, needed, compiled.available_bytes or available_bytes)
 
 
-def _bar(text: str) -> tqdm:
+def _bar(text: str) -> Progress:
     # No total: a compilation reports no progress. The bar's clock shows that it is running.
     layout = "{desc} {elapsed}"
     hidden = not os.isatty(2)
-    return tqdm(desc=text, bar_format=layout, leave=False, disable=hidden)
+    return Progress(desc=text, bar_format=layout, leave=False, disable=hidden)

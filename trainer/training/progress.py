@@ -1,17 +1,13 @@
 """What a training shows while it runs: a bar, metrics.jsonl, and what its loggers are told."""
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tqdm import tqdm
-
 from orchard import json_text, storage
 from orchard.formats import RunDir, json_safe
+from orchard.progress import Progress
 from trainer.loggers import Logger, Loggers, LogKind
-
-_LOG_INTERVAL_SECONDS = 30
 
 
 class MetricsLog(Logger):
@@ -137,16 +133,12 @@ class Reporter:
         self.bar.refresh()
         self._log.back_to(step)
 
-    def sub_bar(self, total: int, what: str) -> tqdm:
+    def sub_bar(self, total: int, what: str) -> Progress:
         """A bar for something that training waits for."""
-        return self._bar(desc=what, total=total, unit="batch", leave=False)
+        return self._bar(desc=what, total=total, unit=" batches", leave=False)
 
-    def _bar(self, **kwargs: Any) -> tqdm:
-        # A terminal gets a living bar; a log file a line now and then.
-        terminal = sys.stderr.isatty()
-        interval = 0.1 if terminal else _LOG_INTERVAL_SECONDS
-        disable = not self._show_bar
-        return tqdm(mininterval=interval, dynamic_ncols=terminal, disable=disable, **kwargs)
+    def _bar(self, **kwargs: Any) -> Progress:
+        return Progress(disable=not self._show_bar, **kwargs)
 
     def write(self, kind: LogKind, step: int, text: str = "", **values: Any) -> None:
         """One line of metrics.jsonl, its values to the loggers, and `text` above the bar."""
@@ -156,7 +148,7 @@ class Reporter:
             self._rates["data wait"] = f"{values['data_wait_share']:.1%}"
         self._log.log(kind, step, values)
         if text and self._is_chief:
-            tqdm.write(text)
+            Progress.write(text)
 
     def flush(self) -> None:
         """Write what is buffered."""
