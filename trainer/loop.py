@@ -10,6 +10,7 @@ Where to look: `trainer/training/step.py` computes a step, its loss, gradients a
 learning rates; `trainer/models` the networks; `trainer/data` the order of the records.
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta, serving_dir
 from trainer.checkpoints import (
+    CheckpointWriter,
     network_arrays,
     prune_best_checkpoints,
     save_best_checkpoint,
@@ -144,25 +146,27 @@ def _train(run: Run, stop: StopRequests, report: Reporter, check_lock: Callable[
     if run.state.progress.finished:
         return True
     trainer, recoveries = Trainer(run, stop, report), 0
-    while not run.state.progress.finished:
-        try:
-            stopped = trainer.train(_next_stop(run))
+    with CheckpointWriter(stop) as writer:
+        while not run.state.progress.finished:
+            best = None
+            try:
+                stopped = trainer.train(_next_stop(run))
+                if run.evaluation_due:
+                    check_lock()
+                    best = _evaluate(run, stop, report)
+            except BlowUp as blow_up:
+                recoveries += 1
+                writer.wait()
+                recover_run(run, blow_up.step, str(blow_up), recoveries, report)
+                trainer.restart()
+                continue
+            writer.wait()
             check_lock()
-            if run.evaluation_due:
-                _evaluate(run, stop, report)
-                check_lock()
-        except BlowUp as blow_up:
-            recoveries += 1
-            recover_run(run, blow_up.step, str(blow_up), recoveries, report)
-            trainer.restart()
-            continue
-        began = time.monotonic()
-        _save(run, report)
-        stop.saved_step = run.state.progress.step
-        stop.took(time.monotonic() - began)
-        if (stopped or stop.requested()) and not run.state.progress.finished:
-            _report_stop(run, stop, report)
-            return False
+            _save(run, stop, report, writer, best)
+            if (stopped or stop.requested()) and not run.state.progress.finished:
+                writer.wait()
+                _report_stop(run, stop, report)
+                return False
     return True
 
 
@@ -173,25 +177,26 @@ def _next_stop(run: Run) -> int:
     return run.plan.next_stop(run.state.progress.step, run.config.checkpoint_every_steps)
 
 
-def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> None:
-    """Score the weights, keep them if they are the best so far, see whether training is over."""
-    began = time.monotonic()
+def _evaluate(run: Run, stop: StopRequests, report: Reporter) -> WeightsCheckpoint | None:
+    """Score the weights, see whether training is over; returns them if they are among the best."""
+    began, weights = time.monotonic(), None
     with run.evaluation_weights():
         scores = None
         if run.evaluation is not None:
             scores = _scores(run, run.evaluation, stop, report)
             if scores is None:  # No time is left for them.
-                return
+                return None
         progress = run.state.progress
         best = progress.note(run.best_metric, scores.by_metric if scores else {})
         kept = progress.best_steps_at(progress.step, run.best_metric, run.config.keep_best)
         if (best or progress.step in kept) and run.accelerator.is_chief:
-            _save_best(run, scores)
+            weights = _evaluated_weights(run, scores)
     run.state.progress.finished = _is_over(run)
     seconds = time.monotonic() - began
     stop.took(seconds)
     if scores:
         _report_scores(run, report, scores, best, seconds)
+    return weights
 
 
 def _scores(
@@ -217,28 +222,39 @@ def _is_over(run: Run) -> bool:
     return progress.step == run.plan.total_steps or 0 < patience <= progress.evals_since_best
 
 
-def _save_best(run: Run, scores: Scores | None) -> None:
+def _evaluated_weights(run: Run, scores: Scores | None) -> WeightsCheckpoint:
     arrays = network_arrays(run.network)
     if scores:
         arrays = {EVAL_LOGITS: scores.logits, **arrays}
     meta = WeightsMeta(scores.by_metric if scores else {})
-    save_best_checkpoint(
-        run.config.run_dir, WeightsCheckpoint(run.state.progress.step, arrays, meta)
-    )
+    return WeightsCheckpoint(run.state.progress.step, arrays, meta)
 
 
-def _save(run: Run, report: Reporter) -> None:
-    """Write a checkpoint of the training."""
+def _save(
+    run: Run,
+    stop: StopRequests,
+    report: Reporter,
+    writer: CheckpointWriter,
+    best: WeightsCheckpoint | None,
+) -> None:
+    """Copy the training's state, and have it written; `best`: weights to write before it."""
+    step = run.state.progress.step
     if not run.accelerator.is_chief:
+        stop.saved(step, 0.0)
         return
-    config = run.config
     report.flush()
-    kept = save_checkpoint(config.run_dir, run.checkpoint(), config.keep_checkpoints)
-    # A run may fall back to any of the checkpoints, and then needs the best weights of that time.
-    best_steps = [
-        run.state.progress.best_steps_at(step, run.best_metric, config.keep_best) for step in kept
-    ]
-    prune_best_checkpoints(config.run_dir, set().union(*best_steps))
+    config, metric = run.config, run.best_metric
+    checkpoint, progress = run.checkpoint(), copy.deepcopy(run.state.progress)
+
+    def write() -> None:
+        if best is not None:
+            save_best_checkpoint(config.run_dir, best)
+        kept = save_checkpoint(config.run_dir, checkpoint, config.keep_checkpoints)
+        # A run may fall back to any of the checkpoints, and then needs the best weights of then.
+        best_steps = [progress.best_steps_at(at, metric, config.keep_best) for at in kept]
+        prune_best_checkpoints(config.run_dir, set().union(*best_steps))
+
+    writer.begin(step, write)
 
 
 def _report_scores(run: Run, report: Reporter, scores: Scores, best: bool, seconds: float) -> None:

@@ -79,7 +79,7 @@ def command(config: TrainConfig) -> list[str]:
 
 
 def start(
-    config: TrainConfig, die_after_step: int | None = None, **environment: str
+    config: TrainConfig, die_after_step: int | str | None = None, **environment: str
 ) -> subprocess.Popen:
     """The command in a process of its own; stdout and stderr come together."""
     arguments = command(config)

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import logging
 import os
+import time
 
 import keras
 import numpy as np
@@ -10,8 +11,9 @@ import tensorflow as tf
 
 from orchard.errors import OrchardError
 from orchard.flags import select
-from orchard.formats import logits
+from orchard.formats import load_checkpoint_file, logits
 from tests.trainer import runs
+from trainer.checkpoints import CheckpointWriter, files
 from trainer.data.load import load_records
 from trainer.evaluation import evaluate
 from trainer.loop import train_and_evaluate
@@ -182,6 +184,57 @@ def test_train_and_evaluate_screen_says_what_begins_goes_on_and_ends(
     assert "next: python -m trainer.summary --runs_dir=" in out
     logged = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "train"]
     assert logged == list(range(1, 10))
+
+
+def test_train_and_evaluate_full_disk_is_one_line_and_keeps_the_older_checkpoint(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    config = runs.config(tiny_dataset, tiny_backbone, tmp_path, epochs=1000)
+    config = dataclasses.replace(config, checkpoint_every_steps=20, eval_every_epochs=500)
+    sync = os.fsync
+
+    def full(handle):
+        if "step-000000020" in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(28, "No space left on device")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OrchardError, match="checkpoint not written.*No space left") as caught:
+        train_and_evaluate(config)
+    assert "\n" not in str(caught.value)
+    assert files.load_latest_checkpoint(config.run_dir).step == 0
+    assert os.listdir(tmp_path / "checkpoints") == ["step-000000000.npz"]
+
+
+def test_train_and_evaluate_checkpoints_written_late_hold_the_state_of_their_step(
+    tmp_path, tiny_dataset, tiny_backbone, monkeypatch
+):
+    def train(name):
+        config = runs.config(tiny_dataset, tiny_backbone, tmp_path / name, epochs=1.2)
+        config = dataclasses.replace(config, checkpoint_every_steps=2, keep_checkpoints=9)
+        assert train_and_evaluate(dataclasses.replace(config, deterministic=True)) == 0
+        folder = f"{config.run_dir}/checkpoints"
+        return {n: load_checkpoint_file(f"{folder}/{n}") for n in sorted(os.listdir(folder))}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointWriter, "begin", lambda self, step, write: write())
+        at_once = train("at_once")
+    save = files.save_checkpoint_file
+
+    def save_late(path, checkpoint):
+        time.sleep(0.2)
+        save(path, checkpoint)
+
+    monkeypatch.setattr(files, "save_checkpoint_file", save_late)
+    late = train("late")
+    assert late.keys() == at_once.keys() and len(late) > 3
+    for name, one in late.items():
+        other = at_once[name]
+        assert [(n, a.tobytes()) for n, a in one.arrays.items()] == [
+            (n, a.tobytes()) for n, a in other.arrays.items()
+        ]
+        if name.startswith("step"):
+            assert one.meta.progress == other.meta.progress
 
 
 def test_train_and_evaluate_with_nothing_held_out_says_so(

@@ -1,4 +1,8 @@
-"""Checkpoints on disk, and the state that they hold."""
+"""Checkpoints on disk, and the state that they hold.
+
+`state` copies a training's variables into arrays, `files` writes these and finds them again, and
+`writer` has that done by a thread while the training goes on.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -18,8 +22,10 @@ if TYPE_CHECKING:
         network_arrays,
         set_network_arrays,
     )
+    from trainer.checkpoints.writer import CheckpointWriter
 
 __all__ = [
+    "CheckpointWriter",
     "TrainState",
     "evaluation_weights",
     "load_best_checkpoint",

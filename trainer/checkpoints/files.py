@@ -16,6 +16,7 @@ from orchard.formats import (
 )
 
 _NAME = re.compile(r"step-(\d{9})\.npz")
+_UNFINISHED = re.compile(r"(step|best)-\d{9}\.npz\.\d+\.tmp")
 
 
 def checkpoints_dir(run_dir: str) -> str:
@@ -24,12 +25,17 @@ def checkpoints_dir(run_dir: str) -> str:
 
 
 def save_checkpoint(run_dir: str, checkpoint: TrainingCheckpoint, keep: int) -> list[int]:
-    """Write a numbered checkpoint and remove all but the last `keep`; returns the steps left."""
-    path = storage.join(checkpoints_dir(run_dir), f"step-{checkpoint.step:09d}.npz")
-    _write(path, checkpoint)
-    there = steps(run_dir)
-    for step in there[:-keep]:
-        _remove(storage.join(checkpoints_dir(run_dir), f"step-{step:09d}.npz"))
+    """Write a numbered checkpoint and remove all but the last `keep`; returns the steps left.
+
+    Also removes what a process that was killed had begun to write.
+    """
+    folder = checkpoints_dir(run_dir)
+    _write(storage.join(folder, f"step-{checkpoint.step:09d}.npz"), checkpoint)
+    names = storage.list_names(folder)
+    there = _steps(names)
+    removed = [f"step-{step:09d}.npz" for step in there[:-keep]]
+    for name in removed + [name for name in names if _UNFINISHED.fullmatch(name)]:
+        _remove(storage.join(folder, name))
     return there[-keep:]
 
 
@@ -61,7 +67,10 @@ def load_best_checkpoint(run_dir: str, best_step: int) -> WeightsCheckpoint:
 
 def steps(run_dir: str) -> list[int]:
     """Steps of the numbered checkpoints, in order."""
-    names = storage.list_names(checkpoints_dir(run_dir))
+    return _steps(storage.list_names(checkpoints_dir(run_dir)))
+
+
+def _steps(names: list[str]) -> list[int]:
     return sorted(int(match[1]) for match in map(_NAME.fullmatch, names) if match)
 
 

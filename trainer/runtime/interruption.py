@@ -61,7 +61,8 @@ class StopRequests:
     def __init__(self, deadline: float, accelerator: Accelerator):
         self._deadline, self._accelerator = deadline, accelerator
         self._notice: str | None = None
-        self._longest_seconds = 0.0
+        # Apart: checkpoints are written, and timed, by a thread of their own.
+        self._longest_seconds = self._longest_save_seconds = 0.0
         self._interrupts = 0
         self.reason = "another worker stops"
         self.saved_step = -1
@@ -84,13 +85,20 @@ class StopRequests:
         _print_in_handler(f"saving and stopping; Ctrl-C again stops at once, and {lost} is lost")
 
     def took(self, seconds: float) -> None:
-        """Note how long something took that cannot be cut short: a call, an evaluation, a save."""
+        """Note how long something took that cannot be cut short: a call, an evaluation."""
         self._longest_seconds = max(self._longest_seconds, seconds)
+
+    def saved(self, step: int, seconds: float) -> None:
+        """Note that a step's checkpoint is there, and how long that took."""
+        self.saved_step = step
+        self._longest_save_seconds = max(self._longest_save_seconds, seconds)
 
     def requested(self) -> bool:
         """Whether to save and stop now; the same answer on every worker."""
-        # Leave time for the longest operation so far and for a save, which may take as long.
-        late = time.monotonic() + 2 * self._longest_seconds > self._deadline
+        # Leave time for the longest operation so far and for a save, which may take as long. What
+        # is being written by now is written by then.
+        longest_seconds = max(self._longest_seconds, self._longest_save_seconds)
+        late = time.monotonic() + 2 * longest_seconds > self._deadline
         if late and not self._notice:
             self.reason = "--max_minutes"
         return _any_worker(self._notice is not None or late, self._accelerator)

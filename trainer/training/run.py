@@ -1,5 +1,6 @@
 """One training: its parts, and what follows from them. `trainer.loop` is what drives it."""
 
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -126,9 +127,9 @@ class Run:
         )
 
     def checkpoint(self) -> TrainingCheckpoint:
-        """The whole state, as it is now."""
+        """A copy of the whole state, as it is now."""
         dataset = trained_dataset(self.config, self.train_records)
-        progress = self.state.progress
+        progress = copy.deepcopy(self.state.progress)
         time = self.clock.time() if self.clock else None
         meta = TrainingMeta(
             self.config.to_json(),

@@ -1,6 +1,9 @@
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.checkpoints.state import Progress
+from trainer.checkpoints.state import Progress, TrainState
 
 
 def _progress(metric, *scores):
@@ -64,3 +67,22 @@ def test_best_steps_at_are_the_best_ones_or_without_scores_the_last(metric, scor
     assert progress.best_steps_at(10 * len(scores), metric, count) == steps
     assert progress.best_steps_at(10, metric, count) == {10}
     assert progress.best_steps_at(9, metric, count) == set()
+
+
+def test_arrays_are_copies_that_later_steps_leave_alone():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    optimizer = keras.optimizers.AdamW(0.1)
+    optimizer.build(network.trainable_variables)
+    state = TrainState(network, [optimizer])
+
+    @tf.function(autograph=False)
+    def step():
+        ones = [tf.ones(variable.shape) for variable in network.trainable_variables]
+        optimizer.apply(ones, network.trainable_variables)
+
+    step()
+    arrays = state.arrays()
+    copies = {name: array.copy() for name, array in arrays.items()}
+    step()
+    assert all(np.array_equal(arrays[name], copies[name]) for name in arrays)
+    assert not np.array_equal(arrays["network/00000"], state.arrays()["network/00000"])

@@ -26,7 +26,7 @@ def test_requested_leaves_time_for_the_longest_operation_and_a_save():
     requests = StopRequests(time.monotonic() + 1000, _CPU)
     requests.took(400)
     assert not requests.requested()
-    requests.took(600)
+    requests.saved(step=3, seconds=600)
     requests.took(1)
     assert requests.requested() and not requests.urgent()
     assert requests.reason == "--max_minutes"

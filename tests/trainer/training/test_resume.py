@@ -49,15 +49,22 @@ def test_resume_run_after_two_kills_ends_bit_equal(
     tmp_path, tiny_dataset, tiny_backbone, untouched
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "killed", **_HARD)
-    for steps in (4, 12):
-        process = runs.start(config)
-        _wait_for_checkpoint(config.run_dir, steps, process)
-        process.kill()
-        process.communicate()
+    process = runs.start(config)
+    _wait_for_checkpoint(config.run_dir, 4, process)
+    process.kill()
+    process.communicate()
+    # The second one comes while a checkpoint is written and the training is beyond it.
+    process = runs.start(config, die_after_step="write:12")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, output
+    left = os.listdir(os.path.join(config.run_dir, "checkpoints"))
+    assert any(name.endswith(".tmp") for name in left)
     process = runs.start(config)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert runs.differences(untouched, runs.outcome(config.run_dir)) == []
+    left = os.listdir(os.path.join(config.run_dir, "checkpoints"))
+    assert not any(name.endswith(".tmp") for name in left)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
