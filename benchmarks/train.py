@@ -2,8 +2,9 @@
 
     python -m benchmarks.train --cases=vgg_small:28:32,mobilenet:64:32,mobilenet:224:8
 
-For each case (an architecture, a side in px and images a step), in one process, in turn, round after round; a
-ratio is the median over rounds of two neighbors, by the wall and in CPU-seconds of the process:
+For each case (an architecture, a side in px and images a step), in one process, in turn, round
+after round; a ratio is the median over rounds of two neighbors, by the wall and in CPU-seconds of
+the process:
 
 * Steps of AdamW: a bare compiled step on a batch in memory; the trainer's step on the same batch;
   the trainer's loop on batches from shards, with all that it logs; the pipeline alone; Keras `fit`.
@@ -223,9 +224,7 @@ def keras_fit(run: Run) -> Callable[[int], None]:
 
 
 def _print_loops(costs: dict[str, list[Cost]], steps: int, batch_size: int) -> None:
-    print(
-        "| steps | images/s | wall, of the bare step's | CPU-ms a step | CPU, of the bare step's |"
-    )
+    print("| steps | images/s | bare / it, by the wall | CPU-ms a step | bare / it, CPU |")
     print("|---|---|---|---|---|")
     bare = costs["bare step"]
     for name, values in costs.items():
@@ -270,7 +269,7 @@ def _print_evaluation(run: Run) -> None:
         "the pipeline alone": lambda _: read(),
     }
     costs = _rounds(contenders, steps=1)
-    print(f"\n| {len(records)} images | s | of forward | CPU-s | of forward |")
+    print(f"\n| {len(records)} images | s | forward / it | CPU-s | forward / it |")
     print("|---|---|---|---|---|")
     pure = costs["forward passes alone"]
     for name, values in costs.items():
@@ -292,10 +291,8 @@ def _print_checkpoints(run: Run) -> None:
     with CheckpointWriter(_nothing_stops(run.accelerator)) as writer:
 
         def beside() -> None:
-            checkpoint = run.checkpoint()
-            writer.begin(
-                run.state.progress.step, lambda: save_checkpoint(run_dir, checkpoint, keep)
-            )
+            write = functools.partial(save_checkpoint, run_dir, run.checkpoint(), keep)
+            writer.begin(run.state.progress.step, write)
 
         for _ in range(_ROUNDS.value):
             costs["in the loop"].append(_cost(in_the_loop))
