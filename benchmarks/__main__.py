@@ -39,6 +39,7 @@ COMMANDS = {
     "growth": "benchmarks.growth --rounds=3 --cases=small",
     "gcs": "benchmarks.gcs --rounds=3 --photos=600 upload prep",
     "startup": "benchmarks.startup --architectures=mobilenet --rounds=3",
+    "loop": "benchmarks.train --cases=vgg_small:28:32,mobilenet:64:32 --rounds=3 --seconds=1",
     "runtimes": "benchmarks.runtimes --architectures=mobilenet --starts=0",
     "serving": "benchmarks.serving --parts=batch",
 }

@@ -34,6 +34,7 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
+from benchmarks.ratios import Better, report
 from orchard import cli
 from orchard.errors import OrchardError
 from trainer.augment import AugmentOptions
@@ -97,12 +98,12 @@ def _measure(case: str, config: TrainConfig) -> None:
     images = f"{len(run.train_records)} + {len(run.eval_records)} images"
     print(f"\n**{case}**, {config.batch_size} images a step, {images}\n")
     if "loop" in _ONLY.value:
-        with Reporter(config.run_dir, 0, 1, chief=True, bar=False) as report:
-            contenders = _loops(run, report)
+        with Reporter(config.run_dir, 0, 1, chief=True, bar=False) as reporter:
+            contenders = _loops(run, reporter)
             costs = _rounds(contenders, steps)
-        _print_loops(costs, steps, run.plan.batch_size)
+        _print_loops(case, costs, steps, run.plan.batch_size)
     if "evaluation" in _ONLY.value:
-        _print_evaluation(run)
+        _print_evaluation(case, run)
     if "checkpoints" in _ONLY.value:
         _print_checkpoints(run)
 
@@ -136,11 +137,11 @@ def _cost(run: Callable[[], object]) -> Cost:
     return Cost(wall, time.process_time() - cpu_began)
 
 
-def _loops(run: Run, report: Reporter) -> dict[str, Callable[[int], None]]:
+def _loops(run: Run, reporter: Reporter) -> dict[str, Callable[[int], None]]:
     contenders = {
         "bare step": bare_step(run),
         "ours, the batch in memory": step_in_memory(run),
-        "ours, from shards": our_loop(run, report),
+        "ours, from shards": our_loop(run, reporter),
         "the pipeline alone": pipeline(run),
     }
     if _KERAS.value:
@@ -188,9 +189,9 @@ def step_in_memory(run: Run) -> Callable[[int], None]:
     return steps
 
 
-def our_loop(run: Run, report: Reporter) -> Callable[[int], None]:
+def our_loop(run: Run, reporter: Reporter) -> Callable[[int], None]:
     """The trainer's own loop, from shards."""
-    trainer = Trainer(run, _nothing_stops(run.accelerator), report)
+    trainer = Trainer(run, _nothing_stops(run.accelerator), reporter)
 
     def steps(count: int) -> None:
         trainer.train(run.state.progress.step + count)
@@ -223,10 +224,14 @@ def keras_fit(run: Run) -> Callable[[int], None]:
     return steps
 
 
-def _print_loops(costs: dict[str, list[Cost]], steps: int, batch_size: int) -> None:
+def _print_loops(case: str, costs: dict[str, list[Cost]], steps: int, batch_size: int) -> None:
     print("| steps | images/s | bare / it, by the wall | CPU-ms a step | bare / it, CPU |")
     print("|---|---|---|---|---|")
-    bare = costs["bare step"]
+    bare, ours = costs["bare step"], costs["ours, from shards"]
+    for name in ("bare step", "Keras fit"):
+        if name in costs:
+            what = f"{case}: CPU-seconds of a step from shards"
+            _report(what, f"{name}, the batch in memory", ours, costs[name])
     for name, values in costs.items():
         rate = batch_size * steps / statistics.median(value.wall for value in values)
         cpu = 1e3 * statistics.median(value.cpu for value in values) / steps
@@ -235,14 +240,12 @@ def _print_loops(costs: dict[str, list[Cost]], steps: int, batch_size: int) -> N
         print(f"| {name} | {rate:.1f} | {wall_ratio} | {cpu:.2f} | {cpu_ratio} |")
     together = [
         (b.cpu + p.cpu) / o.cpu
-        for b, p, o in zip(
-            bare, costs["the pipeline alone"], costs["ours, from shards"], strict=True
-        )
+        for b, p, o in zip(bare, costs["the pipeline alone"], ours, strict=True)
     ]
     print(f"\nCPU of the bare step and the pipeline alone, of ours from shards: {_ratio(together)}")
 
 
-def _print_evaluation(run: Run) -> None:
+def _print_evaluation(case: str, run: Run) -> None:
     evaluation, records = run.evaluation, run.eval_records
     assert evaluation is not None and records is not None
     batches = eval_batches(records, run.feed.input_options, batch_size=run.plan.eval_batch_size)
@@ -272,6 +275,8 @@ def _print_evaluation(run: Run) -> None:
     print(f"\n| {len(records)} images | s | forward / it | CPU-s | forward / it |")
     print("|---|---|---|---|---|")
     pure = costs["forward passes alone"]
+    what = f"{case}: CPU-seconds of an evaluation from shards"
+    _report(what, "forward passes, the batch in memory", costs["evaluation"], pure)
     for name, values in costs.items():
         wall, cpu = (statistics.median(column) for column in zip(*values, strict=True))
         wall_ratio = _ratio([p.wall / v.wall for p, v in zip(pure, values, strict=True)])
@@ -305,6 +310,17 @@ def _print_checkpoints(run: Run) -> None:
         share = statistics.median(held) / _CHECKPOINT_SECONDS
         spread = f"{1e3 * min(held):.1f} to {1e3 * max(held):.1f}"
         print(f"| {name} | {1e3 * statistics.median(held):.1f} ({spread}) | {share:.2%} |")
+
+
+def _report(what: str, peer: str, ours: list[Cost], theirs: list[Cost]) -> None:
+    report(
+        what,
+        peer,
+        ("keras", "tensorflow"),
+        Better.LESS,
+        ours=[cost.cpu for cost in ours],
+        theirs=[cost.cpu for cost in theirs],
+    )
 
 
 def _ratio(values: list[float]) -> str:
