@@ -26,13 +26,14 @@ from PIL import Image
 from orchard import cli
 from orchard.errors import OrchardError
 
-_IMAGES = flags.DEFINE_integer("images", 2000, "Images of the smaller dataset.")
+_IMAGES = flags.DEFINE_integer("images", 1000, "Images of the smaller dataset.")
 _TIMES = flags.DEFINE_integer("times", 10, "How many times as many the larger one has.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the JPEGs, and of training, in px.")
-_SHARD_MB = flags.DEFINE_integer("shard_mb", 2, "Of the first two datasets.")
+_JPEG_SIZE = flags.DEFINE_integer("jpeg_size", 128, "Side of the JPEGs, in px.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", 28, "Side of what is trained on, in px.")
+_SHARD_MB = flags.DEFINE_integer("shard_mb", 4, "Of the first two datasets.")
 _SHARD_TIMES = flags.DEFINE_integer("shard_times", 16, "How many times as large the third's are.")
-_ARCHITECTURE = flags.DEFINE_string("architecture", "resnet20", "Network.")
-_STEPS = flags.DEFINE_integer("steps", 40, "Steps of 32 images of a training.")
+_ARCHITECTURE = flags.DEFINE_string("architecture", "vgg_small", "Network.")
+_STEPS = flags.DEFINE_integer("steps", 20, "Steps of 32 images of a training.")
 _ROUNDS = flags.DEFINE_integer("rounds", 1, "How often; the largest peak counts.")
 
 _SAMPLE_SECONDS = 0.1
@@ -130,7 +131,7 @@ def _memory_bytes(pid: int) -> int:
 
 def _write_images(folder: str, count: int) -> str:
     """JPEGs with the texture of photos, and their labels; returns the CSV's path."""
-    images, size = os.path.join(folder, "images"), _IMAGE_SIZE.value
+    images, size = os.path.join(folder, "images"), _JPEG_SIZE.value
     os.makedirs(images)
     rng = np.random.default_rng(0)
     for at in range(count):

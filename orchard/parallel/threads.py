@@ -58,16 +58,20 @@ class DaemonExecutor(concurrent.futures.Executor):
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            future, call = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                if self._error is None:
-                    future.set_result(call())
-                    continue
-            except BaseException as error:
-                self._error = self._error or error
-            future.set_exception(self._error)
+            self._do(*task)
+            del task  # Else what it works on stays in memory until there is another.
+
+    def _do(self, future: Future[Result], call: Callable[[], Result]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            if self._error is None:
+                future.set_result(call())
+                return
+        except BaseException as error:
+            self._error = self._error or error
+        assert self._error is not None
+        future.set_exception(self._error)
 
 
 class Background(Generic[Item, Result]):

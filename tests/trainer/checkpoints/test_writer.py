@@ -1,6 +1,10 @@
+import functools
 import math
 import threading
+import time
+import weakref
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -26,6 +30,19 @@ def test_begin_returns_while_the_checkpoint_is_written_and_the_end_waits(stop):
         assert stop.saved_step == -1 and not written
         go_on.set()
     assert written == [3] and stop.saved_step == 3
+
+
+def test_begin_what_is_written_does_not_stay_in_memory(stop):
+    array = np.zeros(3)
+    left = weakref.ref(array)
+    with CheckpointWriter(stop) as writer:
+        writer.begin(1, functools.partial(np.copy, array))
+        del array
+        writer.wait()
+        deadline = time.monotonic() + 60
+        while left() is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert left() is None
 
 
 def test_begin_while_another_is_written_waits_for_it(stop):
