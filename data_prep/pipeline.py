@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import shlex
 import time
 from collections.abc import Callable, Container, Iterator
@@ -89,11 +90,11 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         images = leave_out_moves(check.finish())
         refuse_bad_rows(images, config, storage.join(staging.root, QUARANTINE_FILE), log)
         assignment = assign_splits(images, config)
-        for line in describe_duplicates(assignment, images):
-            log(line)
-        for line in describe_times(assignment):
-            log(line)
-        for line in warn_of_classes(images.labelled, config.folds):
+        for line in itertools.chain(
+            describe_duplicates(assignment, images),
+            describe_times(assignment),
+            warn_of_classes(images.labelled, config.folds),
+        ):
             log(line)
         plan = build_plan(images, assignment, config)
         for line in describe_growth(plan):

@@ -1,13 +1,11 @@
 """Applies decisions about doubtful labels (`--label_fixes`) to the rows of a table."""
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from data_prep.labels.table import AppliedFixes, LabelTable
-from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import Decision, LabelFix, read_label_fixes
 
@@ -21,11 +19,13 @@ def apply_label_fixes(table: LabelTable, path: str) -> LabelTable:
         OrchardError: the file cannot be read, or a fix is of a row, label or class that the table
             does not have.
     """
-    fixes = [fix for fix in read_label_fixes(path, table.task) if fix.decision is not Decision.KEEP]
+    found = read_label_fixes(path, table.task)
     rows = {image_id: row for row, image_id in enumerate(table.ids)}
     fixing = _Fixing(table, path)
     labels, dropped = {}, np.zeros(len(table.ids), bool)
-    for fix in fixes:
+    for fix in found.fixes:
+        if fix.decision is Decision.KEEP:
+            continue
         if fix.id not in rows:
             raise OrchardError(
                 f"{path}: {table.file} has no row {fix.id!r}; remove its line from the fixes"
@@ -38,11 +38,10 @@ def apply_label_fixes(table: LabelTable, path: str) -> LabelTable:
         elif given != (new := fixing.classes(fix, fix.new_label)):
             fixing.check_given(fix, given)
             labels[row] = new
-    digest = hashlib.sha256(storage.read_bytes(path)).hexdigest()
     fixed = dataclasses.replace(
         table,
         targets=table.targets.with_labels(labels),
-        fixes=AppliedFixes(digest, len(labels), int(dropped.sum())),
+        fixes=AppliedFixes(found.sha256, len(labels), int(dropped.sum())),
     )
     return fixed.take(np.flatnonzero(~dropped))
 

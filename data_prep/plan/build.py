@@ -75,10 +75,6 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
         name: _ordered(labelled, rows[positions], name, config.seed)
         for name, positions in dealt.positions.items()
     }
-    repeats = None
-    if dealt.repeats is not None:
-        repeats = np.full((len(labelled.usable), dealt.repeats.shape[1]), -1, np.int16)
-        repeats[rows] = dealt.repeats
     if images.test:
         usable = np.flatnonzero(images.test.usable)
         splits[SplitKind.TEST] = _ordered(images.test, usable, SplitKind.TEST, config.seed)
@@ -91,7 +87,7 @@ def assign_splits(images: CheckedImages, config: PrepConfig) -> Assignment:
         identical=[rows[group] for group in duplicates.repeated(content)],
         near=[rows[g] for g in duplicates.repeated(near) if len(set(content[g].tolist())) > 1],
         identical_across=_identical_across(images),
-        repeats=repeats,
+        repeats=_spread(dealt.repeats, rows, len(labelled.usable)),
     )
 
 
@@ -141,12 +137,20 @@ def _split(
             "together by their contents, groups or times; leave it out, or choose other groups"
         )
     inner = _deal_out(dealt.chosen(rest), config)
-    repeats = None
-    if inner.repeats is not None:
-        repeats = np.full((len(rows), inner.repeats.shape[1]), -1, np.int16)
-        repeats[rest] = inner.repeats
     positions = {name: np.sort(rest[chosen]) for name, chosen in inner.positions.items()}
-    return _Dealt({**positions, SplitKind.HOLDOUT: np.flatnonzero(kept_out)}, repeats)
+    return _Dealt(
+        {**positions, SplitKind.HOLDOUT: np.flatnonzero(kept_out)},
+        _spread(inner.repeats, rest, len(rows)),
+    )
+
+
+def _spread(repeats: np.ndarray | None, rows: np.ndarray, num_rows: int) -> np.ndarray | None:
+    """The repeats of some rows as those of all: int16 [num_rows, repeats], -1 for the others."""
+    if repeats is None:
+        return None
+    spread = np.full((num_rows, repeats.shape[1]), -1, np.int16)
+    spread[rows] = repeats
+    return spread
 
 
 def _deal_out(dealt: Rows, config: PrepConfig) -> _Dealt:
@@ -317,7 +321,7 @@ def _shards_of_split(
     `are_classes` is the form of the dataset's targets; `repeats` are those of an `Assignment`.
     """
     if repeats is not None and name == SplitKind.TEST:
-        repeats = np.full((len(split.table.usable), repeats.shape[1]), -1, np.int16)
+        repeats = _spread(repeats[:0], np.arange(0), len(split.table.usable))
     checked, table = split.table, split.table.table
     num_old = int((checked.base_rows[split.rows] >= 0).sum())
     parts = growth.by_old_shard(checked, split.rows[:num_old], base) if base else []

@@ -189,12 +189,10 @@ def place(
         repeats = np.where((records == _NONE)[:, None], _NONE, base.repeats[records])
         # Those of the holdout are in no fold of any repeat.
         dealt = names[loose] != SplitKind.HOLDOUT
-        for repeat in range(repeats.shape[1]):
-            seed = (config.seed + repeat + 1) % 2**32
-            column, folds = repeats[:, repeat], np.arange(config.folds)
-            shares = [1 / config.folds] * config.folds
+        folds, shares = np.arange(config.folds), [1 / config.folds] * config.folds
+        for repeat, column in enumerate(repeats.T, start=1):
             filled = Filled.of(there, free.task, column[settled], folds, shares)
-            order = _order(checked, rows[loose[dealt]], seed)
+            order = _order(checked, rows[loose[dealt]], (config.seed + repeat) % 2**32)
             inner = dataclasses.replace(free.chosen(np.flatnonzero(dealt)), order=order)
             column[loose[dealt]] = fill_up(inner, filled)
     more = set(names) - set(base.manifest.splits)

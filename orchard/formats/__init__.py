@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         LABEL_FIXES_FILE,
         Decision,
         LabelFix,
+        LabelFixes,
         label_fixes_csv,
         label_text,
         read_label_fixes,
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from orchard.formats.targets import Targets
 
 __all__ = [
+    "LabelFixes",
     "read_label_fixes",
     "label_text",
     "label_fixes_csv",

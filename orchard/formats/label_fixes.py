@@ -4,6 +4,7 @@ The ensemble writes it with every decision open; a person edits it; preparation 
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -49,6 +50,14 @@ class LabelFix:
         return self.label or self.suggested
 
 
+@dataclass(frozen=True)
+class LabelFixes:
+    """The decisions in a file, and its SHA-256 (hex)."""
+
+    fixes: tuple[LabelFix, ...]
+    sha256: str
+
+
 def label_text(classes: Sequence[str], task: Task) -> str:
     """Classes as a cell: the name of the one class, or a JSON list of any number."""
     if task == Task.SINGLE_LABEL and len(classes) == 1:
@@ -68,7 +77,7 @@ def label_fixes_csv(fixes: Sequence[LabelFix], task: Task) -> bytes:
     return text.getvalue().encode()
 
 
-def read_label_fixes(path: str, task: Task) -> tuple[LabelFix, ...]:
+def read_label_fixes(path: str, task: Task) -> LabelFixes:
     """The decisions in a file.
 
     Raises:
@@ -76,8 +85,9 @@ def read_label_fixes(path: str, task: Task) -> tuple[LabelFix, ...]:
     """
     if not storage.exists(path):
         raise OrchardError(f"{path}: there is no such file of label fixes")
+    content = storage.read_bytes(path)
     try:
-        lines = list(csv.reader(io.StringIO(storage.read_bytes(path).decode("utf-8-sig"))))
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise OrchardError(f"{path}: no CSV in UTF-8 ({error}); save it as one") from error
     header = [cell.strip() for cell in lines[0]] if lines else []
@@ -105,7 +115,7 @@ def read_label_fixes(path: str, task: Task) -> tuple[LabelFix, ...]:
             decision=Decision(decision),
             label=_classes(cells["label"], task, where) if cells["label"] else (),
         )
-    return tuple(fixes.values())
+    return LabelFixes(tuple(fixes.values()), hashlib.sha256(content).hexdigest())
 
 
 def _classes(cell: str, task: Task, where: str) -> tuple[str, ...]:
