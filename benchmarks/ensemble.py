@@ -27,12 +27,12 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
+from benchmarks.random_member import save_random_member
 from ensemble.inference import LoadedMember, run_members
 from ensemble.members import load_members
-from orchard.formats import DatasetOfRun, RunDir, RunRecord
+from orchard.formats import DatasetOfRun, RunDir
 from trainer.data import RecordTable, load_records
 from trainer.models import NetworkOptions, build_network
-from trainer.results import export
 from trainer.runtime import TensorFlowRuntime
 
 FLAGS = flags.FLAGS
@@ -99,36 +99,10 @@ def _prepare(folder: str) -> str:
 
 
 def _make_member(folder: str, records: RecordTable, architecture: str, side_px: int) -> str:
-    """A run directory with random weights: enough of one to be a member."""
-    network = build_network(
-        NetworkOptions(architecture, len(records.class_names), side_px, side_px)
-    )
-    serving = export.ServingModule(
-        network, tuple(records.class_names), records.task, side_px, side_px, "squash", False
-    )
-    run = RunDir(os.path.join(folder, architecture))
-    fingerprint = export.export(network, serving, run)
-    RunRecord(
-        class_names=records.class_names,
-        task=records.task,
-        architecture=architecture,
-        image_size_px=(side_px, side_px),
-        resize="squash",
-        exact_decode=False,
-        train_split="none",
-        eval_split=None,
-        fold="",
-        best_step=0,
-        best_metric="accuracy",
-        scores={},
-        skipped_records=0,
-        dataset=DatasetOfRun("", "", records.fingerprint, FLAGS.dataset),
-        member_fingerprint=fingerprint,
-        versions={},
-        config={},
-    ).save(run.record_file)
-    keras.backend.clear_session()
-    return run.path
+    names = tuple(records.class_names)
+    network = build_network(NetworkOptions(architecture, len(names), side_px, side_px))
+    dataset = DatasetOfRun("", "", records.fingerprint, FLAGS.dataset)
+    return save_random_member(folder, architecture, network, names, records.task, dataset)
 
 
 def _pure_seconds(member, num_batches: int) -> np.ndarray:

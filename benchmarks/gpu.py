@@ -38,8 +38,6 @@ flags.DEFINE_bool("smoke", False, "A tiny network on whatever is here: a test of
 flags.DEFINE_string("one", "", "(this script's own) Measure one process's part, a JSON.")
 
 FIT, TENSORFLOW, PJRT = "Keras fit", "tensorflow", "pjrt"
-_NUM_CLASSES = 10
-_RATE = 1e-3
 _NOT_MEASURED = "not measured: time was up"
 
 
@@ -227,58 +225,30 @@ def _measure_one(values: dict) -> dict:
 def _start(part: Part, loop: Loop, stack: contextlib.ExitStack) -> Callable[[int], None]:
     """A function that takes so many steps."""
     import keras
-    import numpy as np
     import tensorflow as tf
 
-    from orchard.formats import Task
-    from trainer.models import NetworkOptions, build_network
-    from trainer.optim import Objective
+    from benchmarks import one_batch
     from trainer.runtime import HardwareOptions, connect, set_precision
-    from trainer.training import StepOptions, Update, make_step
 
     tf.constant(0.0)  # Its devices are TensorFlow's to keep, whatever jax takes.
     set_precision(loop.policy)
-    size = part.image_size_px
-    network = build_network(NetworkOptions(part.architecture, _NUM_CLASSES, size, size))
-    optimizer = keras.optimizers.SGD(_RATE, momentum=0.9)
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": rng.integers(0, 256, (part.batch_size, size, size, 3)).astype(np.uint8),
-        "target": np.eye(_NUM_CLASSES, dtype=np.float32)[
-            rng.integers(0, _NUM_CLASSES, part.batch_size)
-        ],
-        "weight": np.ones(part.batch_size, np.float32),
-    }
+    network = one_batch.random_network(part.architecture, part.image_size_px)
+    batch = one_batch.random_batch(part.batch_size, part.image_size_px)
     if loop.runtime == FIT:
-        network.compile(
-            optimizer=optimizer, loss=keras.losses.CategoricalCrossentropy(from_logits=True)
-        )
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        network.compile(optimizer=one_batch.sgd(), loss=loss)
         pairs = tf.data.Dataset.from_tensors((batch["image"], batch["target"])).repeat()
         pairs = pairs.prefetch(2)
         return lambda steps: network.fit(pairs, steps_per_epoch=steps, epochs=1, verbose=0)
-    optimizer.build(network.trainable_variables)
-    # On the CPU alone jax has a device of its own for each replica.
-    accelerator = connect(HardwareOptions(runtime=loop.runtime, replicas=1))
-    step = make_step(
-        Update(
-            network,
-            network.trainable_variables,
-            optimizer,
-            Objective(Task.SINGLE_LABEL),
-            lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
-        ),
-        accelerator,
-        StepOptions(
-            part.batch_size,
-            steps_per_call=FLAGS.steps,
-            jit_compile=loop.runtime == TENSORFLOW and loop.xla == "yes",
-        ),
+    return one_batch.our_steps(
+        network,
+        batch,
+        # On the CPU alone jax has a device of its own for each replica.
+        connect(HardwareOptions(runtime=loop.runtime, replicas=1)),
+        stack,
+        steps_per_call=FLAGS.steps,
+        jit_compile=loop.runtime == TENSORFLOW and loop.xla == "yes",
     )
-    batches = iter(
-        accelerator.runtime.distribute(lambda *_: tf.data.Dataset.from_tensors(batch).repeat())
-    )
-    stack.enter_context(step.holding_state())
-    return lambda steps: step.run(batches, np.full(steps, _RATE, np.float32)) and None
 
 
 def _device_name() -> str:

@@ -7,6 +7,7 @@ medians over rounds of two neighbors. Starts are processes of their own, in turn
 and without --jit_compile, and jax with an empty compilation cache and with what that start left.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -14,20 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
-import tensorflow as tf
 from absl import flags
 
+from benchmarks import one_batch
 from benchmarks.ratios import Better, report
 from orchard import cli
-from orchard.formats import Task
-from trainer.keras_module import keras
-from trainer.models import NetworkOptions, build_network
-from trainer.optim import Objective
 from trainer.runtime import HardwareOptions, connect
-from trainer.training import StepOptions, Update, make_step
 
 _ARCHITECTURES = flags.DEFINE_list("architectures", ["mobilenet", "resnet50_v2"], "To measure.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side in px.")
@@ -37,8 +32,6 @@ _STEPS = flags.DEFINE_integer("steps", 5, "Steps a round.")
 _STARTS = flags.DEFINE_integer("starts", 3, "Rounds of starts; 0: none.")
 _START = flags.DEFINE_string("start", "", "For a process of its own: make this contender ready.")
 
-_NUM_CLASSES = 10
-_RATE = 1e-3
 TENSORFLOW, JIT, PJRT = "TensorFlow", "TensorFlow, jit_compile", "PJRT"
 _WARM = "PJRT, cached"
 
@@ -46,18 +39,20 @@ _WARM = "PJRT, cached"
 def main() -> None:
     """Measure and print the tables."""
     if _START.value:
-        _contender(_ARCHITECTURES.value[0], _START.value)(1)
-        print(json.dumps({"done": time.time()}))
+        with contextlib.ExitStack() as stack:
+            _contender(_ARCHITECTURES.value[0], _START.value, stack)(1)
+            print(json.dumps({"done": time.time()}))
         return
     for architecture in _ARCHITECTURES.value:
-        _print_steps(architecture)
+        with contextlib.ExitStack() as stack:
+            _print_steps(architecture, stack)
     if _STARTS.value:
         for architecture in _ARCHITECTURES.value:
             _print_starts(architecture)
 
 
-def _print_steps(architecture: str) -> None:
-    contenders = {name: _contender(architecture, name) for name in (TENSORFLOW, JIT, PJRT)}
+def _print_steps(architecture: str, stack: contextlib.ExitStack) -> None:
+    contenders = {name: _contender(architecture, name, stack) for name in (TENSORFLOW, JIT, PJRT)}
     for run in contenders.values():
         run(2)  # Trace and compile.
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -114,58 +109,17 @@ def _print_table(title: str, seconds: dict[str, list[float]], ours: str) -> None
         print(f"| {name} | {statistics.median(values):.3g} | {middle:.3f} | {spread} |")
 
 
-def _contender(architecture: str, name: str) -> Callable[[int], None]:
+def _contender(architecture: str, name: str, stack: contextlib.ExitStack) -> Callable[[int], None]:
     """Takes so many steps, with its losses fetched together."""
     runtime = "pjrt" if name == PJRT else "tensorflow"
-    accelerator = connect(HardwareOptions(accelerator="cpu", runtime=runtime))
-    size = _IMAGE_SIZE.value
-    network = build_network(NetworkOptions(architecture, _NUM_CLASSES, size, size))
-    optimizer = keras.optimizers.SGD(_RATE, momentum=0.9)
-    optimizer.build(network.trainable_variables)
-    step = make_step(
-        Update(
-            network,
-            network.trainable_variables,
-            optimizer,
-            Objective(Task.SINGLE_LABEL),
-            lambda batch: (tf.cast(batch["image"], tf.float32), batch["target"]),
-        ),
-        accelerator,
-        StepOptions(
-            global_batch=_BATCH_SIZE.value,
-            steps_per_call=max(_STEPS.value, 2),
-            jit_compile=name == JIT,
-        ),
+    return one_batch.our_steps(
+        one_batch.random_network(architecture, _IMAGE_SIZE.value),
+        one_batch.random_batch(_BATCH_SIZE.value, _IMAGE_SIZE.value),
+        connect(HardwareOptions(accelerator="cpu", runtime=runtime)),
+        stack,
+        steps_per_call=max(_STEPS.value, 2),
+        jit_compile=name == JIT,
     )
-    batches = iter(accelerator.runtime.distribute(lambda num_hosts, host: _batches()))
-    steps = _endless(step, batches)
-
-    def run(count: int) -> None:
-        steps.send(count)
-
-    next(steps)
-    return run
-
-
-def _endless(step, batches) -> Iterator:
-    """Takes as many steps as it is sent, within one context: the devices keep the state."""
-    with step.holding_state():
-        count = yield
-        while True:
-            step.run(batches, np.full(count, _RATE, np.float32))
-            count = yield
-
-
-def _batches() -> tf.data.Dataset:
-    size, rng = _IMAGE_SIZE.value, np.random.default_rng(0)
-    batch = {
-        "image": rng.integers(0, 256, (_BATCH_SIZE.value, size, size, 3), dtype=np.uint8),
-        "target": np.eye(_NUM_CLASSES, dtype=np.float32)[
-            rng.integers(0, _NUM_CLASSES, _BATCH_SIZE.value)
-        ],
-        "weight": np.ones(_BATCH_SIZE.value, np.float32),
-    }
-    return tf.data.Dataset.from_tensors(batch).repeat()
 
 
 if __name__ == "__main__":

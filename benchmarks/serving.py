@@ -36,16 +36,16 @@ import tensorflow as tf
 from absl import app, flags, logging
 from PIL import Image
 
+from benchmarks.random_member import save_random_member
 from benchmarks.ratios import Better, report
 from ensemble.combine import COMBINERS, Combination
 from ensemble.inference import LoadedMember
 from ensemble.members import load_members
 from ensemble.output import EnsembleModel, save_ensemble, save_ensemble_for_serving
-from orchard.formats import WARMUP_FILE, DatasetOfRun, RunDir, RunRecord, Task, tfrecord
+from orchard.formats import WARMUP_FILE, Task, tfrecord
 from trainer.data import decode_image
 from trainer.keras_module import keras
 from trainer.models import NetworkOptions, build_network
-from trainer.results import export
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("repeats", 3, "Fresh processes of each kind, and rounds of batches times 4.")
@@ -78,7 +78,10 @@ def main(argv: list[str]) -> None:
 
 
 def _two_networks(folder: str) -> None:
-    members = [_make_member(folder, *network) for network in _NETWORKS]
+    members = [
+        _make_member(folder, name, build_network(NetworkOptions(name, _CLASSES, side_px, side_px)))
+        for name, side_px in _NETWORKS
+    ]
     saved, served = _make_ensemble(folder, "two", members)
     photos = [_photo(seed) for seed in range(_BATCH)]
     print(f"{os.cpu_count()} cores, photos of {len(photos[0]) // 1000} kB, {_NETWORKS}", flush=True)
@@ -207,7 +210,7 @@ def _timed(kind: Callable[[], object]) -> np.ndarray:
 def _memory(folder: str) -> None:
     layers = [keras.Input((_SMALL_PX, _SMALL_PX, 3)), keras.layers.Conv2D(8, 3, 2)]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(_CLASSES)]
-    member = _export(folder, "small", keras.Sequential(layers), _SMALL_PX)
+    member = _make_member(folder, "small", keras.Sequential(layers))
     saved, _ = _make_ensemble(folder, "small_ensemble", [member])
     photos = [_photo(seed, (480 + 8 * seed, 360)) for seed in range(20)]
     photos += [b"<html>", photos[0][:1000]]
@@ -288,39 +291,9 @@ def _photo(seed: int, size: tuple[int, int] = (1024, 768)) -> bytes:
     return buffer.getvalue()
 
 
-def _make_member(folder: str, architecture: str, side_px: int) -> str:
-    network = build_network(NetworkOptions(architecture, _CLASSES, side_px, side_px))
-    return _export(folder, architecture, network, side_px)
-
-
-def _export(folder: str, name: str, network: keras.Model, side_px: int) -> str:
-    """A run directory with random weights: enough of one to be a member."""
+def _make_member(folder: str, name: str, network: keras.Model) -> str:
     names = tuple(f"class_{number}" for number in range(_CLASSES))
-    task = Task.SINGLE_LABEL
-    serving = export.ServingModule(network, names, task, side_px, side_px, "squash", False)
-    run = RunDir(os.path.join(folder, name))
-    fingerprint = export.export(network, serving, run)
-    RunRecord(
-        class_names=names,
-        task=task,
-        architecture=name,
-        image_size_px=(side_px, side_px),
-        resize="squash",
-        exact_decode=False,
-        train_split="none",
-        eval_split=None,
-        fold="",
-        best_step=0,
-        best_metric="accuracy",
-        scores={},
-        skipped_records=0,
-        dataset=DatasetOfRun("", "", "", ""),
-        member_fingerprint=fingerprint,
-        versions={},
-        config={},
-    ).save(run.record_file)
-    keras.backend.clear_session()
-    return run.path
+    return save_random_member(folder, name, network, names, Task.SINGLE_LABEL)
 
 
 def _make_ensemble(folder: str, name: str, paths: list[str]) -> tuple[str, str]:

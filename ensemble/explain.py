@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ensemble.inference import SavedPredictor
     from ensemble.members import Member
     from ensemble.output.explained import Answers, Group
-    from trainer.data import RecordTable
     from trainer.keras_module import keras
 
 _MAX_USUAL = 500
@@ -103,15 +102,22 @@ def main() -> None:
 def explain(options: ExplainOptions) -> list[str]:
     """Write the page and the table; returns what was found, in lines."""
     # TensorFlow takes seconds to import: not before the flags are known to be good.
-    from ensemble.explaining import Suspect, explain_member, explain_model, keras_network
+    from ensemble.explaining import (
+        explain_member,
+        explain_model,
+        keras_network,
+        members_behind,
+        trained_on,
+    )
     from ensemble.inference import SavedPredictor
     from ensemble.output import explained
-    from orchard import html
 
     model = SavedPredictor(options.model)
-    members, notes = _members(options.model)
+    members, notes = members_behind(options.model)
     photos, targets = _photos(options, model, members)
-    notes += _memory(options.split, members, photos)
+    if seen := trained_on(members, photos, options.split):
+        where = f"Trained on images of {options.split}: {', '.join(seen)}"
+        notes.append(f"{where}. There memory hides errors.")
     networks = [keras_network(member) for member in members]
     explainers: list[Explainer] = [
         explain_member(member, network, occlusion=options.method == "occlusion")
@@ -131,6 +137,21 @@ def explain(options: ExplainOptions) -> list[str]:
         else:
             likeness, features = found
     groups = explained.add_neighbors(groups, answers, likeness, features, options.neighbors)
+    return _written(options, explainers, answers, groups, notes)
+
+
+def _written(
+    options: ExplainOptions,
+    explainers: Sequence[Explainer],
+    answers: Answers,
+    groups: Sequence[Group],
+    notes: Sequence[str],
+) -> list[str]:
+    """Writes the page and the table; what was found, in lines."""
+    from ensemble.explaining import Suspect
+    from ensemble.output import explained
+    from orchard import html
+
     suspects = [one.suspicion.suspect for group in groups for one in group.images if one.suspicion]
     counts = [(str(one), suspects.count(one)) for one in Suspect if suspects.count(one)]
     summary = _summary(answers, len(suspects))
@@ -169,66 +190,6 @@ def _summary(answers: Answers, shown: int) -> str:
         if wrong
         else f"All {labelled} labeled images are predicted rightly."
     )
-
-
-def _memory(split: str, members: Sequence[Member], photos: Photos) -> list[str]:
-    """What to say of images that networks were trained on."""
-    from ensemble.explaining import RecordPhotos
-    from ensemble.fitting import overlapping
-
-    if not isinstance(photos, RecordPhotos):
-        return []
-    seen = [
-        member.name
-        for member in members
-        if member.dataset_fingerprint == photos.records.fingerprint
-        and overlapping(split, member.train_split)
-    ]
-    return [f"Trained on images of {split}: {', '.join(seen)}. There memory hides errors."] * bool(
-        seen
-    )
-
-
-def _members(path: str) -> tuple[list[Member], list[str]]:
-    """The runs behind a model, those to show, and what to say where there are none."""
-    from ensemble.explaining import shown_members
-    from ensemble.members import load_members
-    from orchard.formats import EnsembleDir, EnsembleRecord, RunDir
-
-    for folder in (path.rstrip("/"), *_parents(path)):
-        if storage.exists(RunDir(folder).record_file):
-            return list(load_members([folder]).members), []
-        if storage.exists(EnsembleDir(folder).record_file):
-            record = EnsembleRecord.load(EnsembleDir(folder).record_file)
-            break
-    else:
-        return [], ["No run is known to be behind this model: it is asked as a whole."]
-    used = [one for one in record.members if one.weight > 0]
-    gone = [one.path for one in used if not storage.exists(RunDir(one.path).record_file)]
-    if gone:
-        return [], [
-            f"The runs of this ensemble are not there ({gone[0]}, ...): it is asked as a whole, "
-            "without its members, and without neighbors."
-        ]
-    cast = load_members([one.path for one in used])
-    for member, one in zip(cast.members, used, strict=True):
-        if member.fingerprint != one.fingerprint:
-            raise OrchardError(
-                f"member {one.path} is not the network that the ensemble in {folder} was made of "
-                "(its fingerprint differs); make the ensemble again"
-            )
-    shown = shown_members(cast.networks, np.array([one.weight for one in used]))
-    left = len(used) - len(shown)
-    return [cast.members[at] for at in shown], (
-        [f"{left} more members of the ensemble are not shown."] if left else []
-    )
-
-
-def _parents(path: str) -> list[str]:
-    """The folders around a saved_model where a record may lie: a server's are three deep."""
-    first = storage.parent(path.rstrip("/"))
-    second = storage.parent(first)
-    return [first, second, storage.parent(second)]
 
 
 def _photos(
@@ -281,7 +242,12 @@ def _answers(
     with progress.bar("predicting", len(photos.ids)) as bar:
         for start in range(0, len(photos.ids), options.batch_size):
             rows = list(range(start, min(start + options.batch_size, len(photos.ids))))
-            jpegs = _readable(photos, rows, options.on_bad, bar)
+            if options.on_bad == "skip":
+                jpegs, problems = photos.readable(rows)
+                for problem in problems:
+                    bar.print(f"skipped {problem}")
+            else:
+                jpegs = dict(zip(rows, photos.jpegs(rows), strict=True))
             good = [row for row in rows if row in jpegs]
             found = model.predict_jpegs([jpegs[row] for row in good])
             for row, one in zip(good, found, strict=True):
@@ -320,23 +286,6 @@ def _answers(
     return answers, photos
 
 
-def _readable(
-    photos: Photos, rows: Sequence[int], on_bad: str, bar: progress.Bar
-) -> dict[int, bytes]:
-    """Row -> JPEG of those that are images."""
-    from ensemble.explaining import FolderPhotos
-
-    if on_bad == "fail" or not isinstance(photos, FolderPhotos):
-        return dict(zip(rows, photos.jpegs(rows), strict=True))
-    found = {}
-    for row, photo in zip(rows, photos.read(rows), strict=True):
-        if photo.problem:
-            bar.print(f"skipped {photo.path}: {photo.problem}")
-        else:
-            found[row] = photo.jpeg
-    return found
-
-
 def _likeness(
     options: ExplainOptions,
     members: Sequence[Member],
@@ -355,6 +304,7 @@ def _likeness(
         backbone_of,
         compute_features,
         normalized,
+        training_records,
     )
     from ensemble.output.explained import ERRORS
 
@@ -364,9 +314,12 @@ def _likeness(
     if at is None or backbone is None:
         return "There are no neighbors: no network's Keras model is there to compare images by."
     member = members[at]
-    records = _training_records(options, member, photos)
-    if isinstance(records, str):
-        return records
+    records = training_records(member, photos, options.dataset)
+    if records is None:
+        return (
+            f"There are no neighbors: the training images are not in {member.dataset_path} any "
+            "more; give --dataset."
+        )
     with progress.bar(f"features of {member.train_split}", len(records.ids)) as bar:
         features = compute_features(
             backbone,
@@ -389,34 +342,6 @@ def _likeness(
     known[right] = True
     likeness = Likeness.of(TrainingFeatures(records, features), own, answers.ids, known)
     return likeness, own
-
-
-def _training_records(options: ExplainOptions, member: Member, photos: Photos) -> RecordTable | str:
-    """What a member was trained on; or why it is not known."""
-    from ensemble.explaining import RecordPhotos
-    from trainer.data import load_records, set_gcs_read_options
-
-    dataset = options.dataset
-    if isinstance(photos, RecordPhotos):
-        if photos.records.fingerprint != member.dataset_fingerprint:
-            dataset = ""  # A split of other images; theirs is where the run found it.
-    dataset = dataset or member.dataset_path
-    if not storage.exists(dataset):
-        if options.dataset == dataset:
-            raise OrchardError(f"--dataset={dataset} does not exist; correct it, or drop it")
-        return (
-            f"There are no neighbors: the training images are not in {dataset} any more; give "
-            "--dataset."
-        )
-    set_gcs_read_options(dataset)
-    records = load_records(dataset, member.train_split)
-    if records.fingerprint != member.dataset_fingerprint:
-        raise OrchardError(
-            f"{dataset} has the fingerprint {records.fingerprint[:12]}, but member {member.path} "
-            f"was trained on {member.dataset_fingerprint[:12]}; give that one with --dataset, or "
-            "pass --neighbors=0"
-        )
-    return records
 
 
 if __name__ == "__main__":

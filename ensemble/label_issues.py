@@ -74,9 +74,7 @@ def main() -> None:
 
     files = {name: storage.join(options.output_dir, name) for name in _FILES}
     fixes_file = files[LABEL_FIXES_FILE]
-    decided = (
-        read_label_fixes(fixes_file, records.task).fixes if storage.exists(fixes_file) else ()
-    )
+    decided = read_label_fixes(fixes_file, records.task).fixes if storage.exists(fixes_file) else ()
     page = issues_page(issues, records, f"{found.name} {found.version}", options.max_shown)
     storage.write_bytes(files["label_issues.csv"], issues_csv(issues.listed, records.task))
     storage.write_bytes(files["label_issues.html"], page)

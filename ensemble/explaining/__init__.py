@@ -3,7 +3,7 @@
 `grad_cam.py` asks a network that ends in a feature map, `occlusion.py` any model; `explainer.py`
 picks one for a member or a model. `picture.py` draws. `likeness.py` finds neighbors in feature
 space, and says what to look at first where a prediction is wrong: the label, the photo or the
-network. `photos.py` is where the images come from.
+network. `photos.py` is where the images come from, `behind.py` which runs are behind a model.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
+    from ensemble.explaining.behind import members_behind, trained_on, training_records
     from ensemble.explaining.explainer import (
         Explainer,
         explain_member,
@@ -51,13 +52,16 @@ __all__ = [
     "find_feature_map",
     "heat_picture",
     "keras_network",
+    "members_behind",
     "normalized",
     "occlusion_heat",
     "peak",
     "plain_picture",
+    "trained_on",
     "shown_members",
     "shrunken_odds",
     "suspect",
+    "training_records",
 ]
 
 __getattr__, __dir__ = attach(__name__)

@@ -23,8 +23,6 @@ from trainer.results import export
 
 # A whole model takes photos of any size: large ones are shrunk, since each is asked about 82 times.
 _MAX_SIDE_PX = 256
-
-
 # More pictures side by side cannot be compared, and each network takes memory.
 _MAX_SHOWN = 6
 

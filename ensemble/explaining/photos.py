@@ -24,6 +24,9 @@ class Photos(Protocol):
     def jpegs(self, rows: Sequence[int]) -> list[bytes]:
         """Encoded images, upright."""
 
+    def readable(self, rows: Sequence[int]) -> tuple[dict[int, bytes], list[str]]:
+        """Encoded images, upright, of the rows that have any; what is wrong with the others."""
+
     def take(self, rows: Sequence[int]) -> Photos:
         """Some of them."""
 
@@ -62,6 +65,14 @@ class FolderPhotos:
                 )
         return [photo.jpeg for photo in photos]
 
+    def readable(self, rows: Sequence[int]) -> tuple[dict[int, bytes], list[str]]:
+        """Encoded images, upright, of the rows that have any; what is wrong with the others."""
+        photos = list(zip(rows, self.read(rows), strict=True))
+        return (
+            {row: photo.jpeg for row, photo in photos if not photo.problem},
+            [f"{photo.path}: {photo.problem}" for _, photo in photos if photo.problem],
+        )
+
     def take(self, rows: Sequence[int]) -> FolderPhotos:
         """Some of them."""
         return FolderPhotos([self.files[row] for row in rows])
@@ -87,6 +98,10 @@ class RecordPhotos:
         key = self.records.image_key
         payloads = read_few(self.records, list(rows))
         return [tfrecord.Example(payload).bytes_of(key) for payload in payloads]
+
+    def readable(self, rows: Sequence[int]) -> tuple[dict[int, bytes], list[str]]:
+        """The images of the records, all of which were checked by preparation."""
+        return dict(zip(rows, self.jpegs(rows), strict=True)), []
 
     def take(self, rows: Sequence[int]) -> RecordPhotos:
         """Some of them."""

@@ -17,8 +17,18 @@ if TYPE_CHECKING:
         Pixels,
         Written,
     )
+    from ensemble.formats.exported_file import ExportedFile
     from ensemble.formats.extras import need
 
-__all__ = ["EXPORT_FORMATS", "ExportFormat", "PixelFunction", "Pixels", "Written", "need", "pixels"]
+__all__ = [
+    "EXPORT_FORMATS",
+    "ExportFormat",
+    "ExportedFile",
+    "PixelFunction",
+    "Pixels",
+    "Written",
+    "need",
+    "pixels",
+]
 
 __getattr__, __dir__ = attach(__name__)

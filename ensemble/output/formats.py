@@ -15,12 +15,11 @@ import tensorflow as tf
 
 from ensemble.config import EnsembleConfig
 from ensemble.fitting import guard
-from ensemble.formats import EXPORT_FORMATS, PixelFunction, Pixels, Written
+from ensemble.formats import EXPORT_FORMATS, ExportedFile, PixelFunction, Pixels, Written
 from ensemble.inference import images_of
 from ensemble.inputs import Inputs
 from ensemble.output.export import EnsembleModel
 from ensemble.output.predictions import named_classes
-from ensemble.result import ExportedFile
 from ensemble.scoring import score
 from orchard import storage
 from orchard.errors import OrchardError
