@@ -76,7 +76,7 @@ class EnsembleModel(tf.Module):
         sets: SetMethod | None = None,
     ):
         super().__init__(name="ensemble")
-        self._rule, self._sets, self._tta = rule, sets, tta
+        self._rule, self._sets = rule, sets
         self._inputs = {at: members[at].input for at in rule.members}
         networks = {at: LoadedMember(members[at]) for at in rule.members}
         # Not an attribute: a Module would look for what to save in it.
@@ -90,7 +90,6 @@ class EnsembleModel(tf.Module):
         self.member_names = tf.Variable(names, trainable=False)
         self.task = tf.Variable(str(rule.combiner.task), trainable=False)
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32)
-
         if sets is not None:
             shape = tf.TensorSpec([None, len(class_names)], tf.float32, name="probabilities")
             self.sets_of = tf.function(sets.sets_in_graph, input_signature=[shape], autograph=False)

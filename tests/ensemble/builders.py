@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,28 @@ def _write_eval_logits(path, dataset, eval_split, net, size, resize) -> None:
     save_logits(str(target), records.ids, logits, records.targets, records.class_names)
 
 
+def make_members_of_tasks(root: Path, splits: dict[str, int], members: Sequence[dict]) -> Path:
+    """In a folder a task, a dataset and members m0, m1, ... that differ in size, and as is said."""
+    for task in ("single_label", "multi_label"):
+        dataset = root / task / "leaves" / "1.0.0"
+        make_dataset(dataset, splits, task=task)
+        for at, more in enumerate(members):
+            path = root / task / f"m{at}"
+            make_member(path, dataset, size=(16 + 2 * at,) * 2, seed=at, task=task, **more)
+    return root
+
+
+def config_of_task(root: Path, output: Path, **overrides) -> EnsembleConfig:
+    """An ensemble of three of `make_members_of_tasks`; `root` is the folder of a task."""
+    values = {
+        "members": tuple(str(root / f"m{at}") for at in range(3)),
+        "dataset": str(root / "leaves" / "1.0.0"),
+        "split": "test",
+        "output_dir": str(output),
+    }
+    return EnsembleConfig(**{**values, **overrides})
+
+
 def make_ensemble(root: Path) -> Result:
     """An ensemble of two members of different input sizes, in `root / "out"`, and its result."""
     dataset = root / "leaves" / "1.0.0"
@@ -241,9 +264,9 @@ def make_world(root: Path) -> tuple[Path, Path, Path]:
     """A dataset with unlabeled test images, three networks of one fold, and the true labels."""
     dataset = root / "leaves" / "1.0.0"
     truth = make_dataset(dataset, {"fold0": 40, "fold1": 8, "test": 37})
-    make_member(root / "a", dataset, seed=1, size=(16, 16), cost=_cost(10.0, 2_000_000_000))
+    make_member(root / "a", dataset, seed=1, size=(16, 16), cost=cost(10.0, 2_000_000_000))
     make_member(
-        root / "b", dataset, seed=2, size=(24, 12), noise=1.0, cost=_cost(30.0, 6_000_000_000)
+        root / "b", dataset, seed=2, size=(24, 12), noise=1.0, cost=cost(30.0, 6_000_000_000)
     )
     make_member(root / "c", dataset, seed=3, size=(16, 16), noise=2.0)
     labels = root / "labels.csv"
@@ -254,7 +277,8 @@ def make_world(root: Path) -> tuple[Path, Path, Path]:
     return root, dataset, labels
 
 
-def _cost(cpu_seconds, flops):
+def cost(cpu_seconds: float, flops: int) -> dict:
+    """What a training took, as its record has it."""
     time = ComputeTime(cpu_seconds / 2, cpu_seconds, 0.0, "cpu", 1)
     return dataclasses.asdict(TrainingCost(time, 1000, flops, 50))
 

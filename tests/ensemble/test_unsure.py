@@ -1,6 +1,5 @@
 """Cascade and prediction sets from the command's config to the exported model."""
 
-import dataclasses
 import html
 import subprocess
 import sys
@@ -15,49 +14,34 @@ from ensemble import SavedPredictor, pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
 from orchard.errors import OrchardError
-from orchard.formats import ComputeTime, EnsembleRecord, TrainingCost
-from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
-
-
-def _cost(flops):
-    return dataclasses.asdict(TrainingCost(ComputeTime(5.0, 10.0, 0.0, "cpu", 1), 1000, flops, 50))
+from orchard.formats import EnsembleRecord
+from tests.ensemble.builders import (
+    CLASS_NAMES,
+    config_of_task,
+    cost,
+    make_members_of_tasks,
+    read_jpeg,
+)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """For each task a dataset and three members of different sizes and costs."""
-    root = tmp_path_factory.mktemp("unsure")
-    for task in ("single_label", "multi_label"):
-        dataset = root / task / "leaves" / "1.0.0"
-        make_dataset(dataset, {"fold0": 150, "fold1": 8, "test": 60}, task=task)
-        for at, flops in enumerate((1_000_000_000, 2_000_000_000, 5_000_000_000)):
-            make_member(
-                root / task / f"m{at}",
-                dataset,
-                size=(16 + 2 * at,) * 2,
-                seed=at,
-                task=task,
-                noise=(3 - at) * 0.5,
-                cost=_cost(flops),
-            )
-    return root
-
-
-def _config(root, output, **overrides):
-    values = {
-        "members": tuple(str(root / f"m{at}") for at in range(3)),
-        "dataset": str(root / "leaves" / "1.0.0"),
-        "split": "test",
-        "output_dir": str(output),
-    }
-    return EnsembleConfig(**{**values, **overrides})
+    return make_members_of_tasks(
+        tmp_path_factory.mktemp("unsure"),
+        {"fold0": 150, "fold1": 8, "test": 60},
+        [
+            {"noise": noise, "cost": cost(10.0, flops)}
+            for noise, flops in ((1.5, 1_000_000_000), (1.0, 2_000_000_000), (0.5, 5_000_000_000))
+        ],
+    )
 
 
 @pytest.fixture(scope="module", params=["single_label", "multi_label"])
 def finished(request, world, tmp_path_factory):
     """A finished ensemble with a cascade and sets."""
     out = tmp_path_factory.mktemp("out")
-    config = _config(
+    config = config_of_task(
         world / request.param,
         out,
         cascade_flops=0.6,
@@ -202,5 +186,5 @@ def test_run_that_cannot_be_is_refused_before_anything_is_written(
     overrides, match, world, tmp_path
 ):
     with pytest.raises(OrchardError, match=match):
-        pipeline.run(_config(world / "single_label", tmp_path, export=False, **overrides))
+        pipeline.run(config_of_task(world / "single_label", tmp_path, export=False, **overrides))
     assert not (tmp_path / "predictions.csv").exists()

@@ -69,11 +69,6 @@ class Accelerator:
         return self.num_replicas if self.mesh is not None else 1
 
     @property
-    def local_replicas(self) -> int:
-        """Replicas that this process feeds."""
-        return self.num_replicas // self.num_hosts
-
-    @property
     def is_chief(self) -> bool:
         """Whether this process writes the run directory."""
         return self.host == 0

@@ -3,22 +3,7 @@ import pytest
 
 from ensemble.fitting.trials import cross_fitted, guard
 from ensemble.fitting.weightings import greedy_selection
-from ensemble.scoring.scores import regret as score_regret
-from trainer.evaluation import probabilities
-
-TASK = "single_label"
-
-
-def _networks(noises, rows=300, classes=4, seed=0):
-    """Probabilities [networks, rows, classes] of networks with independent errors, and targets."""
-    generator = np.random.default_rng(seed)
-    targets = np.eye(classes)[generator.integers(classes, size=rows)]
-    logits = [targets * 2 + generator.normal(size=targets.shape) * noise for noise in noises]
-    return np.stack([probabilities(one, TASK) for one in logits]), targets
-
-
-def _regret(metric, targets):
-    return lambda p: score_regret(metric, p, targets, TASK)
+from tests.ensemble.fitting.networks import TASK, noisy_networks, regret_of
 
 
 def _guard(fit, combine, metric, targets, num_networks):
@@ -29,7 +14,7 @@ def _guard(fit, combine, metric, targets, num_networks):
 
 def _judge(p, targets, metric="log_loss"):
     def fit(rows):
-        return greedy_selection(p[:, rows], _regret(metric, targets[rows])).weights
+        return greedy_selection(p[:, rows], regret_of(metric, targets[rows])).weights
 
     def combine(weights, rows):
         return np.tensordot(weights, p[:, rows], axes=1)
@@ -38,20 +23,20 @@ def _judge(p, targets, metric="log_loss"):
 
 
 def test_guard_where_one_network_spoils_the_mean_trusts_the_weights():
-    verdict = _judge(*_networks([0.8, 30.0, 30.0]))
+    verdict = _judge(*noisy_networks([0.8, 30.0, 30.0]))
     assert verdict.trusted
     assert 0 < verdict.low <= verdict.gain <= verdict.high
 
 
 @pytest.mark.parametrize("noises", [[1.4, 1.5, 1.6], [1.0, 1.3, 1.6]])
 def test_guard_with_a_gain_that_may_be_chance_does_not_trust_it(noises):
-    verdict = _judge(*_networks(noises, rows=80), metric="accuracy")
+    verdict = _judge(*noisy_networks(noises, rows=80), metric="accuracy")
     assert verdict.low < 0 < verdict.gain
     assert not verdict.trusted
 
 
 def test_guard_never_scores_rows_that_the_fit_saw():
-    p, targets = _networks([1.0, 1.0], rows=53)
+    p, targets = noisy_networks([1.0, 1.0], rows=53)
     seen = []
 
     def fit(rows):
@@ -71,7 +56,7 @@ def test_guard_never_scores_rows_that_the_fit_saw():
 
 
 def test_guard_with_a_class_rarer_than_the_parts_gives_numbers():
-    p, targets = _networks([1.0, 2.0], rows=60)
+    p, targets = noisy_networks([1.0, 2.0], rows=60)
     targets[:] = np.eye(4)[[0] * 30 + [1] * 28 + [2] * 2]
     verdict = _judge(p, targets, metric="roc_auc")
     assert np.isfinite([verdict.gain, verdict.low, verdict.high]).all()

@@ -11,13 +11,12 @@ import tensorflow as tf
 
 from ensemble import SavedPredictor, pipeline
 from ensemble.combine import COMBINERS, Combination, activate
-from ensemble.config import EnsembleConfig
 from ensemble.members import load_members
 from ensemble.output.export import EnsembleModel, save_ensemble
 from orchard.errors import OrchardError
 from orchard.formats import WARMUP_FILE, Task
 from tests.data_prep.builders import rotated_jpeg
-from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, read_jpeg
+from tests.ensemble.builders import CLASS_NAMES, config_of_task, make_members_of_tasks, read_jpeg
 
 # Runs without the project on its path: TensorFlow and the model's folder are all it gets.
 _ELSEWHERE = """
@@ -38,33 +37,18 @@ np.savez(sys.argv[3], probabilities=outputs["probabilities"].numpy(),
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """For each task a dataset and members m0, m1, m2 that differ in size and resize."""
-    root = tmp_path_factory.mktemp("export")
-    for task in ("single_label", "multi_label"):
-        dataset = root / task / "leaves" / "1.0.0"
-        make_dataset(dataset, {"fold0": 90, "fold1": 8, "test": 11}, task=task)
-        for at, resize in enumerate(("squash", "crop", "pad")):
-            make_member(
-                root / task / f"m{at}",
-                dataset,
-                size=(16 + 2 * at,) * 2,
-                resize=resize,
-                seed=at,
-                task=task,
-                noise=at + 0.5,
-                augment={"flips": "both"},
-            )
-    return root
+    return make_members_of_tasks(
+        tmp_path_factory.mktemp("export"),
+        {"fold0": 90, "fold1": 8, "test": 11},
+        [
+            {"noise": at + 0.5, "resize": resize, "augment": {"flips": "both"}}
+            for at, resize in enumerate(("squash", "crop", "pad"))
+        ],
+    )
 
 
 def _config(root, output, **overrides):
-    values = {
-        "members": tuple(str(root / f"m{at}") for at in range(3)),
-        "dataset": str(root / "leaves" / "1.0.0"),
-        "split": "test",
-        "output_dir": str(output),
-        "weights": "2,1,1",
-    }
-    return EnsembleConfig(**{**values, **overrides})
+    return config_of_task(root, output, **{"weights": "2,1,1", **overrides})
 
 
 def _check_members(model, result, tolerance):

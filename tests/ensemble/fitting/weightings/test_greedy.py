@@ -3,34 +3,19 @@ import pytest
 
 from ensemble.combine import COMBINERS
 from ensemble.fitting.weightings import greedy_selection
-from ensemble.scoring.scores import regret as score_regret
-from trainer.evaluation import probabilities
-
-TASK = "single_label"
-
-
-def _networks(noises, rows=300, classes=4, seed=0):
-    """Probabilities [networks, rows, classes] of networks with independent errors, and targets."""
-    generator = np.random.default_rng(seed)
-    targets = np.eye(classes)[generator.integers(classes, size=rows)]
-    logits = [targets * 2 + generator.normal(size=targets.shape) * noise for noise in noises]
-    return np.stack([probabilities(one, TASK) for one in logits]), targets
-
-
-def _regret(metric, targets):
-    return lambda p: score_regret(metric, p, targets, TASK)
+from tests.ensemble.fitting.networks import TASK, noisy_networks, regret_of
 
 
 def test_greedy_selection_of_one_network_picks_it_once():
-    p, targets = _networks([1.0])
-    selection = greedy_selection(p, _regret("log_loss", targets))
+    p, targets = noisy_networks([1.0])
+    selection = greedy_selection(p, regret_of("log_loss", targets))
     assert selection.order == (0,)
     assert selection.weights.tolist() == [1.0]
 
 
 def test_greedy_selection_picks_the_best_of_all_and_keeps_the_best_prefix():
-    p, targets = _networks([1.0, 1.2, 2.5])
-    regret = _regret("log_loss", targets)
+    p, targets = noisy_networks([1.0, 1.2, 2.5])
+    regret = regret_of("log_loss", targets)
     selection = greedy_selection(p, regret, rounds=12)
     total = np.zeros_like(p[0])
     for size, (picked, value) in enumerate(
@@ -46,17 +31,17 @@ def test_greedy_selection_picks_the_best_of_all_and_keeps_the_best_prefix():
 
 
 def test_greedy_selection_with_a_useless_network_gives_it_no_weight():
-    p, targets = _networks([0.8, 0.8, 30.0])
-    assert greedy_selection(p, _regret("log_loss", targets)).weights[2] == 0.0
+    p, targets = noisy_networks([0.8, 0.8, 30.0])
+    assert greedy_selection(p, regret_of("log_loss", targets)).weights[2] == 0.0
 
 
 def test_greedy_selection_never_adds_a_copy_of_a_chosen_network():
-    p, targets = _networks([1.0, 1.2])
+    p, targets = noisy_networks([1.0, 1.2])
     doubled = np.stack([p[0], p[0] * (1 + 1e-13), p[1]])
-    selection = greedy_selection(doubled, _regret("log_loss", targets))
+    selection = greedy_selection(doubled, regret_of("log_loss", targets))
     assert selection.weights[1] == 0.0
     np.testing.assert_allclose(
-        selection.weights[[0, 2]], greedy_selection(p, _regret("log_loss", targets)).weights
+        selection.weights[[0, 2]], greedy_selection(p, regret_of("log_loss", targets)).weights
     )
 
 
@@ -65,14 +50,14 @@ def test_greedy_selection_with_ties_asks_the_second_metric_then_the_order():
     vague = np.where(targets == 1, 0.6, 0.4)
     sure = np.where(targets == 1, 0.9, 0.1)
     both = np.stack([vague, sure])
-    accuracy, log_loss = _regret("accuracy", targets), _regret("log_loss", targets)
+    accuracy, log_loss = regret_of("accuracy", targets), regret_of("log_loss", targets)
     assert greedy_selection(both, accuracy, log_loss).order == (1,)
     assert greedy_selection(both, accuracy).order == (0,)
 
 
 def test_greedy_selection_works_where_the_combiner_averages():
-    p, targets = _networks([1.0, 1.0])
+    p, targets = noisy_networks([1.0, 1.0])
     z = np.log(p)
-    regret = _regret("log_loss", targets)
+    regret = regret_of("log_loss", targets)
     selection = greedy_selection(z, lambda mean: regret(COMBINERS["logits"](TASK).finish(mean)))
     assert selection.trajectory[0] == pytest.approx(min(regret(one) for one in p), abs=1e-6)
