@@ -31,6 +31,8 @@ _FIXED = ("file_format",)
 # But these say which rows and files are taken.
 _FREE = ("on_bad", "max_pixels")
 _MAX_NAMED = 20
+# What always helps where a version cannot be extended.
+ANEW = "leave --extends out to prepare everything anew"
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +96,7 @@ def load_base(config: PrepConfig) -> Base | None:
     path = storage.join(config.extends, RECORDS_FILE)
     info = manifest.files.get(RECORDS_FILE)
     if info and storage.size_and_crc32c(path) != (info.num_bytes, info.crc32c):
-        raise OrchardError(
-            f"{path} is missing or damaged; leave --extends out to prepare everything anew"
-        )
+        raise OrchardError(f"{path} is missing or damaged; {ANEW}")
     return _base(config, manifest, read_index(config.extends))
 
 
@@ -110,7 +110,6 @@ def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
         raise OrchardError(
             f"--version={config.version} is the version that it extends; pass a higher one"
         )
-    anew = "or leave --extends out to prepare everything anew"
     now, defaults = config.settings(), default_settings()
     for flag in config.flag_fields():
         is_fixed = flag.group in _FIXED_GROUPS or flag.field in _FIXED
@@ -122,7 +121,7 @@ def _check_settings(config: PrepConfig, manifest: Manifest) -> None:
             advice = "leave it out" if was == default else f"pass {_flag(flag.name, was)}"
             raise OrchardError(
                 f"--{flag.name}={_shown(value)}, but {config.extends} was prepared with "
-                f"{_flag(flag.name, was)}; {advice}, {anew}"
+                f"{_flag(flag.name, was)}; {advice}, or {ANEW}"
             )
 
 
@@ -138,13 +137,13 @@ def _base(config: PrepConfig, manifest: Manifest, records: "pyarrow.Table") -> B
     if config.near_duplicates and DIFFERENCE_HASH_COLUMN not in records.column_names:
         raise OrchardError(
             f"{config.extends} was prepared by an Orchard that kept no hashes to find near "
-            "duplicates by; leave --extends out to prepare everything anew"
+            f"duplicates by; {ANEW}"
         )
     sizes = [shard.num_records for one in manifest.splits.values() for shard in one.shards]
     if sum(sizes) != len(records):
         raise OrchardError(
             f"{config.extends}: its index has {len(records)} records, its manifest {sum(sizes)}; "
-            "leave --extends out to prepare everything anew"
+            f"{ANEW}"
         )
     hashes, repeats = None, None
     if config.near_duplicates:
@@ -180,24 +179,23 @@ def check_labels(base: Base, table: LabelTable) -> None:
         OrchardError: other classes, another task, or soft labels where the records have none.
     """
     old, new = base.manifest.class_names, table.class_names
-    anew = "or leave --extends out to prepare everything anew"
     if old != new:
         names = "the classes of its features.json"
         if len(old) <= _MAX_NAMED:
             names = f"--class_names={','.join(old)}"
         raise OrchardError(
             f"{table.file}: {_class_changes(old, new)} against {base.directory}; if these are the "
-            f"classes all the same, pass {names}, {anew}"
+            f"classes all the same, pass {names}, or {ANEW}"
         )
     if base.manifest.task != table.task:
         raise OrchardError(
             f"{table.file} is {table.task}, {base.directory} is {base.manifest.task}; correct the "
-            f"labels, {anew}"
+            f"labels, or {ANEW}"
         )
     if base.targets.are_classes and not table.targets.are_classes:
         raise OrchardError(
             f"{table.file} has soft labels, and the records of {base.directory} hold one class "
-            f"each; correct the labels, {anew}"
+            f"each; correct the labels, or {ANEW}"
         )
 
 

@@ -10,6 +10,7 @@ from typing import IO, Any
 import google_crc32c
 import numpy as np
 
+from data_prep.base import ANEW
 from data_prep.images import ImageOptions, SourceProblem, image_source, record_jpeg, thumbnail
 from data_prep.plan import OldRecords, PlannedShard
 from orchard import storage
@@ -271,7 +272,7 @@ def _old_contents(task: ShardTask, old: OldRecords) -> Iterator[bytes]:
                 return
     raise OrchardError(
         f"{path}, record {position}: the image is not what the index says; check {task.base_dir} "
-        "with data_prep.verify, or leave --extends out to prepare everything anew"
+        f"with data_prep.verify, or {ANEW}"
     )
 
 

@@ -31,6 +31,7 @@ from orchard.formats import (
 from trainer.data import load_records, set_gcs_read_options
 
 _MAX_SCREEN_LINES = 10
+_FILES = ("label_issues.csv", "label_issues.html", LABEL_FIXES_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,6 @@ def main() -> None:
         with progress.bar("comparing pictures", len(records.ids)) as bar:
             twins = find_twins(records, bar.add)
     issues = find_issues(held_out, records, twins, csv_rows(options.dataset))
-
     files = {name: storage.join(options.output_dir, name) for name in _FILES}
     fixes_file = files[LABEL_FIXES_FILE]
     decided = read_label_fixes(fixes_file, records.task).fixes if storage.exists(fixes_file) else ()
@@ -80,7 +80,6 @@ def main() -> None:
     storage.write_bytes(files["label_issues.html"], page)
     fixes = merge_fixes(issues.listed, decided)
     storage.write_bytes(fixes_file, label_fixes_csv(fixes, records.task))
-
     print(
         f"{len(issues.listed)} of {len(records.ids)} labels are doubtful; networks judged "
         f"{issues.num_judged} of them"
@@ -97,9 +96,6 @@ def main() -> None:
         "next: look at the page, decide in label_fixes.csv, and run data_prep.main again with "
         f"--label_fixes={shlex.quote(fixes_file)} and a new --version"
     )
-
-
-_FILES = ("label_issues.csv", "label_issues.html", LABEL_FIXES_FILE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.base import Base
+from data_prep.base import ANEW, Base
 from data_prep.checks import CheckedImages, CheckedTable
 from data_prep.config import PrepConfig
 from data_prep.labels import LabelTable, Problem, hashed_order
@@ -229,8 +229,7 @@ def refuse_lost_splits(base: Base, splits: Container[str]) -> None:
         if name not in splits:
             advice = "pass --test_csv" if name == SplitKind.TEST else "add rows of it"
             raise OrchardError(
-                f"the split {name!r} of {base.directory} would be gone; {advice}, or leave "
-                "--extends out to prepare everything anew"
+                f"the split {name!r} of {base.directory} would be gone; {advice}, or {ANEW}"
             )
 
 

@@ -4,6 +4,7 @@ import os
 
 import google_crc32c
 
+from data_prep.base import ANEW
 from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import ShardInfo
@@ -74,5 +75,5 @@ def _copy(source: str, target: str, info: ShardInfo) -> None:
 def _not_as_described(source: str) -> OrchardError:
     return OrchardError(
         f"{source} is missing or is not what its manifest says; check that version with "
-        "data_prep.verify, or leave --extends out to prepare everything anew"
+        f"data_prep.verify, or {ANEW}"
     )

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.scoring import OVERWHELMING_ODDS, shrunken_odds
 from orchard.formats import Task
-
-# Odds of small probabilities say little: 0.001 against 0.01 is no doubt.
-_SHRINKAGE = 0.1
-_OVERWHELMING = np.log(4)  # Such as 0.9 against 0.15.
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def _odds(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
     own = others[rows, labels].copy()
     others[rows, labels] = -1
     other = others.argmax(axis=1)
-    return np.log((others[rows, other] + _SHRINKAGE) / (own + _SHRINKAGE)), other
+    return np.log(shrunken_odds(others[rows, other], own)), other
 
 
 def _expected_errors(probabilities: np.ndarray, labels: np.ndarray) -> int:
@@ -100,4 +97,4 @@ def _most_doubtful(scores: np.ndarray, count: int) -> np.ndarray:
     """
     chosen = np.zeros(len(scores), bool)
     chosen[np.argsort(-scores, kind="stable")[:count]] = True
-    return (chosen & (scores > 0)) | (scores >= _OVERWHELMING)
+    return (chosen & (scores > 0)) | (scores >= np.log(OVERWHELMING_ODDS))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         backbone_of,
         compute_features,
         normalized,
-        shrunken_odds,
         suspect,
     )
     from ensemble.explaining.occlusion import occlusion_heat
@@ -59,7 +58,6 @@ __all__ = [
     "plain_picture",
     "trained_on",
     "shown_members",
-    "shrunken_odds",
     "suspect",
     "training_records",
 ]

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ensemble.inference import ResumableRows, images_of
 from ensemble.members import Member
+from ensemble.scoring import OVERWHELMING_ODDS
 from orchard import storage
 from orchard.formats import TextEnum
 from trainer.data import RecordTable
@@ -24,8 +25,6 @@ from trainer.models import BACKBONE_LAYER
 # Of images that are named rightly so many are nearer to training than what counts as far from it.
 _USUAL = 0.95
 _MIN_USUAL = 20
-# As `ensemble.doubts` has it: 4 to 1 after shrinkage, such as 0.9 against 0.15.
-_SHRINKAGE, _OVERWHELMING = 0.1, 4.0
 _MOST = 0.6
 
 
@@ -117,7 +116,7 @@ def suspect(
     """What to look at first, of an image whose prediction differs from its label.
 
     Args:
-        odds: float [members], of the prediction against the label; see `shrunken_odds`.
+        odds: float [members], of the prediction against the label, shrunken.
         neighbors: whether the labels of the nearest training images agree with the prediction.
         nearest: distance of the nearest one; None: it is not known.
         usual: see `Likeness`.
@@ -128,7 +127,7 @@ def suspect(
             f"it is farther from all training images ({nearest:.3f}) than 95% of the rightly "
             f"named ones ({usual:.3f})",
         )
-    sure, agree = odds >= _OVERWHELMING, sum(neighbors)
+    sure, agree = odds >= OVERWHELMING_ODDS, sum(neighbors)
     near = f"{agree} of {len(neighbors)} neighbors have the predicted label" if neighbors else ""
     if sure.all() and agree >= _MOST * len(neighbors):
         who = f"all {len(sure)} networks are" if len(sure) > 1 else "the network is"
@@ -137,11 +136,6 @@ def suspect(
         return Suspicion(Suspect.NETWORK, f"it is sure of it, but only {near}")
     who = f"only {int(sure.sum())} of {len(sure)} networks are" if sure.any() else "no network is"
     return Suspicion(Suspect.NETWORK, f"{who} sure of it" + (f"; {near}" if near else ""))
-
-
-def shrunken_odds(chosen: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Odds of one probability against another; those of two small ones are near 1."""
-    return (chosen + _SHRINKAGE) / (other + _SHRINKAGE)
 
 
 def backbone_of(network: keras.Model) -> keras.Model | None:

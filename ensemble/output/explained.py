@@ -20,11 +20,11 @@ from ensemble.explaining import (
     heat_picture,
     peak,
     plain_picture,
-    shrunken_odds,
     suspect,
 )
 from ensemble.output import predictions
 from ensemble.output.examples import most_disputed, worst_rows
+from ensemble.scoring import shrunken_odds
 from orchard import html
 from orchard.formats import Task
 from trainer.evaluation import hard_targets, row_losses

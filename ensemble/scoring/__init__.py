@@ -3,7 +3,7 @@
 `scores.py` takes the trainer's metrics of probabilities and `bootstrap.py` its intervals;
 `scoreboard.py` brings both into one table with a verdict. `price.py` adds up what they
 cost, and `cheapest.py` names the cheapest within chance of the best. `diversity.py` compares the
-networks' errors, and says what each of them adds.
+networks' errors, and says what each of them adds. `odds.py` compares two probabilities.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ensemble.scoring.bootstrap import difference_interval
     from ensemble.scoring.cheapest import Cheapest, cheapest_within_chance
     from ensemble.scoring.diversity import Addition, Diversity, Pairs, additions_of, pairs_of
+    from ensemble.scoring.odds import OVERWHELMING_ODDS, shrunken_odds
     from ensemble.scoring.price import Prices, ensemble_prices, inference_text, training_text
     from ensemble.scoring.scoreboard import (
         Candidate,
@@ -33,6 +34,7 @@ __all__ = [
     "Cheapest",
     "Diversity",
     "Entry",
+    "OVERWHELMING_ODDS",
     "Pairs",
     "Prices",
     "Scoreboard",
@@ -48,6 +50,7 @@ __all__ = [
     "score",
     "scoreboard_text",
     "scores_text",
+    "shrunken_odds",
     "training_text",
 ]
 

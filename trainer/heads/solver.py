@@ -80,9 +80,8 @@ class HeadProblem:
                 break
             best = largest
             step = self._newton_step(parameters, gradient)
-            if not np.isfinite(
-                step
-            ).all():  # Nothing is curved where all rows are fitted perfectly.
+            # Nothing is curved where all rows are fitted perfectly.
+            if not np.isfinite(step).all():
                 break
             parameters = parameters + step
         return exact.descend(parameters, tolerance, self.head.max_steps)

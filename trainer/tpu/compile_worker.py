@@ -18,6 +18,7 @@ from typing import Any
 
 from orchard import storage
 from orchard.parallel import die_with_parent
+from trainer.tpu.compiler import FITS, TOO_LARGE, UNSUPPORTED
 from trainer.xla import Program
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
@@ -105,14 +106,14 @@ def refusal(message: str) -> dict:
     if found and "RESOURCE_EXHAUSTED" in message:
         needed = int(float(found[1]) * _UNITS[found[2]])
         available = int(float(found[3]) * _UNITS[found[4]])
-        return {"verdict": "too_large", "needed_bytes": needed, "available_bytes": available}
-    return {"verdict": "unsupported", "message": message.splitlines()[0][:500]}
+        return {"verdict": TOO_LARGE, "needed_bytes": needed, "available_bytes": available}
+    return {"verdict": UNSUPPORTED, "message": message.splitlines()[0][:500]}
 
 
 def _counts(compiled: Any) -> dict:
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
     return {
-        "verdict": "fits",
+        "verdict": FITS,
         "peak_bytes": memory.peak_memory_in_bytes,
         "argument_bytes": memory.argument_size_in_bytes,
         "output_bytes": memory.output_size_in_bytes,

@@ -8,9 +8,9 @@ from ensemble.explaining import (
     Suspect,
     TrainingFeatures,
     normalized,
-    shrunken_odds,
     suspect,
 )
+from ensemble.scoring import shrunken_odds
 
 
 @pytest.fixture
