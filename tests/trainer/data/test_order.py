@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,3 +146,54 @@ def test_stream_that_hosts_or_lanes_cannot_share_is_refused():
 @pytest.mark.parametrize("count, batch, lanes", [(10_000, 96, 48), (100, 96, 3), (5, 96, 1)])
 def test_block_options_of_small_splits_keep_lanes_long(count, batch, lanes):
     assert order.block_options(count, 1000, batch).lanes == lanes
+
+
+@pytest.mark.parametrize(
+    "count, record_bytes, batch, lanes, block, window",
+    [
+        (12_800, 110_000, 256, 64, 9, 72),
+        (1_000_000, 1_000, 4096, 64, 64, 8192),
+        (1_000_000, 10_000_000, 65, 13, 1, 10),
+        (1_000_000, 0.1, 7, 7, 64, 128),
+        (1_000_000, 2**19, 1, 1, 2, 4),
+        (2_016, 1_000, 126, 63, 64, 256),
+        (31, 1_000, 3, 1, 64, 384),
+    ],
+)
+def test_block_options_read_a_mebibyte_in_lanes_that_divide_the_batch(
+    count, record_bytes, batch, lanes, block, window
+):
+    assert order.block_options(count, record_bytes, batch) == OrderOptions(lanes, block, window)
+
+
+@pytest.mark.parametrize("name", ["lanes", "block_records", "window_records"])
+def test_order_options_below_one_are_refused(name):
+    assert OrderOptions(**{"lanes": 1, name: 1})
+    with pytest.raises(OrchardError, match=f"order: {name} is 0; it must be 1 or more"):
+        OrderOptions(**{"lanes": 1, name: 0})
+
+
+def test_epoch_orders_make_the_next_epoch_before_it_is_asked_for_and_keep_three():
+    made: list[int] = []
+    next_is_made = threading.Event()
+
+    def make(epoch: int) -> np.ndarray:
+        made.append(epoch)
+        if epoch == 1:
+            next_is_made.set()
+        return np.array([epoch])
+
+    orders = order.EpochOrders(make)
+    assert orders[0].tolist() == [0]
+    assert next_is_made.wait(30)
+    assert [orders[epoch].tolist() for epoch in (1, 2, 3)] == [[1], [2], [3]]
+    assert orders[3].tolist() == orders[3].tolist() == [3]
+    assert orders[2].tolist() == [2]
+    # Of the five that were made 2, 3 and 4 are there; 1 is made again, and then 0.
+    assert orders[1].tolist() == [1] and orders[0].tolist() == [0]
+    assert [made.count(epoch) for epoch in (0, 1, 2, 3)] == [2, 2, 1, 1]
+
+
+def test_host_lanes_are_equal_parts_in_the_order_of_the_hosts():
+    parts = [order.host_lanes(OrderOptions(8), 4, host) for host in range(4)]
+    assert [list(part) for part in parts] == [[0, 1], [2, 3], [4, 5], [6, 7]]

@@ -44,6 +44,26 @@ def test_learning_rates_constant_stays_after_its_warm_up():
     assert np.all(np.diff(rates[:5]) > 0)
 
 
+def test_learning_rate_cosine_after_the_end_stays_at_the_floor():
+    schedule = Schedule("cosine", 1.0, 100, end=0.1)
+    assert learning_rate(schedule, 130) == pytest.approx(0.1)
+
+
+def test_learning_rate_cosine_that_is_nearly_all_warm_up_falls_over_one_step():
+    schedule = Schedule("cosine", 1.0, 10, warmup_steps=9.5)
+    assert learning_rate(schedule, 10) == pytest.approx(0.5)
+
+
+def test_learning_rate_without_further_settings_has_no_warm_up_and_no_floor():
+    article = [learning_rate(Schedule("article", 1.0, 9), step) for step in range(3)]
+    np.testing.assert_allclose(article, [1.0, 0.8, 0.64])
+    assert learning_rate(Schedule("cosine", 1.0, 9), 9) == pytest.approx(0.0)
+    restarts = learning_rates(Schedule("warm_restarts", 1.0, 9), 0, 9)
+    assert list(np.flatnonzero(restarts == 1.0)) == [0, 1, 3, 7]
+    rising = Schedule("constant", 1.0, 9, warmup_steps=4)
+    assert learning_rate(rising, 0) == 0.0
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_learning_rates_any_window_equals_the_slice_of_the_whole(name):
     schedule = Schedule(name, 1.0, 50, 0.1, 0.01, 7, 5, 9.5, cycle_steps=13)
