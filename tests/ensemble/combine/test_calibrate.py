@@ -1,11 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble.combine.calibrate import (
-    MAX_TEMPERATURE,
-    MIN_TEMPERATURE,
-    fit_temperature,
-)
+from ensemble.combine.calibrate import fit_temperature
 from trainer.evaluation import METRICS, probabilities
 
 
@@ -60,9 +56,12 @@ def test_fit_temperature_takes_soft_targets_as_they_are():
 
 def test_fit_temperature_of_perfect_or_hopeless_rows_stays_within_bounds():
     targets = np.eye(3)[[0, 1, 2, 0]]
-    assert fit_temperature(targets, targets, "single_label")[0] == pytest.approx(
-        MIN_TEMPERATURE, rel=1e-3
-    )
-    assert fit_temperature(-targets * 50, targets, "single_label")[0] == pytest.approx(
-        MAX_TEMPERATURE, rel=1e-3
-    )
+    assert fit_temperature(targets, targets, "single_label")[0] == pytest.approx(0.1, rel=1e-3)
+    hopeless = fit_temperature(-targets * 50, targets, "single_label")[0]
+    assert hopeless == pytest.approx(10.0, rel=1e-3)
+
+
+def test_fit_temperature_finds_it_to_four_digits():
+    logits, _ = _sampled("single_label", 1.0)
+    soft = probabilities(logits / 0.37, "single_label")
+    assert fit_temperature(logits, soft, "single_label")[0] == pytest.approx(0.37, rel=1e-4)

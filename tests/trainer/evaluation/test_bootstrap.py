@@ -83,3 +83,42 @@ def test_draw_counts_with_the_same_seed_are_the_same():
     assert np.array_equal(a, bootstrap.draw_counts(20, seed=1, num_draws=5))
     assert not np.array_equal(a, bootstrap.draw_counts(20, seed=2, num_draws=5))
     assert (a.sum(axis=1) == 20).all()
+
+
+def test_draw_counts_that_all_share_cannot_be_changed():
+    counts = bootstrap.draw_counts(20, seed=1, num_draws=5)
+    with pytest.raises(ValueError, match="read-only"):
+        counts[0, 0] = 7
+    assert bootstrap.draw_counts(3, seed=0).shape == (400, 3)
+
+
+@pytest.mark.parametrize("classes, draws", [(3, 400), (500_000, 400), (800_000, 250), (10**7, 100)])
+def test_counts_for_very_many_targets_are_of_fewer_draws_but_never_few(classes, draws):
+    targets = np.broadcast_to(np.zeros(1), (10, classes))
+    assert bootstrap.counts_for(targets).shape == (draws, 10)
+
+
+def test_percentiles_are_those_of_the_draws_that_have_a_value():
+    assert bootstrap.percentiles(np.arange(101.0)) == pytest.approx((2.5, 97.5))
+    assert bootstrap.percentiles(np.arange(101.0), 0.5) == pytest.approx((25, 75))
+    some = np.concatenate([np.arange(101.0), [np.nan] * 7])
+    assert bootstrap.percentiles(some) == pytest.approx((2.5, 97.5))
+    assert np.isnan(bootstrap.percentiles(np.full(3, np.nan))).all()
+
+
+def test_mean_interval_is_about_the_mean_and_none_of_nothing():
+    values = np.random.default_rng(0).normal(5.0, 1.0, 400)
+    low, high = bootstrap.mean_interval(values)
+    # Of 400 normal numbers the mean's standard error is 0.05.
+    assert low < values.mean() < high and high - low == pytest.approx(2 * 1.96 * 0.05, rel=0.15)
+    assert bootstrap.mean_interval(np.full(9, 0.25)) == (0.25, 0.25)
+    assert np.isnan(bootstrap.mean_interval(np.zeros(0))).all()
+
+
+def test_score_interval_of_another_confidence_is_another():
+    logits, targets = _data(rows=200)
+    wide = bootstrap.score_interval("accuracy", logits, targets, "single_label")
+    narrow = bootstrap.score_interval("accuracy", logits, targets, "single_label", confidence=0.5)
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+    again = bootstrap.score_interval("accuracy", logits, targets, "single_label", seed=1)
+    assert again != wide

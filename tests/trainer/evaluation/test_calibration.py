@@ -31,3 +31,19 @@ def test_reliability_bins_hold_mean_confidence_and_accuracy():
     assert diagram.confidence[1] == pytest.approx((0.9 + 0.95 + 0.58) / 3)
     assert diagram.accuracy[1] == pytest.approx(2 / 3)
     assert np.isnan(diagram.confidence[0])
+
+
+def test_reliability_of_what_is_certain_is_in_the_last_of_fifteen_bins():
+    p = np.array([[1.0, 0.0], [0.55, 0.45]])
+    diagram = reliability(p, np.eye(2), Task.SINGLE_LABEL)
+    assert np.flatnonzero(diagram.count).tolist() == [8, 14] and len(diagram.count) == 15
+    assert diagram.accuracy[[8, 14]].tolist() == [0.0, 1.0]
+    many = reliability(p, np.eye(2), Task.MULTI_LABEL)
+    assert np.flatnonzero(many.count).tolist() == [0, 6, 8, 14]
+
+
+def test_expected_error_weighs_bins_by_their_rows():
+    p = np.array([[0.9, 0.1]] * 3 + [[0.6, 0.4]])
+    targets = np.array([[1, 0], [1, 0], [0, 1], [1, 0]])
+    diagram = reliability(p, targets, Task.SINGLE_LABEL)
+    assert diagram.expected_error == pytest.approx((3 * abs(2 / 3 - 0.9) + 0.4) / 4)

@@ -83,6 +83,8 @@ def test_metric_for_one_task_is_neither_scored_nor_accepted_for_the_other(monkey
     members = {**dict(METRICS.items()), "mine": OfOneLabel}
     monkeypatch.setattr(METRICS, "_members", members)
     assert evaluate(*single()[:2], Task.SINGLE_LABEL)["mine"] == 1
+    assert metric_names()[-1] == "mine" and "mine" not in metric_names(main=True)
+    assert "mine" not in metric_names(ranks=True) and is_better("mine", 2, 1)
     assert "mine" not in evaluate(*multi(), Task.MULTI_LABEL)
     check_metric("mine", Task.SINGLE_LABEL)
     with pytest.raises(OrchardError, match="mine is no metric of multi_label datasets; choose"):
@@ -102,6 +104,14 @@ def test_is_better_any_metric_knows_which_way_it_goes():
     assert not is_better("accuracy", float("nan"), None)
     assert is_better("accuracy", 0.1, float("nan"))
     assert not is_better("accuracy", 0.5, 0.5)
+    assert not is_better("log_loss", 0.2, 0.1) and not is_better("log_loss", 0.1, 0.1)
+    assert not is_better("accuracy", float("nan"), float("nan"))
+
+
+def test_metric_without_rows_and_without_a_score_of_its_own_is_none():
+    logits, targets, _ = single()
+    with pytest.raises(NotImplementedError):
+        Metric().score(logits, targets, Task.SINGLE_LABEL)
 
 
 @pytest.mark.parametrize("task", Task)
