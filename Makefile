@@ -11,7 +11,7 @@ CONSTRAINTS ?= constraints.txt
 TPU_TABLE := article_224,article
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: help demo demo-quick test lint docs coverage torture fuzz benchmarks matrix tpu-table preflight-all clean
+.PHONY: help demo demo-quick test lint docs coverage torture fuzz mutation benchmarks matrix tpu-table preflight-all clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -55,6 +55,13 @@ torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
 
 fuzz: $(VENV)/.installed-test ## a million damaged inputs for all that is parsed: a quarter of an hour
 	$(BIN)/python -m tests.fuzz --cases=1000000
+
+$(VENV)/.installed-mutation: $(VENV)/.installed-test
+	$(PIP_INSTALL) -e '.[tensorflow,dev,mutation]'
+	touch $@
+
+mutation: $(VENV)/.installed-mutation ## code that says something else: would its tests notice? an hour of one core, resumable
+	$(BIN)/python -m tests.mutation
 
 benchmarks: $(VENV)/.installed-test ## the table and plot of all ratios in docs/benchmarks.md: most of an hour
 	$(BIN)/python -m benchmarks --write

@@ -32,6 +32,7 @@ _ARRAY_RECORD = ["array_record>=0.5"]
 _MLFLOW = ["mlflow-skinny>=3", "sqlalchemy", "alembic"]
 _OPTUNA = ["optuna>=4"]
 _DOCS = ["mkdocs-material>=9.6"]
+_MUTATION = ["cosmic-ray>=8.4", "coverage"]
 _TEST = [
     "pytest>=8",
     "pytest-timeout",
@@ -103,6 +104,7 @@ setup(
         "litert": _LITERT,
         "serve": _SERVE,
         "docs": _DOCS,
+        "mutation": _MUTATION,
         "test": _TEST,
         "dev": [
             *_TEST,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.labels.csv_table import parse_csv
+from data_prep.labels.csv_table import find_image_column, parse_csv
 from data_prep.labels.table import LabelOptions, read_labels, rows_as_csv
 from orchard.errors import OrchardError
 from tests.data_prep.builders import write_csv
@@ -58,6 +58,32 @@ def test_read_labels_of_a_missing_file_or_column_names_it(tmp_path):
         read_labels(str(tmp_path / "nowhere.csv"), LabelOptions())
     with pytest.raises(OrchardError, match="no column 'name' .*; it has image_id, label"):
         read(tmp_path, [("image_id", "label"), ("a", "x")], image_column="name")
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_index"),
+    [
+        (("0", "1", "2"), True),
+        (("1", "2", "3"), True),
+        (("2", "3", "4"), False),
+        (("0", "2", "3"), False),
+        (("1", "1", "1"), False),
+        (("", "", ""), True),
+        (("", "", "x"), False),
+    ],
+)
+def test_index_columns_count_the_rows_or_are_empty(cells, is_index):
+    rows = [(cell, f"a{at}", "x") for at, cell in enumerate(cells)]
+    for name in ("", "Unnamed: 0"):
+        table = parse_csv(rows_as_csv((name, "image_id", "label"), rows), "train.csv")
+        assert table.index_columns == ((name,) if is_index else ())
+    named = parse_csv(rows_as_csv(("n", "image_id", "label"), rows), "train.csv")
+    assert named.index_columns == ()
+
+
+def test_index_columns_of_two_columns_are_none():
+    table = parse_csv(rows_as_csv(("", "label"), [("0", "x"), ("1", "y")]), "train.csv")
+    assert table.index_columns == () and find_image_column(table, None) == ""
 
 
 @given(

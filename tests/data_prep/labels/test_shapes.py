@@ -227,7 +227,8 @@ def test_from_columns_with_the_number_of_a_class_asks(tmp_path):
 
 def test_from_columns_of_soft_values_of_one_decimal_asks_for_the_task(tmp_path):
     rows = [("image_id", "x", "y", "z"), *((f"a{n}", 0.3, 0.3, 0.3) for n in range(9))]
-    with pytest.raises(OrchardError, match="one decimal.*--task=single_label or --task=multi"):
+    message = "one decimal.* as 0.9 in row 2; pass --task=single_label or --task=multi"
+    with pytest.raises(OrchardError, match=message):
         read(tmp_path, rows)
     table = read(tmp_path, rows, task="single_label")
     assert (table.task, table.problems) == ("single_label", ())
@@ -248,6 +249,71 @@ def test_from_names_of_unknown_or_missing_labels_calls_the_rows_bad(tmp_path):
     assert [(p.row, p.kind) for p in table.problems] == [(3, "unknown label"), (4, "no label")]
     assert "'hat'" in table.problems[0].detail
     assert table.class_names == ("bag", "coat")
+
+
+def test_from_names_of_lists_and_other_cells_takes_all_for_names(tmp_path):
+    rows = [("image", "labels"), ("a", "['cat']"), ("b", "dog"), ("c", "['cat']")]
+    table = read(tmp_path, rows)
+    assert (table.shape, table.class_names) == ("name", ("['cat']", "dog"))
+
+
+def test_from_names_of_nothing_but_empty_cells_has_no_class(tmp_path):
+    table = read(tmp_path, [("image", "labels"), ("a", ""), ("b", "")])
+    assert (table.shape, table.class_names) == ("name", ())
+    assert [one.kind for one in table.problems] == ["no label", "no label"]
+
+
+def test_from_names_of_lists_with_a_delimiter_refuses_it(tmp_path):
+    rows = [("image", "labels"), ("a", "['cat', 'dog']"), ("b", "['dog']")]
+    with pytest.raises(OrchardError, match=r"holds lists, such as .*leave out --label_delimiter"):
+        read(tmp_path, rows, label_delimiter="|")
+
+
+@pytest.mark.parametrize("cells", [("[1]", "[0]"), ("[1, 0]", "[0, 1]"), ("[1 0]", "[0 1]")])
+def test_from_names_of_short_lists_of_zeros_and_ones_names_classes(tmp_path, cells):
+    table = read(tmp_path, [("image", "labels"), *zip("ab", cells, strict=True)])
+    assert table.problems == () and len(table.class_names) >= 2
+
+
+@pytest.mark.parametrize("alone", [9, 10])
+@pytest.mark.parametrize("first", [0, 1])
+def test_from_columns_of_rows_that_lie_together_asks_from_ten_on(tmp_path, alone, first):
+    late = [first] * alone + [1 - first] * (30 - alone)
+    bits = [(f"a{n}", n % 2, n // 2 % 2, n // 3 % 2, late[n]) for n in range(30)]
+    rows = [("image_id", "x", "y", "z", "late"), *bits]
+    if alone < 10:
+        assert read(tmp_path, rows).class_names == ("x", "y", "z", "late")
+    else:
+        with pytest.raises(OrchardError, match="'late' has all rows of one value together"):
+            read(tmp_path, rows)
+
+
+def test_from_columns_of_rows_that_lie_in_three_blocks_asks_nothing(tmp_path):
+    late = [0] * 10 + [1] * 10 + [0] * 10
+    bits = [(f"a{n}", n % 2, n // 2 % 2, n // 3 % 2, late[n]) for n in range(30)]
+    assert read(tmp_path, [("image_id", "x", "y", "z", "late"), *bits]).class_names
+
+
+@pytest.mark.parametrize(("value", "is_off"), [(0.982, False), (0.978, True)])
+def test_from_columns_of_sums_of_three_classes_may_be_off_by_rounding(tmp_path, value, is_off):
+    # 0.001 and 0.005 a class: 0.016.
+    rows = [("image_id", "x", "y", "z"), *((f"a{n}", 1, 0, 0) for n in range(40))]
+    rows.append(("odd", round(value + 0.003, 3), 0, 0))
+    assert bool(read(tmp_path, rows).problems) == is_off
+
+
+def test_from_columns_of_very_many_classes_may_be_off_by_five_hundredths(tmp_path):
+    names = [f"c{n}" for n in range(30)]
+    rows = [("image_id", *names), *((f"a{n}", 1, *[0] * 29) for n in range(60))]
+    rows += [("in", 0.955, *[0] * 29), ("out", 0.945, *[0] * 29)]
+    assert [one.id for one in read(tmp_path, rows).problems] == ["out"]
+
+
+@pytest.mark.parametrize(("odd", "task"), [(5, "single_label"), (6, "multi_label")])
+def test_from_columns_is_many_labels_where_more_than_a_twentieth_is_off(tmp_path, odd, task):
+    bits = [(f"a{n}", 1, 1 if n < odd else 0) for n in range(100)]
+    table = read(tmp_path, [("image_id", "x", "y"), *bits], label_columns=("x", "y"))
+    assert (table.task, len(table.problems)) == (task, odd if task == "single_label" else 0)
 
 
 # What may stand in a cell: any text but NUL and what a trimmed cell cannot begin or end with.

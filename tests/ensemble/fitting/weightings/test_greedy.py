@@ -61,3 +61,23 @@ def test_greedy_selection_works_where_the_combiner_averages():
     regret = regret_of("log_loss", targets)
     selection = greedy_selection(z, lambda mean: regret(COMBINERS["logits"](TASK).finish(mean)))
     assert selection.trajectory[0] == pytest.approx(min(regret(one) for one in p), abs=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "picked"), [(1e-14, 1), (1e-9, 0)])
+def test_greedy_selection_takes_regrets_that_differ_in_their_last_bits_for_ties(noise, picked):
+    representations = np.array([[[0.0]], [[1.0]]])
+    selection = greedy_selection(
+        representations,
+        lambda mean: 0.3 + noise * float(mean[0, 0]),
+        lambda mean: -float(mean[0, 0]),
+        rounds=1,
+    )
+    assert selection.order == (picked,)
+
+
+def test_greedy_selection_rounds_no_small_regrets():
+    representations = np.array([[[0.0]], [[1.0]]])
+    small = greedy_selection(representations, lambda mean: 1e-5 - 1e-7 * float(mean[0, 0]))
+    assert small.order == (1,) and small.trajectory == (pytest.approx(0.99e-5, rel=1e-6),)
+    large = greedy_selection(representations, lambda mean: 0.5 - 1e-7 * float(mean[0, 0]))
+    assert large.order == (1,) and large.trajectory == (0.5,)
