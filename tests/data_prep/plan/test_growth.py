@@ -12,7 +12,13 @@ from data_prep.base import Base
 from data_prep.checks import CheckedImages, CheckedTable
 from data_prep.checks.worker import FACTS_DTYPE
 from data_prep.labels import LabelTable
-from data_prep.plan import assign_splits, build_plan, leave_out_moves
+from data_prep.plan import (
+    assign_splits,
+    build_plan,
+    describe_duplicates,
+    growth,
+    leave_out_moves,
+)
 from data_prep.plan.splits import Filled, Rows, fill_up
 from orchard.formats import Lineage, Manifest, ShardInfo, SplitInfo, Targets, Task
 from tests.data_prep.builders import config
@@ -109,6 +115,57 @@ def label_of(plan):
         for shard in plan.shards
         for one, label in zip(shard.ids, shard.targets.largest, strict=True)
     }
+
+
+def with_sizes(images, width_px, height_px, record_bytes, reencode=True):
+    facts = images.labelled.facts
+    facts["width_px"], facts["height_px"], facts["reencode"] = width_px, height_px, reencode
+    facts["record_bytes"] = record_bytes
+    return images
+
+
+@pytest.mark.parametrize(
+    ("sizes", "record_bytes", "flags", "shards"),
+    [
+        # 40 records of 1 MB, of which ten were encoded to know it.
+        ((1000, 1000), [1_000_000] * 10 + [0] * 30, {"short_side_px": 500, "shard_mb": 4}, 10),
+        ((2000, 1000), [1_000_000] * 10 + [0] * 30, {"max_side_px": 500, "shard_mb": 4}, 10),
+        ((800, 2000), [1_000_000] * 10 + [0] * 30, {"square_px": 500, "shard_mb": 4}, 10),
+        # Smaller than the limits: half a byte a pixel where nothing is known.
+        ((500, 400), [0] * 40, {"short_side_px": 500, "shard_mb": 1}, 4),
+        ((2000, 1000), [0] * 40, {"short_side_px": 500, "shard_mb": 1}, 10),
+        ((2000, 1000), [0] * 40, {"max_side_px": 1000, "shard_mb": 1}, 10),
+        ((2000, 1000), [0] * 40, {"square_px": 1500, "shard_mb": 10}, 3),
+        ((10, 10), [300_000] * 40, {"shard_mb": 4}, 3),
+    ],
+)
+def test_build_plan_has_shards_for_the_bytes_that_records_will_have(
+    sizes, record_bytes, flags, shards
+):
+    rows = [Row(f"a{at}", at % 3, f"content {at}") for at in range(40)]
+    images = with_sizes(checked(rows), *sizes, record_bytes)
+    assert len(planned(images, **flags).shards) == shards
+
+
+def test_build_plan_estimates_large_images_by_the_density_of_small_ones():
+    rows = [Row(f"a{at}", at % 3, f"content {at}") for at in range(40)]
+    # Of those that are known 200 px are 40,000 bytes; the others have 25 times as many pixels.
+    width = [200] * 20 + [1000] * 20
+    known = [40_000] * 20 + [0] * 20
+    images = with_sizes(checked(rows), width, width, known)
+    assert len(planned(images, short_side_px=2000, shard_mb=3).shards) == 7
+
+
+def test_describe_duplicates_across_given_splits_names_two_of_them():
+    rows = [Row(f"a{at}", at % 3, f"content {at}", split=f"fold{at // 2}") for at in range(6)]
+    rows += [dataclasses.replace(rows[0], id="b0", split="fold2")]
+    rows += [dataclasses.replace(rows[3], id="b3")]
+    images = checked(rows)
+    settled = config("x", csv="x", images_dir="x", split_column="split")
+    assert list(describe_duplicates(assign_splits(images, settled), images)) == [
+        "4 identical images in 2 groups, 1 of them across splits, as --split_column has it; "
+        "first: 'a0' and 'b0'"
+    ]
 
 
 @st.composite
@@ -227,6 +284,29 @@ def test_growth_again_keeps_the_older_steps():
     after = planned(checked(rows, base), folds=3)
     assert [step.version for step in after.lineage] == ["0.9.0", "1.0.0"]
     assert after.lineage[0].shards == {} and len(after.lineage[1].shards) == 3
+
+
+def test_growth_deals_new_rows_out_evenly_in_each_repeat():
+    rows = [Row(f"a{at}", at % 3, f"content {at}") for at in range(30)]
+    flags = {"folds": 3, "fold_repeats": 3}
+    base = base_of(planned(checked(rows), **flags), rows)
+    more = [Row(f"n{at}", at % 3, f"new {at}") for at in range(30)]
+    after = planned(leave_out_moves(checked([*rows, *more], base)), **flags)
+    dealt = np.concatenate([shard.repeats for shard in after.shards])
+    own = {one: row for row, one in enumerate(i for shard in after.shards for i in shard.ids)}
+    for repeat in range(2):
+        assert np.bincount(dealt[:, repeat], minlength=3).tolist() == [20, 20, 20]
+        assert len(set(dealt[[own[row.id] for row in more], repeat])) == 3
+    assert (dealt[:, 0] != dealt[:, 1]).any()
+
+
+def test_place_leaves_a_test_split_without_rows_to_the_table_of_test_rows():
+    given = ("fold0", "fold1", "test")
+    rows = [Row(f"a{at}", at % 3, f"content {at}", split=given[at // 2]) for at in range(6)]
+    base = base_of(planned_of_column(checked(rows)), rows)
+    settled = config("x", csv="x", images_dir="x", split_column="split")
+    found, _ = growth.place(checked(rows[:2], base).labelled, base, settled)
+    assert {name: at.tolist() for name, at in found.items()} == {"fold0": [0, 1], "fold1": []}
 
 
 def rows_of(labels, groups=None):

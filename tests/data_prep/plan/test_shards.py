@@ -19,10 +19,13 @@ MB = 1_000_000
         (100, 350_000, 1, 10),
         (50, 10**6, 1, 10),
         (1, 3, 8, 3),  # fewer records than hosts
+        (1, 350_000, 1, 4),  # memory of a worker
+        (1, 350_000, 3, 6),
     ],
 )
 def test_num_shards_of_size_records_and_hosts_is_the_guides(total_mb, records, hosts, wanted):
-    assert num_shards(total_mb * MB, records, 128, hosts) == wanted
+    found = num_shards(total_mb * MB, records, 128, hosts)
+    assert found == wanted and isinstance(found, int)
 
 
 def test_num_shards_of_any_size_is_a_multiple_of_hosts_and_keeps_the_limit():

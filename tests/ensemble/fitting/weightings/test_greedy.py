@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ensemble.combine import COMBINERS
-from ensemble.fitting.weightings import greedy_selection
+from ensemble.fitting.weightings import WEIGHTINGS, Sample, greedy_selection
+from orchard.formats import Task
 from tests.ensemble.fitting.networks import TASK, noisy_networks, regret_of
 
 
@@ -81,3 +82,14 @@ def test_greedy_selection_rounds_no_small_regrets():
     assert small.order == (1,) and small.trajectory == (pytest.approx(0.99e-5, rel=1e-6),)
     large = greedy_selection(representations, lambda mean: 0.5 - 1e-7 * float(mean[0, 0]))
     assert large.order == (1,) and large.trajectory == (0.5,)
+
+
+@pytest.mark.parametrize(("method", "picked"), [("probabilities", 1), ("rank", 0)])
+def test_greedy_finds_of_equally_good_networks_the_one_of_less_log_loss(method, picked):
+    targets = np.eye(3)[np.arange(30) % 3]
+    # Both name all classes rightly; the second one is surer of them.
+    p = np.stack([0.4 * targets + 0.2, 0.85 * targets + 0.05])
+    combiner = COMBINERS[method](Task.SINGLE_LABEL)
+    sample = Sample(lambda asked: p, targets, combiner, "roc_auc", 0, np.arange(30))
+    found = WEIGHTINGS["greedy"]().find(sample)
+    assert found.selection.order == (picked,) and found.note == "1 pick for roc_auc"
