@@ -168,6 +168,16 @@ def test_describe_duplicates_across_given_splits_names_two_of_them():
     ]
 
 
+def test_describe_duplicates_names_two_of_the_first_group():
+    rows = [Row(f"a{at}", at % 3, f"content {at}") for at in range(6)]
+    rows += [dataclasses.replace(rows[2], id=f"b{at}") for at in range(2)]
+    images = checked(rows)
+    settled = config("x", csv="x", images_dir="x", folds=2)
+    assert list(describe_duplicates(assign_splits(images, settled), images)) == [
+        "3 identical images in 1 group, each kept in one split; first: 'a2' and 'b0'"
+    ]
+
+
 @st.composite
 def growths(draw):
     """Old rows, and all rows of the next version."""

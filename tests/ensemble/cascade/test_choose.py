@@ -1,9 +1,11 @@
+import math
 import re
 
 import numpy as np
 import pytest
 
 from ensemble.cascade import Wish, choose_cascade
+from ensemble.cascade.search import Goal
 from ensemble.combine import COMBINERS, Combination
 from ensemble.fitting import HeldOut
 from ensemble.members import FoldGroup
@@ -75,8 +77,17 @@ def test_choose_cascade_calibrated_gives_each_stage_its_own_temperature(many):
     assert any(stage.confidence_temperature != 1 for stage in plain)
 
 
+def test_goals_of_a_wish_are_several_degrees_of_care():
+    careful = [Goal(0.02, errors=errors) for errors in range(5)]
+    assert Wish(max_loss=0.02).goals() == [*careful, Goal(0.01), Goal(0.0)]
+    assert Wish(max_share=0.5).goals() == [Goal(max_share=0.5)]
+
+
 def test_choose_cascade_within_a_cost_stays_within_it(many):
     choice = _choose(*many, Wish(max_share=0.3))
+    shares = [point.share for point in choice.curve]
+    assert shares == sorted(set(shares)) and 0 < shares[0] < shares[-1] < 1
+    assert all(point.low <= point.loss <= point.high < np.inf for point in choice.curve)
     assert choice.found.flops <= 0.3 * 7_000
     none = _choose(*many, Wish(max_share=0.1))
     assert none.found is None
@@ -89,6 +100,7 @@ def test_choose_cascade_on_few_images_is_not_shown_and_its_advice_works():
     # 3 of 200 may be wrong even if none of these is.
     assert choice.found is None and choice.verdict.high >= 3 / 200
     (advice,) = re.findall(r"--cascade=([\d.]+) has one", choice.sentence)
+    assert float(advice) == math.ceil(choice.verdict.high * 1e4) / 1e4
     assert _choose(logits, targets, Wish(max_loss=float(advice))).found is not None
 
 

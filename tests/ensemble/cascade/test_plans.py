@@ -15,3 +15,4 @@ def test_share_of_counts_what_each_image_passed():
     share = share_of(plan, np.array([0, 0, 1, 1]), np.array([3.0, 1.0]))
     assert share == (2 * 0.25 + 2 * 1.0) / 4
     assert is_cheaper(plan, 2) and not is_cheaper(Plan(((0, 1),), (), Confidence.MAXIMUM), 2)
+    assert is_cheaper(Plan(((1,),), (), Confidence.MAXIMUM), 2)

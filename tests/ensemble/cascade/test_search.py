@@ -106,3 +106,20 @@ def test_cuts_of_many_networks_keep_their_order_and_are_few():
     found = cuts_of([2, 0, 1])
     assert found == [((2,), (0, 1)), ((2, 0), (1,)), ((2,), (0,), (1,))]
     assert len(cuts_of(range(60))) <= 300
+    # 24 ways to cut 25 once, and 276 to cut them twice; of 26 they would be 325.
+    assert [len(cuts_of(range(n))) for n in (25, 26)] == [300, 25]
+
+
+def test_goal_without_errors_takes_the_loss_as_it_is():
+    figures = np.array([0.5, 0.5]), np.array([0.1, 0.5]), np.array([1.0, 1.0])
+    first, second = Goal(0.1).rank(*figures)
+    assert first.tolist() == [0.5, np.inf] and second[0] == 0.1
+    assert np.isinf(Goal(0.1, errors=1).rank(*figures)[0]).all()
+    first, second = Goal(max_share=0.5).rank(*figures)
+    assert first.tolist() == [0.1, 0.5] and second.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+def test_search_within_what_the_cheapest_network_costs_takes_it_alone(metric):
+    (plan,) = search(_views(metric=metric), np.array([4.0, 1.0, 2.0]), [Goal(max_share=1 / 7)])
+    assert plan.stages == ((1,),) and plan.max_doubts == ()

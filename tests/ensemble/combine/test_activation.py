@@ -35,6 +35,14 @@ def test_to_logits_is_undone_by_activate(task):
     np.testing.assert_allclose(activate(activation.to_logits(p, task), task), p, atol=1e-12)
 
 
+def test_to_logits_of_0_and_1_are_the_largest_that_there_are():
+    p = np.array([[0.0, 1.0]])
+    smallest, nearest = np.finfo(np.float64).tiny, np.finfo(np.float64).eps / 2
+    both = activation.to_logits(p, "multi_label")
+    np.testing.assert_allclose(both, [[np.log(smallest), -np.log(nearest)]])
+    np.testing.assert_allclose(activation.to_logits(p, "single_label"), [[np.log(smallest), 0]])
+
+
 def test_combiners_import_no_tensorflow():
     program = "import sys; from ensemble.combine import COMBINERS; COMBINERS.names(); "
     program += "sys.exit('tensorflow' in sys.modules)"

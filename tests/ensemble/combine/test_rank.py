@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ensemble.combine.rank import RankMean, quantiles, rank_reference
+from ensemble.combine.rank import RankMean, quantiles, quantiles_in_graph, rank_reference
 from trainer.evaluation import probabilities as activate
 
 
@@ -51,3 +51,19 @@ def test_rank_reference_of_many_rows_keeps_their_order():
         order = np.argsort(odds[:, column])
         assert (np.diff(ranks[order, column]) >= 0).all()
         np.testing.assert_allclose(ranks[order, column], np.linspace(0, 1, 5000), atol=0.005)
+
+
+def test_rank_reference_of_few_rows_has_their_values():
+    reference = rank_reference(np.array([[3.0], [1.0]]))
+    assert reference.values.ravel().tolist() == [1, 3] and reference.levels.tolist() == [[0], [1]]
+    alone = rank_reference(np.array([[2.0]]))
+    assert alone.values.ravel().tolist() == [2, 2] and alone.levels.tolist() == [[0.5], [0.5]]
+
+
+def test_quantiles_in_graph_are_those_of_numpy_within_and_beyond_the_reference():
+    import tensorflow as tf
+
+    reference = rank_reference(np.array([[0.1, 5.0], [0.5, 6.0], [0.5, 9.0], [0.9, 9.5]]))
+    odds = np.array([[-3, 4], [0.1, 5.5], [0.3, 9.2], [0.5, 6], [0.8, 9.4], [0.9, 9.5], [7, 99]])
+    found = quantiles_in_graph(tf.constant(odds, tf.float32), reference)
+    np.testing.assert_allclose(found, quantiles(odds, reference), atol=1e-6)
