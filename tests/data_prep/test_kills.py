@@ -4,26 +4,9 @@ import subprocess
 import sys
 import time
 
-import pytest
-
-from tests.data_prep import torture_prep
 from tests.data_prep.builders import make_input
-
-
-def test_prepare_after_three_kills_leaves_the_undisturbed_bytes(tmp_path):
-    lines = torture_prep.campaign(3, seed=os.getpid(), folder=tmp_path)
-    assert len(lines) == 3
-
-
-@pytest.mark.slow
-def test_prepare_after_twenty_kills_leaves_the_undisturbed_bytes(tmp_path):
-    assert len(torture_prep.campaign(20, seed=0, folder=tmp_path)) == 20
-
-
-@pytest.mark.slow
-def test_prepare_of_a_grown_version_after_twenty_kills_leaves_the_undisturbed_bytes(tmp_path):
-    assert len(torture_prep.campaign(20, seed=0, folder=tmp_path, extends=True)) == 20
-
+from tests.torture.campaigns import prep_command
+from tests.torture.processes import processes_of_group
 
 # The command, whose workers never get through with the later shards: however slow this process is
 # to look, there is something left to interrupt.
@@ -43,10 +26,10 @@ cli.run(main.main, *main.OPTIONS)
 
 
 def test_prepare_after_ctrl_c_stops_at_once_and_goes_on_when_run_again(tmp_path):
-    given = make_input(tmp_path / "in", rows=200)
-    _, _, _, *flags = torture_prep.command(given, tmp_path / "out")
+    make_input(tmp_path / "in", rows=200)
+    command = prep_command(tmp_path, str(tmp_path / "out"))
     process = subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS, *flags],
+        [sys.executable, "-c", _ENDLESS, *command[3:]],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -64,6 +47,6 @@ def test_prepare_after_ctrl_c_stops_at_once_and_goes_on_when_run_again(tmp_path)
     assert process.returncode == 130, output
     assert "Traceback" not in output
     assert output.strip().splitlines()[-1] == "interrupted: run the same command again to go on"
-    assert not torture_prep.processes_of_group(process.pid)
+    assert not processes_of_group(process.pid)
     assert not (tmp_path / "out" / "clothes").exists()
-    torture_prep.finish(given, tmp_path / "out")
+    subprocess.run(command, check=True, capture_output=True, timeout=300)

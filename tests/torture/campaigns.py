@@ -40,6 +40,9 @@ class Campaign:
         signals: that stop it.
         bucket: whether it writes to gs:// of a server on loopback.
         others: of each other disturbance, how many trials there are.
+        preload: what takes a command seconds to import; it is killed as a fork of a process that
+            has imported them.
+        saves_often: whether what is killed is made to save after each batch, by `often.py`.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Campaign:
     signals: tuple[signal.Signals, ...] = (signal.SIGKILL,)
     bucket: bool = False
     others: dict[str, int] = field(default_factory=dict)
+    preload: tuple[str, ...] = ()
+    saves_often: bool = False
 
 
 # Campaigns whose commands need no network share no inputs with those that do.
@@ -130,7 +135,7 @@ def _make_networks(folder: Path) -> None:
         raise RuntimeError(f"no inputs were made: {done.stderr[-2000:]}")
 
 
-def _train_command(runtime: str, folder: Path, path: str) -> list[str]:
+def _train_command(runtime: str, precision: str, folder: Path, path: str) -> list[str]:
     config = runs.config(
         str(folder / "tiny" / "1.0.0"),
         str(folder / "tiny.keras"),
@@ -143,6 +148,7 @@ def _train_command(runtime: str, folder: Path, path: str) -> list[str]:
         deterministic=True,
         checkpoint_every_steps=2,
         runtime=runtime,
+        precision=precision,
     )
     return runs.command(config)
 
@@ -176,7 +182,7 @@ def _soup_command(folder: Path, path: str) -> list[str]:
 def _ensemble_command(folder: Path, path: str) -> list[str]:
     command = [sys.executable, "-m", "ensemble.main", _members(folder)]
     flags = [f"--dataset={folder / 'tiny' / '1.0.0'}", f"--output_dir={path}/out"]
-    return [*command, *flags, "--weights=greedy", "--calibrate"]
+    return [*command, *flags, "--weights=greedy", "--calibrate", "--batch_size=4"]
 
 
 def _ensemble_outcome(place: Place, folder: Path) -> dict[str, str] | None:
@@ -202,15 +208,33 @@ def _predict_outcome(place: Place, folder: Path) -> dict[str, str] | None:
 
 _OTHERS = {"disk full": 10, "read-only": 4, "two at once": 6, "clock": 6}
 _FEWER = {"disk full": 4, "read-only": 2, "two at once": 3, "clock": 2}  # Networks take a while.
-_STOPS = (signal.SIGKILL, signal.SIGTERM)
-_training = functools.partial(
-    Campaign,
-    make_inputs=_make_networks,
-    outcome=_run_outcome,
-    left_out=outcomes.LEFT_OUT_OF_RUNS,
-    signals=_STOPS,
-    others=_FEWER,
-)
+
+_NETWORKS = ("tensorflow", "trainer.loop", "ensemble.pipeline")
+
+
+def _train(runtime: str, precision: str) -> Callable[[Path, str], list[str]]:
+    return functools.partial(_train_command, runtime, precision)
+
+
+def _training(
+    name: str,
+    command: Callable[[Path, str], list[str]],
+    kills: int,
+    others: dict[str, int] = _FEWER,
+) -> Campaign:
+    """A command that makes a run, and that can be asked to stop."""
+    return Campaign(
+        name,
+        _make_networks,
+        command,
+        _run_outcome,
+        outcomes.LEFT_OUT_OF_RUNS,
+        kills,
+        signals=(signal.SIGKILL, signal.SIGTERM),
+        others=others,
+        preload=("tensorflow", "trainer.loop", "jax"),
+    )
+
 
 CAMPAIGNS = {
     one.name: one
@@ -243,9 +267,10 @@ CAMPAIGNS = {
             bucket=True,
             others={"two at once": 4, "clock": 4},
         ),
-        _training("train", command=functools.partial(_train_command, "auto"), kills=30),
-        _training("train_pjrt", command=functools.partial(_train_command, "pjrt"), kills=25),
-        _training("frozen", command=_frozen_command, kills=20),
+        _training("train", _train("auto", "float32"), kills=30),
+        _training("train_bfloat16", _train("auto", "mixed_bfloat16"), kills=5, others={}),
+        _training("train_pjrt", _train("pjrt", "float32"), kills=25),
+        _training("frozen", _frozen_command, kills=20),
         Campaign(
             "soup",
             _make_networks,
@@ -254,6 +279,7 @@ CAMPAIGNS = {
             outcomes.LEFT_OUT_OF_RUNS,
             20,
             others=_FEWER,
+            preload=_NETWORKS,
         ),
         Campaign(
             "ensemble",
@@ -263,6 +289,8 @@ CAMPAIGNS = {
             outcomes.LEFT_OUT_OF_ENSEMBLES,
             20,
             others=_FEWER,
+            preload=_NETWORKS,
+            saves_often=True,
         ),
         Campaign(
             "predict",
@@ -272,6 +300,8 @@ CAMPAIGNS = {
             "nothing",
             20,
             others=_FEWER,
+            preload=_NETWORKS,
+            saves_often=True,
         ),
     )
 }
