@@ -12,12 +12,15 @@ memory more than 5 %).
 verifies, reads (one epoch of training's own pipeline, decoded, shuffled) and extends (by 1 %) a
 dataset of each size, each as a process. Memory is the highest sum of the proportional set sizes
 (PSS) of the process and its workers, looked at once a second; CPU-seconds count all of them. The
-page cache is as it is: the files were just written. It needs 5 KB of disk an image.
+page cache is as it is. It needs 6 KB of disk an image. In a --folder, which is kept, the same
+command goes on with what is not measured yet.
 """
 
 import argparse
+import contextlib
 import csv
 import itertools
+import json
 import os
 import shutil
 import statistics
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -195,8 +198,8 @@ def prep_command(
     ]
 
 
-def draw(images: Path, first: int, last: int) -> None:
-    """Write the images of these numbers: a thousand drawings, each with a comment of its own."""
+def draw(images: Path, count: int) -> None:
+    """Write what is missing of so many images: a thousand drawings, each with its own comment."""
     import numpy as np
     import simplejpeg
 
@@ -211,7 +214,7 @@ def draw(images: Path, first: int, last: int) -> None:
         )
         for _ in range(_DRAWN)
     ]
-    for number in range(first, last):
+    for number in range(len(os.listdir(images)), count):
         data = drawn[number % _DRAWN]
         comment = b"\xff\xfe\x00\x0a" + f"{number:08d}".encode()
         (images / f"{number:08d}.jpg").write_bytes(data[:2] + comment + data[2:])
@@ -246,38 +249,54 @@ def read_epoch(dataset: str) -> None:
         raise SystemExit(f"{count} images were read, not {steps * _BATCH_SIZE}")
 
 
-def measure_size(size: int, drawn: int, folder: Path) -> dict[str, Used]:
-    """What each command took; `drawn` images are there already."""
+class Measured:
+    """What each command took, in a file of the folder: what is there is not measured again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "long_runs.json"
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        self.used: dict[int, dict[str, Used]] = {}
+        for value in map(json.loads, lines):
+            self.used.setdefault(value["size"], {})[value["what"]] = Used(**value["used"])
+
+    def measure(self, size: int, what: str, command: list[str]) -> None:
+        """Run a command, unless that was done."""
+        if what not in self.used.setdefault(size, {}):
+            self.used[size][what] = used = run(command)
+            line = json.dumps({"size": size, "what": what, "used": asdict(used)})
+            print(line, file=sys.stderr)
+            with open(self._path, "a") as file:
+                file.write(f"{line}\n")
+
+
+def measure_size(size: int, folder: Path, measured: Measured) -> None:
+    """Measure what was not measured yet of a size."""
+    if len(measured.used.get(size, {})) == 4:
+        return
     images, base, grown = folder / "images", folder / "base.csv", folder / "grown.csv"
     total = round(size * (1 + _ADDED))
-    draw(images, drawn, size)
+    draw(images, size)
     write_table(base, size)
     write_table(grown, total)
     data_dir = folder / "data"
     dataset, me = data_dir / "bench" / "1.0.0", [sys.executable, "-m", "benchmarks.long_runs"]
-    used = {}
-
-    def timed(what: str, command: list[str]) -> None:
-        used[what] = run(command)
-        print(f"{size} {what}: {used[what]}", file=sys.stderr, flush=True)
-
-    timed("prepare", prep_command(base, images, data_dir, "1.0.0", 0))
-    timed("verify", [sys.executable, "-m", "data_prep.verify", f"--dataset={dataset}"])
-    timed("read an epoch", [*me, "read", f"--folder={dataset}"])
-    draw(images, size, total)
-    timed("extend by 1 %", prep_command(grown, images, data_dir, "1.1.0", 0, str(dataset)))
+    prepare = prep_command(base, images, data_dir, "1.0.0", 0)
+    measured.measure(size, "prepare", prepare)
+    verify = [sys.executable, "-m", "data_prep.verify", f"--dataset={dataset}"]
+    measured.measure(size, "verify", verify)
+    measured.measure(size, "read an epoch", [*me, "read", f"--folder={dataset}"])
+    draw(images, total)
+    extend = prep_command(grown, images, data_dir, "1.1.0", 0, str(dataset))
+    measured.measure(size, "extend by 1 %", extend)
     shutil.rmtree(data_dir)
-    return used
 
 
 def sizes_main(sizes: Sequence[int], folder: Path) -> int:
     """Print what each size took, and how it grows from the first to each other."""
-    found: dict[int, dict[str, Used]] = {}
-    drawn = 0
+    measured = Measured(folder)
     for size in sizes:
-        found[size] = measure_size(size, drawn, folder)
-        drawn = round(size * (1 + _ADDED))
-    for line in sizes_table(found):
+        measure_size(size, folder, measured)
+    for line in sizes_table({size: measured.used[size] for size in sizes}):
         print(line)
     return 0
 
@@ -312,7 +331,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--runtimes", default="tensorflow,pjrt")
     parser.add_argument("--sizes", default="100000,1000000")
-    parser.add_argument("--folder", default="", help="with room; default: the temporary folder")
+    parser.add_argument("--folder", default="", help="kept; the same command goes on in it")
     options = parser.parse_args()
     if options.part == "network":
         make_network(os.path.join(options.folder, "tiny.keras"))
@@ -320,10 +339,12 @@ def main() -> int:
     if options.part == "read":
         read_epoch(options.folder)
         return 0
-    with tempfile.TemporaryDirectory(dir=options.folder or None) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
         if options.part == "epochs":
-            return epochs_main(options.epochs, options.runtimes.split(","), Path(folder))
-        return sizes_main([int(one) for one in options.sizes.split(",")], Path(folder))
+            return epochs_main(options.epochs, options.runtimes.split(","), folder)
+        return sizes_main([int(one) for one in options.sizes.split(",")], folder)
 
 
 if __name__ == "__main__":
