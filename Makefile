@@ -49,8 +49,8 @@ coverage: $(VENV)/.installed-test ## the test suite with pytest-cov: which lines
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -n 2 --dist=loadfile --cov --cov-report=term-missing:skip-covered
 
-torture: $(VENV)/.installed-test ## kill campaigns: tens of minutes
-	$(BIN)/python -m tests.data_prep.torture_prep --kills=24
+torture: $(VENV)/.installed-test ## kills, full disks, two writers, wrong clocks; then the slow tests: hours, resumable
+	$(BIN)/python -m tests.torture --minutes=180 --seed=0 --state=.torture/state.json
 	$(BIN)/python -m pytest -m slow -n 0 --timeout=7200 -rP
 
 fuzz: $(VENV)/.installed-test ## a million damaged inputs for all that is parsed: a quarter of an hour
@@ -77,4 +77,4 @@ preflight-all: $(VENV)/.installed-test ## that table, then every network of the 
 	$(BIN)/python -m benchmarks.tpu_table --groups=popular,registry
 
 clean: ## the demo's output, the site and the virtual environment
-	rm -rf demo_output demo_quick_output site $(VENV)
+	rm -rf demo_output demo_quick_output site .torture $(VENV)

@@ -9,8 +9,8 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -59,10 +59,13 @@ def benches(state: State, names: list[str]) -> Iterator[Bench]:
 def open_bench(state: State, campaign: Campaign, stack: contextlib.ExitStack) -> Bench:
     """Make what a campaign needs, where it is not there yet."""
     inputs = state.folder / campaign.make_inputs.__name__.lstrip("_")
-    if not inputs.exists():
-        new = Path(tempfile.mkdtemp(dir=state.folder))
-        campaign.make_inputs(new)
-        os.rename(new, inputs)
+    made = inputs / ".made"
+    if not made.exists():
+        # Where they stay: runs name the places of what they were made of.
+        shutil.rmtree(inputs, ignore_errors=True)
+        inputs.mkdir()
+        campaign.make_inputs(inputs)
+        made.touch()
     server = stack.enter_context(GcsServer()) if campaign.bucket else None
     environment = server.env if server else {}
     bench = Bench(campaign, inputs, place_of(campaign, state.folder / "now", server), environment)

@@ -206,8 +206,8 @@ def _predict_outcome(place: Place, folder: Path) -> dict[str, str] | None:
     return outcomes.of_file(path) if os.path.exists(path) else None
 
 
-_OTHERS = {"disk full": 10, "read-only": 4, "two at once": 6, "clock": 6}
-_FEWER = {"disk full": 4, "read-only": 2, "two at once": 3, "clock": 2}  # Networks take a while.
+_OTHERS = {"disk full": 10, "read-only": 2, "two at once": 4, "clock": 4}
+_FEWER = {"disk full": 3, "two at once": 2, "clock": 1, "read-only": 1}  # They take a while.
 
 _NETWORKS = ("tensorflow", "trainer.loop", "ensemble.pipeline")
 
