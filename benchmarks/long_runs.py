@@ -3,7 +3,7 @@
     python -m benchmarks.long_runs epochs [--epochs=200] [--runtimes=tensorflow,pjrt]
     python -m benchmarks.long_runs sizes [--sizes=100000,1000000] [--folder=DIR]
 
-`epochs` trains a tiny network on 500 images of examples/fashion_mnist, with an evaluation and a
+`epochs` trains a tiny network on 250 images of examples/fashion_mnist, with an evaluation and a
 checkpoint an epoch, and looks at the process as each epoch ends: resident memory, open files,
 threads. Exit status 1 if the last tenth of the epochs has more of them than the second tenth (of
 memory more than 5 %).
@@ -37,7 +37,7 @@ _EXAMPLES = _ROOT / "examples" / "fashion_mnist"
 _ADDED = 0.01
 _DRAWN = 1000
 _CLASSES = 10
-_EPOCH_ROWS = 500
+_EPOCH_ROWS = 250
 _BATCH_SIZE = 256
 _MORE_MEMORY = 1.05
 
