@@ -4,6 +4,8 @@ Everything that can be refused is refused before the first image is read; nothin
 it is whole; a second run finds the logits it computed and does the rest again.
 """
 
+import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -50,33 +52,41 @@ def run(config: EnsembleConfig) -> Result:
     """
     accelerator = connect(config)
     check_accelerator(config, accelerator)
+    with contextlib.ExitStack() as stack:
 
-    def predict(members: Sequence[Member], records: RecordTable, tta: str) -> np.ndarray:
-        return predict_members(
-            members,
-            records,
-            config.logits_dir,
-            batch_size=config.batch_size,
-            tta=tta,
-            runtime=accelerator.runtime,
+        @functools.cache
+        def keep_others_out() -> None:
+            """Before the first thing is written, once all that is refused was refused."""
+            folder = storage.lock_folder(config.output_dir, "choose another --output_dir")
+            stack.enter_context(folder)
+
+        def predict(members: Sequence[Member], records: RecordTable, tta: str) -> np.ndarray:
+            keep_others_out()
+            return predict_members(
+                members,
+                records,
+                config.logits_dir,
+                batch_size=config.batch_size,
+                tta=tta,
+                runtime=accelerator.runtime,
+            )
+
+        inputs = read_inputs(config, predict)
+        formats = plan_formats(config, inputs)
+        logits = predict(inputs.members, inputs.records, inputs.views.tta)
+        fit = fit_combination(
+            logits,
+            inputs.networks,
+            inputs.held_out,
+            combiner=config.combiner(inputs.records.task),
+            weights=inputs.weights,
+            weightings=weighting_names(config.weights, config.combine),
+            calibrate=config.calibrate,
+            metric=inputs.metric,
+            seed=config.seed,
+            vouched_by=inputs.runs.vouched_by,
         )
-
-    inputs = read_inputs(config, predict)
-    formats = plan_formats(config, inputs)
-    logits = predict(inputs.members, inputs.records, inputs.views.tta)
-    fit = fit_combination(
-        logits,
-        inputs.networks,
-        inputs.held_out,
-        combiner=config.combiner(inputs.records.task),
-        weights=inputs.weights,
-        weightings=weighting_names(config.weights, config.combine),
-        calibrate=config.calibrate,
-        metric=inputs.metric,
-        seed=config.seed,
-        vouched_by=inputs.runs.vouched_by,
-    )
-    return _write(config, judge(config, inputs, logits, fit), formats)
+        return _write(config, judge(config, inputs, logits, fit), formats)
 
 
 def check_accelerator(config: EnsembleConfig, accelerator: Accelerator) -> None:

@@ -23,10 +23,18 @@ from absl import logging
 from absl.flags import FLAGS
 
 from data_prep.labels import read_ids
-from ensemble.inference import Photo, ResumableRows, list_photos, name_photos, read_batches
+from ensemble.inference import (
+    Photo,
+    ResumableRows,
+    list_photos,
+    name_photos,
+    read_batches,
+    rows_towards,
+)
 from ensemble.labels import targets_of_csv, targets_of_folders
 from ensemble.output import top_classes, write_predictions, write_top_classes
 from ensemble.submission import (
+    Submission,
     SubmissionValues,
     match_ids,
     read_submission,
@@ -121,29 +129,17 @@ def main() -> None:
     targets = _targets(options, photos, model)
     place = os.path.abspath(options.images_dir) if options.images_dir else "files"
     key = f"{model.key} {place}"
-    partial = ResumableRows(f"{options.output}.partial", key)
-    partial.forget_changed(dict(photos))
-    bad = _predict(model, photos, partial, options)
-    ids = [image_id for image_id, _ in photos if image_id in partial.rows]
-    if not ids:
-        raise OrchardError(
-            f"none of {len(photos)} files is usable, such as {bad[0].path}: {bad[0].problem}"
-        )
-    probabilities = np.stack([partial.rows[image_id] for image_id in ids])
-    if options.top_k:
-        write_top_classes(options.output, ids, probabilities, model.class_names, options.top_k)
-    else:
-        write_predictions(
-            options.output,
-            ids,
-            probabilities,
-            model.class_names,
-            model.task,
-            thresholds=model.thresholds,
-            submission=submission,
-            sets=model.sets(probabilities) if model.has_sets else None,
-        )
-    partial.remove()
+    with rows_towards(options.output, key) as partial:
+        partial.forget_changed(dict(photos))
+        bad = _predict(model, photos, partial, options)
+        ids = [image_id for image_id, _ in photos if image_id in partial.rows]
+        if not ids:
+            raise OrchardError(
+                f"none of {len(photos)} files is usable, such as {bad[0].path}: {bad[0].problem}"
+            )
+        probabilities = np.stack([partial.rows[image_id] for image_id in ids])
+        _write(model, ids, probabilities, submission, options)
+        partial.remove()
     for photo in bad:
         print(f"skipped {photo.path}: {photo.problem}")
     if len(ids) <= _MAX_SHOWN:
@@ -155,6 +151,29 @@ def main() -> None:
     if submission is not None and submission.note:
         print(submission.note)
     print(f"{len(ids)} predictions in {options.output}")
+
+
+def _write(
+    model: SavedPredictor,
+    ids: list[str],
+    probabilities: np.ndarray,
+    submission: Submission | None,
+    options: PredictOptions,
+) -> None:
+    """The CSV."""
+    if options.top_k:
+        write_top_classes(options.output, ids, probabilities, model.class_names, options.top_k)
+        return
+    write_predictions(
+        options.output,
+        ids,
+        probabilities,
+        model.class_names,
+        model.task,
+        thresholds=model.thresholds,
+        submission=submission,
+        sets=model.sets(probabilities) if model.has_sets else None,
+    )
 
 
 def _of_csv(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ensemble.inference.loading import LoadedMember
     from ensemble.inference.one_pass import images_of, predict_members, run_members
     from ensemble.inference.predictor import SavedPredictor
-    from ensemble.inference.resumable import ResumableRows
+    from ensemble.inference.resumable import ResumableRows, rows_towards
     from ensemble.inference.tta import (
         AUTO_VIEWS,
         NO_VIEWS,
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO_VIEWS",
-    "LoadedMember",
     "NO_VIEWS",
     "NUM_VIEWS",
+    "LoadedMember",
     "Photo",
     "ResumableRows",
     "SavedPredictor",
@@ -48,6 +48,7 @@ __all__ = [
     "prepare_photo",
     "read_batches",
     "refuse_never_drawn",
+    "rows_towards",
     "run_members",
     "widest",
 ]

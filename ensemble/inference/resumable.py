@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,4 +112,33 @@ class ResumableRows:
 
     def remove(self) -> None:
         """Delete the parts, once the result is complete."""
-        storage.remove_tree(self._directory)
+        names = storage.list_names(self._directory)
+        if storage.LOCK_FILE in names:
+            for name in set(names) - {storage.LOCK_FILE}:
+                storage.remove_tree(storage.join(self._directory, name))
+        else:
+            storage.remove_tree(self._directory)
+
+
+@contextmanager
+def rows_towards(output: str, key: str) -> Iterator[ResumableRows]:
+    """The rows on their way to a file, beside it; no other process writes that one meanwhile.
+
+    Args:
+        output: the file.
+        key: see `ResumableRows`.
+
+    Raises:
+        OrchardError: another process is at it, or nothing can be written there.
+    """
+    directory, is_empty = f"{output}.partial", False
+    try:
+        with storage.lock_folder(directory, "choose another --output"):
+            storage.remove_leftovers(output)
+            try:
+                yield ResumableRows(directory, key)
+            finally:
+                is_empty = storage.list_names(directory) in ([], [storage.LOCK_FILE])
+    finally:
+        if is_empty:
+            storage.remove_tree(directory)

@@ -320,4 +320,5 @@ def _write(
     pantry: Pantry, trial: WeightsTrial, logits: np.ndarray | None, soup: SoupRecord, output: RunDir
 ) -> RunRecord:
     runs = {one.member.path: one.record for one in pantry.ingredients}
-    return write_averaged(trial, logits, soup, list(runs.values()), pantry.train_split, output)
+    with storage.lock_folder(output.path, "choose another --output_dir"):
+        return write_averaged(trial, logits, soup, list(runs.values()), pantry.train_split, output)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchard.storage import gcs
     from orchard.storage.backend import STORAGES, FileInfo, Storage
     from orchard.storage.files import (
+        LOCK_FILE,
         SizeAndCrc32c,
         check_writable,
         exists,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         list_names,
         local_copy,
         lock,
+        lock_folder,
         make_directory,
         normalize,
         parent,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         read_range,
         read_ranges,
         reading,
+        remove_leftovers,
         remove_tree,
         replace_tree,
         size_and_crc32c,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from orchard.storage.locks import Lock, scratch_path
 
 __all__ = [
+    "LOCK_FILE",
     "STORAGES",
     "FileInfo",
     "Lock",
@@ -66,6 +70,7 @@ __all__ = [
     "list_names",
     "local_copy",
     "lock",
+    "lock_folder",
     "make_directory",
     "normalize",
     "parent",
@@ -75,6 +80,7 @@ __all__ = [
     "read_range",
     "read_ranges",
     "reading",
+    "remove_leftovers",
     "remove_tree",
     "replace_tree",
     "scratch_path",

@@ -151,6 +151,10 @@ class Storage(abc.ABC):
         """See `orchard.storage.replace_tree`."""
         self._refuse_to_write(path)
 
+    def remove_leftovers(self, path: str) -> None:
+        """See `orchard.storage.remove_leftovers`."""
+        del path  # Where a write is one request nothing is half written.
+
     def remove_tree(self, path: str) -> None:
         """See `orchard.storage.remove_tree`."""
         self._refuse_to_write(path)

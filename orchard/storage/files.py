@@ -3,8 +3,8 @@
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any, NamedTuple
 
 import google_crc32c
@@ -14,6 +14,9 @@ from orchard.errors import OrchardError
 from orchard.parallel import in_parallel
 from orchard.storage.backend import ANY_OTHER, LOCAL, STORAGES, FileInfo, Storage
 from orchard.storage.locks import Lock
+
+# In a folder that one process at a time writes to.
+LOCK_FILE = ".lock"
 
 _READ_CHUNK_BYTES = 1 << 22
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
@@ -234,6 +237,14 @@ def remove_tree(path: str) -> None:
     _storage(path).remove_tree(path)
 
 
+def remove_leftovers(path: str) -> None:
+    """Remove what killed processes had half written of a file, or of a directory and all in it.
+
+    What a living process writes stays, and so does what cannot be told, on disks without locks.
+    """
+    _storage(path).remove_leftovers(path)
+
+
 def make_directory(path: str) -> None:
     """Make a local directory with its parents; object stores have none to make."""
     _storage(path).make_directory(path)
@@ -260,3 +271,21 @@ def lock(path: str, what: str, advice: str) -> AbstractContextManager[Lock]:
         OrchardError: another process holds it, or it cannot be made.
     """
     return _storage(path).lock(path, what, advice)
+
+
+@contextmanager
+def lock_folder(folder: str, advice: str) -> Iterator[Lock]:
+    """Keep other writers out of a folder while the block runs; see `lock`.
+
+    What killed ones had half written in it is removed.
+
+    Args:
+        folder: local or remote; made where it is missing.
+        advice: what to do where the lock cannot be made, for messages.
+
+    Raises:
+        OrchardError: another process holds the lock, or it cannot be made.
+    """
+    with lock(join(folder, LOCK_FILE), folder, advice) as held:
+        remove_leftovers(folder)
+        yield held

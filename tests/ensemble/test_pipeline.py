@@ -1,6 +1,7 @@
 import dataclasses
 import html
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from ensemble import pipeline
 from ensemble.config import EnsembleConfig
 from ensemble.main import remarks
+from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import AutoViews, EnsembleRecord, Price
 from tests.ensemble.builders import CLASS_NAMES, make_dataset, make_member, make_world, world_config
@@ -202,6 +204,14 @@ def test_run_ignores_what_a_killed_write_left_in_the_cache(world, tmp_path):
     (parts / "part-000000000.npz.77.tmp").write_bytes(b"PK cut")
     pipeline.run(world_config(world, tmp_path, members="a"))
     assert entry.exists() and not parts.exists()
+
+
+def test_run_into_a_folder_that_another_writes_is_refused_and_changes_nothing(world, tmp_path):
+    (tmp_path / "weights.json.77.tmp").touch()
+    with storage.lock_folder(str(tmp_path), ""):
+        with pytest.raises(OrchardError, match=f"{tmp_path} is being written by another process"):
+            pipeline.run(world_config(world, tmp_path, members="a"))
+    assert os.listdir(tmp_path) == [".lock"]
 
 
 def test_run_of_folds_judges_them_apart_and_averages_them_on_the_test_split(tmp_path):

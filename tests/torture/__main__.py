@@ -6,6 +6,7 @@ stopped. Exit status 1 if anything failed; --repeat=CAMPAIGN/KIND/NUMBER does on
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -24,8 +25,8 @@ from tests.torture.trials import KILLS, Bench, Reference, Trial, Wrong, impossib
 class State:
     """What was done, in a file; and what was made for it, in the folder beside it."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, seed: int, undisturbed_runs: int) -> None:
+        self._path, self.undisturbed_runs = path, undisturbed_runs
         self.folder = path.with_suffix(".files")
         self.folder.mkdir(parents=True, exist_ok=True)
         value = {"seed": seed, "references": {}, "trials": []}
@@ -70,26 +71,35 @@ def open_bench(state: State, campaign: Campaign, stack: contextlib.ExitStack) ->
     environment = server.env if server else {}
     bench = Bench(campaign, inputs, place_of(campaign, state.folder / "now", server), environment)
     if campaign.name not in state.references:
-        state.references[campaign.name] = bench.undisturbed()
+        state.references[campaign.name] = bench.undisturbed(state.undisturbed_runs)
         state.save()
     return bench
 
 
 def todo(bench: Bench, state: State, share: float) -> Iterator[tuple[str, int]]:
-    """Kind and number of the trials that are left, a few of each kind at a time."""
+    """Kind and number of the trials that are left: one of kills, one of another kind, in turn."""
     campaign = bench.campaign
-    wanted = {kind: math.ceil(count * share) for kind, count in campaign.others.items()}
-    done = [one for one in state.trials if one.campaign == campaign.name]
-    numbers = {kind: {one.number for one in done if one.kind == kind} for kind in (KILLS, *wanted)}
+    others = [
+        (kind, number)
+        for kind, count in campaign.others.items()
+        if not impossible(kind, state.folder)
+        for number in range(math.ceil(count * share))
+    ]
+    # First one of each kind.
+    others.sort(key=lambda one: one[1])
+
+    def done(kind: str) -> dict[int, Trial]:
+        some = [one for one in state.trials if (one.campaign, one.kind) == (campaign.name, kind)]
+        return {one.number: one for one in some}
+
+    left = iter([(kind, number) for kind, number in others if number not in done(kind)])
     number = 0
-    while sum(len(one.moments) for one in done if one.kind == KILLS) < campaign.kills * share:
-        if number not in numbers[KILLS]:
+    while sum(len(one.moments) for one in done(KILLS).values()) < campaign.kills * share:
+        if number not in done(KILLS):
             yield KILLS, number
-            done = [one for one in state.trials if one.campaign == campaign.name]
+            yield from itertools.islice(left, 1)
         number += 1
-    for kind, count in wanted.items():
-        if not impossible(kind, state.folder):
-            yield from ((kind, at) for at in range(count) if at not in numbers[kind])
+    yield from left
 
 
 def table(state: State, names: list[str]) -> list[str]:
@@ -123,12 +133,15 @@ def main() -> int:
     parser.add_argument("--state", type=Path, default=Path("torture.json"))
     parser.add_argument("--only", default=",".join(CAMPAIGNS), help="campaigns, joined by commas")
     parser.add_argument("--share", type=float, default=1.0, help="of the disturbances")
+    parser.add_argument(
+        "--undisturbed", type=int, default=2, help="runs of each campaign, which must be equal"
+    )
     parser.add_argument("--repeat", default="", help="one trial: CAMPAIGN/KIND/NUMBER")
     options = parser.parse_args()
     names = options.only.split(",")
     if unknown := sorted(set(names) - set(CAMPAIGNS)):
         parser.error(f"--only={unknown[0]}: there are {', '.join(CAMPAIGNS)}")
-    state = State(options.state.absolute(), options.seed)
+    state = State(options.state.absolute(), options.seed, options.undisturbed)
     if options.repeat:
         name, kind, number = options.repeat.split("/")
         with contextlib.ExitStack() as stack:

@@ -7,12 +7,10 @@ from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import RunDir, is_part
 
-_LOCK_FILE = ".lock"
-
 
 @contextmanager
 def run_lock(run_dir: str, chief: bool = True) -> Iterator[Callable[[], None]]:
-    """Keep other trainings out of a run directory while the block runs; see `storage.lock`.
+    """Keep other trainings out of a run directory while the block runs; see `storage.lock_folder`.
 
     Of several workers the chief alone holds the lock: it alone writes.
 
@@ -26,8 +24,7 @@ def run_lock(run_dir: str, chief: bool = True) -> Iterator[Callable[[], None]]:
     if not chief:
         yield storage.Lock().raise_if_lost
         return
-    path = storage.join(run_dir, _LOCK_FILE)
-    with storage.lock(path, run_dir, "choose another --run_dir") as lock:
+    with storage.lock_folder(run_dir, "choose another --run_dir") as lock:
         yield lock.raise_if_lost
 
 

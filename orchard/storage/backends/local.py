@@ -1,6 +1,9 @@
 """Files on this machine's file system, network disks included."""
 
+import contextlib
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,6 +12,9 @@ from typing import IO
 from orchard.errors import MissingObject, OrchardError
 from orchard.storage.backend import LOCAL, STORAGES, FileInfo, Storage
 from orchard.storage.locks import Lock, file_lock
+
+# What grows until it is renamed, by the process that writes it.
+_TEMPORARY = re.compile(r"\.\d+\.tmp$")
 
 
 @STORAGES.register(LOCAL)
@@ -94,14 +100,26 @@ class LocalStorage(Storage):
 
     def replace_tree(self, source_dir: str, path: str, last: str) -> None:
         path = path.rstrip("/")
-        temporary = f"{path}.{os.getpid()}.tmp"
+        temporary = _temporary(path)
         with _translate_errors(path):
             try:
-                _copy_tree(source_dir, temporary)
-                self.remove_tree(path)
-                os.replace(temporary, path)
+                os.makedirs(temporary)
+                with _held(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)):
+                    _copy_tree(source_dir, temporary)
+                    self.remove_tree(path)
+                    os.replace(temporary, path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def remove_leftovers(self, path: str) -> None:
+        with _translate_errors(path):
+            folder, name = os.path.split(path.rstrip("/"))
+            for found in os.listdir(folder or ".") if os.path.isdir(folder or ".") else ():
+                if found.startswith(f"{name}.") and _TEMPORARY.fullmatch(found, len(name)):
+                    _remove_abandoned(os.path.join(folder, found))
+            for place, folders, files in os.walk(path):
+                for found in filter(_TEMPORARY.search, (*folders, *files)):
+                    _remove_abandoned(os.path.join(place, found))
 
     def remove_tree(self, path: str) -> None:
         with _translate_errors(path):
@@ -127,35 +145,69 @@ class LocalStorage(Storage):
 
 
 def _copy_tree(source: str, target: str) -> None:
-    """Copy a directory's content, with the modes that umask and parent give, not the source's.
+    """Copy a directory's content into one, with the modes of umask and parent, not the source's.
 
     Sources are temporary directories, which are closed to all others.
     """
-    os.makedirs(target)
     for name in os.listdir(source):
         path, copy = os.path.join(source, name), os.path.join(target, name)
         if os.path.isdir(path):
+            os.makedirs(copy)
             _copy_tree(path, copy)
         else:
             shutil.copyfile(path, copy)
+
+
+def _temporary(path: str) -> str:
+    return f"{path}.{os.getpid()}.tmp"
 
 
 @contextmanager
 def _replacing(path: str, durable: bool) -> Iterator[IO[bytes]]:
     """A file that becomes `path` when the block ends well."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = _temporary(path)
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with contextlib.ExitStack() as stack:
+            with open(temporary, "wb") as file:
+                # Until it is renamed: some disks refuse what does not fit only as it is closed.
+                stack.enter_context(_held(os.dup(file.fileno())))
+                yield file
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
+
+
+@contextmanager
+def _held(handle: int) -> Iterator[None]:
+    """Keep a lock on a file or directory that grows, by which others see that someone writes it."""
+    try:
+        with contextlib.suppress(OSError):  # Not every file system has locks.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(path: str) -> None:
+    """Remove what nobody writes any more; what cannot be told stays."""
+    with contextlib.suppress(OSError):
+        # Network disks lock only what is open for writing.
+        mode = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR
+        handle = os.open(path, mode | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if mode == os.O_RDONLY:
+                shutil.rmtree(path)
+            else:
+                os.remove(path)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

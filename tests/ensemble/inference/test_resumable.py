@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 import pytest
 
-from ensemble.inference.resumable import ResumableRows
+from ensemble.inference.resumable import ResumableRows, rows_towards
 from orchard.errors import OrchardError
 
 
@@ -23,6 +24,38 @@ def test_resumable_rows_survive_a_kill_and_do_not_mix_keys(tmp_path):
     assert ResumableRows(directory, "model2").rows == {}
     again.remove()
     assert ResumableRows(directory, "model1").rows == {}
+
+
+def test_rows_towards_a_file_goes_on_and_leaves_nothing_but_the_file(tmp_path):
+    output = tmp_path / "p.csv"
+    with pytest.raises(KeyError):
+        with rows_towards(str(output), "model") as rows, rows:
+            rows.add(["a"], np.ones((1, 2), np.float32))
+            raise KeyError
+    (tmp_path / "p.csv.77.tmp").touch()
+    with rows_towards(str(output), "model") as rows:
+        assert list(rows.rows) == ["a"]
+        output.touch()
+        rows.remove()
+    assert os.listdir(tmp_path) == ["p.csv"]
+
+
+def test_rows_towards_a_file_that_another_writes_is_refused_and_takes_nothing_away(tmp_path):
+    output = str(tmp_path / "p.csv")
+    with rows_towards(output, "model") as rows, rows:
+        with pytest.raises(OrchardError, match="p.csv.partial is being written by another process"):
+            with rows_towards(output, "model"):
+                pass
+        rows.add(["a"], np.ones((1, 2), np.float32))
+    with rows_towards(output, "model") as rows:
+        assert list(rows.rows) == ["a"]
+
+
+def test_rows_towards_a_file_before_anything_was_computed_leaves_nothing(tmp_path):
+    with pytest.raises(KeyError):
+        with rows_towards(str(tmp_path / "p.csv"), "model"):
+            raise KeyError
+    assert os.listdir(tmp_path) == []
 
 
 def test_forget_changed_drops_rows_of_files_replaced_or_removed(tmp_path):

@@ -1,6 +1,7 @@
 """Soups of real trainings, seconds long: what is averaged, what is refused, what is left."""
 
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from ensemble.members import load_members
 from ensemble.souping import Recipe, find_ingredients, make_soup
 from ensemble.souping.mixing import greedy
+from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import RunDir, RunRecord, load_logits
 from tests.trainer import runs
@@ -151,6 +153,10 @@ def test_soup_without_held_out_images_is_uniform_and_says_that_nothing_vouches(w
     pantry = find_ingredients(paths)
     with pytest.raises(OrchardError, match="greedy chooses by held-out images, and the members"):
         make_soup(pantry, str(tmp_path / "soup"))
+    with storage.lock_folder(str(tmp_path / "soup"), ""):
+        with pytest.raises(OrchardError, match="is being written by another process"):
+            make_soup(pantry, str(tmp_path / "soup"), recipe=Recipe.UNIFORM)
+    assert os.listdir(tmp_path / "soup") == [".lock"]
     soup = make_soup(pantry, str(tmp_path / "soup"), recipe=Recipe.UNIFORM)
     assert soup.record.eval_split is None and soup.record.scores == {}
     assert "no held-out images say whether it is better" in soup.record.soup.note
