@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import importlib
 import os
 import runpy
@@ -16,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn, Protocol
+
+from orchard.parallel.processes import die_with_parent
 
 # A command that has not ended by then hangs.
 DEADLINE_SECONDS = 300
@@ -82,9 +85,9 @@ class Forked:
         for module in preload:
             importlib.import_module(module)
         self.returncode: int | None = None
-        self.pid = os.fork()
+        parent, self.pid = os.getpid(), os.fork()
         if not self.pid:
-            _become(command, output, errors)
+            _become(parent, command, output, errors)
 
     def poll(self) -> int | None:
         """Its exit status; None: it runs."""
@@ -106,12 +109,19 @@ class Forked:
         return self.returncode
 
 
-def _become(command: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> NoReturn:
+def _begin(parent: int) -> None:
+    # What outlived a killed campaign would disturb the next one.
+    die_with_parent(parent)
+    # Whoever starts this in a shell's background has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _become(parent: int, command: Sequence[str], output: IO[bytes], errors: IO[bytes]) -> NoReturn:
     """What the fork does: the command, and never anything of its parent's."""
     status = 1
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _begin(parent)
         for number, file in enumerate((output, errors), 1):
             os.dup2(file.fileno(), number)
         _, _, module, *flags = command
@@ -166,8 +176,7 @@ class Running:
                 stdout=self._output,
                 stderr=self._errors,
                 start_new_session=True,
-                # Whoever starts this in a shell's background has it ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=functools.partial(_begin, os.getpid()),
             )
         )
 
