@@ -51,7 +51,9 @@ def of_run(folder: str) -> dict[str, str]:
         ),
         "report.html": str(Path(folder, "report.html").stat().st_size > 0),
     }
-    found["half written"] = ", ".join(sorted(path.name for path in Path(folder).rglob("*.tmp")))
+    # Beside it, too: the cache of features.
+    left = Path(folder).parent.rglob("*.tmp")
+    found["half written"] = ", ".join(sorted(path.name for path in left))
     for path in sorted(Path(folder, "eval_logits").iterdir()):
         found[f"eval_logits/{path.name}"] = digest(path.read_bytes())
     if steps := files.steps(folder):

@@ -86,6 +86,7 @@ class FeatureCache:
     def __init__(self, directory: str, view: FeatureView):
         self._folder = storage.join(directory, view.key)
         self._view = view
+        storage.remove_leftovers(self._folder)
 
     def load(self, shard: str, ids: np.ndarray, with_gaps: bool) -> np.ndarray | None:
         """The features of a shard's records, float32 [n, num_features]; None: to be computed.

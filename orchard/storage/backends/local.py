@@ -112,14 +112,14 @@ class LocalStorage(Storage):
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def remove_leftovers(self, path: str) -> None:
-        with _translate_errors(path):
-            folder, name = os.path.split(path.rstrip("/"))
-            for found in os.listdir(folder or ".") if os.path.isdir(folder or ".") else ():
+        folder, name = os.path.split(path.rstrip("/"))
+        with contextlib.suppress(OSError):
+            for found in os.listdir(folder or "."):
                 if found.startswith(f"{name}.") and _TEMPORARY.fullmatch(found, len(name)):
                     _remove_abandoned(os.path.join(folder, found))
-            for place, folders, files in os.walk(path):
-                for found in filter(_TEMPORARY.search, (*folders, *files)):
-                    _remove_abandoned(os.path.join(place, found))
+        for place, folders, files in os.walk(path):
+            for found in filter(_TEMPORARY.search, (*folders, *files)):
+                _remove_abandoned(os.path.join(place, found))
 
     def remove_tree(self, path: str) -> None:
         with _translate_errors(path):
