@@ -75,7 +75,7 @@ def of_ensemble(folder: str) -> dict[str, str]:
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or path.name == "fingerprint.pb":
+        if path.is_dir() or path.name in ("fingerprint.pb", ".lock"):
             continue
         graph = path.name == "saved_model.pb"
         found[name] = str(path.stat().st_size) if graph else digest(path.read_bytes())
