@@ -19,7 +19,7 @@ LEFT_OUT_OF_RUNS = (
     "events, the date in model.keras, bytes of the SavedModel's graph (it must be the one whose "
     "fingerprint run.json has), all but the newest checkpoint of steps"
 )
-LEFT_OUT_OF_ENSEMBLES = "bytes of the SavedModel's graph, which has names made up anew"
+LEFT_OUT_OF_ENSEMBLES = "bytes of the SavedModel's graph, which has names made up anew; .lock"
 _TIMINGS = {"images_per_second", "data_wait_share", "compile_seconds", "seconds"}
 
 
@@ -71,14 +71,13 @@ _NOT_OF_RUNS = {"cost", "member_fingerprint"}
 
 
 def of_ensemble(folder: str) -> dict[str, str]:
-    """Every file of an ensemble's directory, the SavedModel's graph by its size."""
+    """Every file of an ensemble's directory; of the SavedModel's graph that it is there."""
     found = {}
     for path in sorted(Path(folder).rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_dir() or path.name in ("fingerprint.pb", ".lock"):
             continue
-        graph = path.name == "saved_model.pb"
-        found[name] = str(path.stat().st_size) if graph else digest(path.read_bytes())
+        found[name] = "" if path.name == "saved_model.pb" else digest(path.read_bytes())
     return found
 
 
