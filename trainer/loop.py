@@ -210,8 +210,8 @@ def _scores(
 
         try:
             return evaluation.scores(go_on)
-        except tf.errors.ResourceExhaustedError:
-            raise out_of_memory(run) from None
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory(run, error) from None
         except Diverged:
             raise BlowUp(run.state.progress.step - 1, "weights that are no numbers") from None
 

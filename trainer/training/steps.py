@@ -107,8 +107,8 @@ class Trainer:
         try:
             with run.feed.damage_named():
                 results = step.run(self._batches, rates)
-        except tf.errors.ResourceExhaustedError:
-            raise out_of_memory(run) from None
+        except tf.errors.ResourceExhaustedError as error:
+            raise out_of_memory(run, error) from None
         if done + count > last:
             self._end_profile()
         return results
@@ -145,8 +145,15 @@ class Trainer:
         progress.loss_sum, progress.loss_count = 0.0, 0
 
 
-def out_of_memory(run: Run) -> OrchardError:
-    """The error for a batch that the device cannot hold, with one that is half as large."""
+def out_of_memory(run: Run, error: Exception) -> OrchardError:
+    """The error for a batch that the device cannot hold, with one that is half as large.
+
+    Args:
+        run: the training.
+        error: what TensorFlow says of memory and of disks alike.
+    """
+    if on_disk := storage.explain(error):
+        return OrchardError(on_disk)
     plan, replicas = run.plan, run.accelerator.num_replicas
     parts = run.config.accumulation_steps * 2
     half = plan.batch_size // 2 // replicas * replicas

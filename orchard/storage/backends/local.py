@@ -1,10 +1,12 @@
 """Files on this machine's file system, network disks included."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import IO
@@ -12,6 +14,16 @@ from typing import IO
 from orchard.errors import MissingObject, OrchardError
 from orchard.storage.backend import LOCAL, STORAGES, FileInfo, Storage
 from orchard.storage.locks import Lock, file_lock
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What TensorFlow makes of these.
+_TENSORFLOW_NO_ROOM = re.compile(
+    rf"(\S+); ({'|'.join(re.escape(os.strerror(number)) for number in _NO_ROOM)})"
+)
+_MAKE_ROOM = (
+    "make room there, or write to another disk (TMPDIR says where temporary files go), and run the "
+    "same command again"
+)
 
 # What grows until it is renamed, by the process that writes it.
 _TEMPORARY = re.compile(r"\.\d+\.tmp$")
@@ -131,6 +143,19 @@ class LocalStorage(Storage):
     def make_directory(self, path: str) -> None:
         with _translate_errors(path):
             os.makedirs(path, exist_ok=True)
+
+    def explain(self, error: Exception) -> str | None:
+        """A full, read-only or overdrawn disk, whoever writes to it."""
+        if isinstance(error, OSError):
+            if error.errno not in _NO_ROOM:
+                return None
+            # Python names no file where a write to an open one fails.
+            place = error.filename or f"the disk of an output, or of {tempfile.gettempdir()}"
+            return f"{place}: {os.strerror(error.errno)}; {_MAKE_ROOM}"
+        if type(error).__module__.startswith("tensorflow."):
+            if found := _TENSORFLOW_NO_ROOM.search(str(error)):
+                return f"{found[1]}: {found[2]}; {_MAKE_ROOM}"
+        return None
 
     def sync(self, path: str) -> None:
         with _translate_errors(path):
