@@ -20,8 +20,8 @@ from typing import IO, NoReturn, Protocol
 
 from orchard.parallel.processes import die_with_parent
 
-# A command that has not ended by then hangs.
-DEADLINE_SECONDS = 300
+# A command that has not ended by then hangs; a busy machine may starve one for minutes.
+DEADLINE_SECONDS = 900
 _ORPHANS_POLL_SECONDS = 0.02
 _ORPHANS_SECONDS = 60
 
