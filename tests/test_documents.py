@@ -131,7 +131,9 @@ def test_flag_named_in_prose_is_a_flag_of_some_command(path):
     folder = _ROOT / "benchmarks"
     files = [*folder.glob("*.py"), *(main.parent for main in folder.glob("*/__main__.py"))]
     benchmarks = [f"benchmarks.{one.stem}" for one in files]
-    everything = set().union(*map(_flags_of, [*_COMMANDS, *benchmarks, "tests.gcs_server"]))
+    everything = set().union(
+        *map(_flags_of, [*_COMMANDS, *benchmarks, "tests.gcs_server", "tests.torture"])
+    )
     named = {
         flag
         for span in re.findall(r"`(--[^`]+)`", _prose(path))
