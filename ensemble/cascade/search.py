@@ -4,7 +4,8 @@ Every plan (`plans.py`) has a cost, the mean over images of what the networks th
 a loss, how much worse the metric is than that of all networks together. A goal turns both into what
 to minimize.
 
-Where the metric is a mean over images (accuracy, log loss), all thresholds of a grid are looked at:
+Where the metric is a mean over images (accuracy, log loss), the loss is `estimated_loss`, and all
+thresholds of a grid are looked at:
 images are counted by the cell of the grid that their doubts fall into, and sums over the cells
 below and above a threshold are the cost and the loss of every combination of thresholds. Of up to
 four networks this is done for all ways to cut them into stages, in any order; of more, for all ways
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.cascade.confidence import Confidence
-from ensemble.cascade.plans import Plan, Views, simplified
+from ensemble.cascade.plans import Plan, Views, estimated_loss, simplified
 
 MAX_EXACT_NETWORKS = 4
 # Thresholds a stage by the number of stages that have one: their product is the grid.
@@ -142,7 +143,6 @@ def _grid(
     depth = len(stages) - 1
     plan = Plan(stages, (0.0,) * depth, confidence)
     prefixes = plan.prefixes()
-    every = views.regrets(views.everyone)
     levels, cells = [], []
     for networks in prefixes[:-1]:
         found = views.doubts(networks, confidence)
@@ -165,18 +165,14 @@ def _grid(
         return grid
 
     count = len(views.targets)
-    share, loss, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    share, means = np.zeros(shape), np.zeros((4, *shape))
     spent = np.cumsum([costs[list(stage)].sum() for stage in stages]) / costs.sum()
     for number, networks in enumerate(prefixes):
         share = share + spent[number] * summed(None, number) / count
-        own = views.regrets(networks)
-        if own is None or every is None:
-            raise ValueError("an exact search needs a metric that is a mean over images")
         if number < depth:  # Who passes all stages gets what all networks say.
-            change = own - every
-            loss = loss + summed(change, number) / count
-            squares = squares + summed(change**2, number) / count
-    error = np.sqrt(np.maximum(squares - loss**2, 0.0) / count)
+            terms = views.change(networks).terms
+            means = means + np.stack([summed(term, number) for term in terms]) / count
+    loss, error = estimated_loss(means, count)
 
     def plan_at(index: int) -> Plan:
         where = np.unravel_index(index, shape)

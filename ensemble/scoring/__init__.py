@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         scoreboard_text,
         scores_text,
     )
-    from ensemble.scoring.scores import per_row_regrets, regret, score
+    from ensemble.scoring.scores import expected_regrets, per_row_regrets, regret, score
 
 __all__ = [
     "Addition",
@@ -43,6 +43,7 @@ __all__ = [
     "cheapest_within_chance",
     "difference_interval",
     "ensemble_prices",
+    "expected_regrets",
     "inference_text",
     "per_row_regrets",
     "pairs_of",

@@ -47,6 +47,21 @@ def per_row_regrets(
     return values if values is None or not METRICS[metric].higher_is_better else 1.0 - values
 
 
+def expected_regrets(
+    metric: str, probabilities: np.ndarray, beliefs: np.ndarray, task: Task
+) -> np.ndarray | None:
+    """What `per_row_regrets` are on average over targets drawn from beliefs; None: not known.
+
+    Args:
+        metric: its name.
+        probabilities: float [rows, classes], 0..1.
+        beliefs: float [rows, classes], likewise.
+        task: what the labels mean.
+    """
+    values = METRICS[metric]().expected_per_row(to_logits(probabilities, task), beliefs, task)
+    return values if values is None or not METRICS[metric].higher_is_better else 1.0 - values
+
+
 def as_logits(
     metric: str, probabilities: np.ndarray, targets: np.ndarray, task: Task
 ) -> tuple[np.ndarray, np.ndarray, Task]:

@@ -9,10 +9,12 @@ import socket
 import numpy as np
 import pytest
 
-from orchard.formats import FoldsRecord, RunDir, RunRecord
+from orchard.formats import FoldsRecord, RunDir, RunRecord, load_logits
 from tests.trainer import runs
+from tests.trainer.features import runs as frozen_runs
 from tests.trainer.metadata_server import MetadataServer
 from trainer.checkpoints import files
+from trainer.loop import train_and_evaluate
 from trainer.runtime.interruption import EXIT_RUN_AGAIN
 from trainer.training.progress import read_metrics
 
@@ -127,3 +129,22 @@ def test_train_workers_go_from_fold_to_fold_together(setting, tmp_path):
     _finish(_start(config))
     assert FoldsRecord.load(RunDir(config.run_dir).folds_file).folds.keys() == {"0", "1"}
     assert RunRecord.load(RunDir(config.run_dir).refit(0).record_file).eval_split is None
+
+
+def test_train_head_two_workers_share_the_features_of_one_alone(tiny_dataset, tmp_path):
+    backbone = runs.tiny_backbone(tmp_path / "backbone.keras", dropout=0.0)
+    alone = frozen_runs.config(tiny_dataset, backbone, tmp_path / "alone" / "run")
+    assert train_and_evaluate(alone) == 0
+    two = dataclasses.replace(alone, run_dir=str(tmp_path / "two" / "run"))
+    _finish(_start(two))
+
+    logits = [
+        load_logits(RunDir(config.run_dir).eval_logits_file("fold0")).logits
+        for config in (alone, two)
+    ]
+    np.testing.assert_allclose(logits[1], logits[0], atol=1e-4)
+    kept = [sorted(tmp_path.glob(f"{name}/feature_cache/*/*.npz")) for name in ("alone", "two")]
+    assert [file.name for file in kept[0]] == [file.name for file in kept[1]]
+    for one, other in zip(*kept, strict=True):
+        features = [np.load(file)["features"] for file in (one, other)]
+        np.testing.assert_allclose(features[1], features[0], atol=1e-5)

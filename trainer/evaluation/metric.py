@@ -55,6 +55,19 @@ class Metric:
         """Values float64 [n] whose mean is the score; None where it is no such mean."""
         return None
 
+    def expected_per_row(
+        self, logits: np.ndarray, beliefs: np.ndarray, task: Task
+    ) -> np.ndarray | None:
+        """What `per_row` is on average over targets drawn from beliefs; None where not known.
+
+        Args:
+            logits: as in `score`.
+            beliefs: probabilities float [n, num_classes]; classes count as independent where an
+                image has many.
+            task: what the labels mean.
+        """
+        return None
+
     def resampled(
         self, logits: np.ndarray, targets: np.ndarray, task: Task, counts: np.ndarray
     ) -> np.ndarray:

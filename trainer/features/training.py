@@ -74,8 +74,6 @@ def train_head(
         loggers: are told the scores.
     """
     clock = ComputeClock(accelerator)
-    if accelerator.num_hosts > 1:
-        raise OrchardError("--features=frozen runs on one machine; run it without TF_CONFIG")
     directory = cache_directory(config.run_dir, config.feature_cache)
     check_pod(accelerator, {"feature_cache": directory}, config)
     storage.check_writable(directory)
@@ -84,12 +82,15 @@ def train_head(
     source = FeatureSource(config, accelerator, backbone, directory)
     saved = SavedConfig(config, _resolved(source, splits, len(train)))
     check_not_begun_otherwise(saved, train)
-    print("\n".join(_opening_lines(source, splits, train, held_out)))
+    if accelerator.is_chief:
+        print("\n".join(_opening_lines(source, splits, train, held_out)))
     views = _features(source, train, range(config.feature_views), stop)
     evaluated = _features(source, held_out, range(1), stop) if held_out is not None else []
     if views is None or evaluated is None:
         print(f"stopped ({stop.reason}): run the same command again to go on")
         return False
+    if not accelerator.is_chief:  # It solves the head, and the others wait for it.
+        return True
     check_lock()
     loggers.begin(LoggedRun(config.run_dir, config.flags(), 0, _STEP, stop.note))
     head = HEADS[config.head](backbone.num_features, len(train.class_names), config.seed)

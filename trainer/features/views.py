@@ -28,7 +28,7 @@ from trainer.evaluation import RowOutputs
 from trainer.features.backbone import Backbone
 from trainer.features.cache import Draw, FeatureCache, FeatureView
 from trainer.keras_module import keras
-from trainer.runtime import Accelerator
+from trainer.runtime import Accelerator, any_worker
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,14 @@ class FeatureSource:
         )
         features: dict[str, np.ndarray] = {}
         for (path, rows), part in zip(shards, found, strict=True):
-            if part is None:
+            # One worker may not see yet what another has written, and they compute together.
+            missing = any_worker(part is None, self.accelerator)
+            if part is None or missing:
                 part = self._computed(table, rows, draw, go_on)
                 if part is None:
                     return None
-                cache.save(path, table.ids[rows], part)
+                if self.accelerator.is_chief:
+                    cache.save(path, table.ids[rows], part)
             features.update(zip(table.ids[rows].tolist(), part, strict=True))
         return np.stack([features[image_id] for image_id in records.ids.tolist()])
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trainer.runtime.interruption import (
         EXIT_RUN_AGAIN,
         StopRequests,
+        any_worker,
         same_on_all_workers,
         stop_requests,
         wait_for_all_workers,
@@ -47,6 +48,7 @@ __all__ = [
     "Runtime",
     "StopRequests",
     "TensorFlowRuntime",
+    "any_worker",
     "check_pod",
     "connect",
     "connect_to_train",

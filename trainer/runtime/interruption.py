@@ -101,11 +101,11 @@ class StopRequests:
         late = time.monotonic() + 2 * longest_seconds > self._deadline
         if late and not self._notice:
             self.reason = "--max_minutes"
-        return _any_worker(self._notice is not None or late, self._accelerator)
+        return any_worker(self._notice is not None or late, self._accelerator)
 
     def urgent(self) -> bool:
         """Whether the machine is about to go; the same answer on every worker."""
-        return _any_worker(self._notice is not None, self._accelerator)
+        return any_worker(self._notice is not None, self._accelerator)
 
 
 def _print_in_handler(text: str) -> None:
@@ -129,7 +129,8 @@ def wait_for_all_workers(accelerator: Accelerator) -> None:
         accelerator.runtime.sum_over_replicas(0)
 
 
-def _any_worker(flag: bool, accelerator: Accelerator) -> bool:
+def any_worker(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether it is so on any worker; every worker has to ask."""
     if accelerator.num_hosts == 1:
         return flag
     return accelerator.runtime.sum_over_replicas(int(flag)) > 0

@@ -21,11 +21,11 @@ from ensemble.output import EnsembleModel, save_ensemble
 from orchard.formats import tfrecord
 from trainer.data import RecordTable, load_records, read_few
 
-_RESPLITS = flags.DEFINE_integer("resplits", 3, "(cascade) Halves of the test images.")
+_RESPLITS = flags.DEFINE_integer("resplits", 6, "(cascade) Halves of the test images.")
 _TIMED = flags.DEFINE_integer("timed_images", 256, "(cascade) Images a timed pass; 0: no times.")
 _ROUNDS = 3
 _BATCH_SIZE = 64
-_WISHES = (Wish(max_loss=0.005), Wish(max_share=0.38))
+_WISHES = (Wish(max_loss=0.005), Wish(max_share=0.4))
 
 
 @PARTS.register("cascade")

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from ensemble.cascade.confidence import Confidence
-from ensemble.cascade.plans import Plan, Views, simplified
+from ensemble.cascade.plans import Change, Plan, Views, estimated_loss, simplified
 from ensemble.cascade.search import Goal, cuts, cuts_of, ordered_partitions, search
 from ensemble.combine import COMBINERS
+from ensemble.scoring import per_row_regrets
 from orchard.formats import Task
 from tests.ensemble.cascade.networks import some_networks
 
 
-def _views(networks=3, rows=40, metric="accuracy", seed=0, task=Task.SINGLE_LABEL):
+def _views(networks=3, rows=40, metric="accuracy", seed=0, task=Task.SINGLE_LABEL, kind=Views):
     logits, targets = some_networks(networks, rows, seed=seed, task=task)
     width = 1 if task == Task.SINGLE_LABEL else targets.shape[1]
     plain = np.ones(width)
     weights = np.arange(1, networks + 1) / np.arange(1, networks + 1).sum()
     combiner = COMBINERS["logits"](task)
-    return Views(logits, weights, targets, combiner, lambda _: (plain, plain), metric)
+    return kind(logits, weights, targets, combiner, lambda _: (plain, plain), metric)
 
 
 def _every_plan(views):
@@ -32,7 +33,7 @@ def _every_plan(views):
 
 
 def _by_hand(views, plan, costs):
-    """Share and loss of a plan, image by image."""
+    """Share and estimated loss of a plan, image by image and class by class."""
     spent, rows = 0.0, []
     for row in range(len(views.targets)):
         for number, networks in enumerate(plan.prefixes()):
@@ -41,8 +42,24 @@ def _by_hand(views, plan, costs):
                 spent += costs[list(networks)].sum()
                 rows.append(views.probabilities(networks)[row])
                 break
-    loss = views.regret(np.array(rows)) - views.regret(views.probabilities(views.everyone))
-    return spent / len(rows) / costs.sum(), loss
+    share = spent / len(rows) / costs.sum()
+    ours, every = np.array(rows), views.probabilities(views.everyone)
+    seen = _regrets_by_hand(views, ours, views.targets)
+    if seen is None:
+        return share, views.regret(ours) - views.regret(every)
+    seen = seen - _regrets_by_hand(views, every, views.targets)
+    expected = np.zeros(len(rows))
+    for each, believed in zip(np.eye(every.shape[1]), every.T, strict=True):
+        targets = np.broadcast_to(each, every.shape)
+        change = _regrets_by_hand(views, ours, targets) - _regrets_by_hand(views, every, targets)
+        expected += believed * change
+    rest = seen - expected
+    chance = 3 * rest.std() / np.sqrt(len(rest))
+    return share, expected.mean() + np.sign(rest.mean()) * max(abs(rest.mean()) - chance, 0)
+
+
+def _regrets_by_hand(views, probabilities, targets):
+    return per_row_regrets(views.metric, probabilities, targets, Task.SINGLE_LABEL)
 
 
 GOALS = [
@@ -123,3 +140,36 @@ def test_goal_without_errors_takes_the_loss_as_it_is():
 def test_search_within_what_the_cheapest_network_costs_takes_it_alone(metric):
     (plan,) = search(_views(metric=metric), np.array([4.0, 1.0, 2.0]), [Goal(max_share=1 / 7)])
     assert plan.stages == ((1,),) and plan.max_doubts == ()
+
+
+def test_estimated_loss_believes_labels_as_far_as_they_are_beyond_chance():
+    generator = np.random.default_rng(0)
+    expected = generator.uniform(0, 0.02, 400)
+    seen = expected + generator.choice([-1.0, 0.0, 1.0], 400, p=[0.05, 0.9, 0.05])
+    by_chance = Change(seen - (seen - expected).mean(), expected)
+    loss, error = estimated_loss(by_chance.sums(np.arange(400)) / 400, 400)
+    assert loss == pytest.approx(expected.mean())
+    assert error == pytest.approx(by_chance.seen.std() / 20)
+    better = Change(seen - 0.5, expected)  # Labels say that it is better than all networks.
+    loss, _ = estimated_loss(better.sums(np.arange(400)) / 400, 400)
+    rest = better.seen - better.expected
+    assert loss == pytest.approx(better.seen.mean() + 3 * rest.std() / 20)
+
+
+class _ByLabels(Views):
+    """Plans are judged by labels alone."""
+
+    def change(self, networks):
+        seen = super().change(networks).seen
+        return Change(seen, seen)
+
+
+def test_search_on_few_images_loses_less_on_new_ones_than_by_labels_alone():
+    costs, new = np.array([1.0, 1.3, 1.5]), _views(rows=20_000, seed=100)
+    losses = []
+    for seed in range(8):
+        for kind in (Views, _ByLabels):
+            (plan,) = search(_views(rows=300, seed=seed, kind=kind), costs, [Goal(max_share=0.4)])
+            losses.append(new.regret(new.predict(plan)) - new.regret_of_all)
+    ours, by_labels = np.reshape(losses, (8, 2)).mean(axis=0)
+    assert ours < by_labels - 0.002

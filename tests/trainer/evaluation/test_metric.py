@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -131,3 +132,22 @@ def test_metric_names_asked_for_need_neither_tensorflow_nor_scikit_learn():
         "assert not {'tensorflow', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+@pytest.mark.parametrize("task", Task)
+def test_expected_per_row_is_the_mean_over_all_targets(metric, task):
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(20, 3))
+    beliefs = probabilities(generator.normal(size=(20, 3)), task)
+    if task == Task.SINGLE_LABEL:
+        outcomes, chances = np.eye(3), beliefs.T
+    else:
+        outcomes = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
+        chances = [np.where(one > 0, beliefs, 1 - beliefs).prod(axis=1) for one in outcomes]
+    wanted = sum(
+        chance * METRICS[metric]().per_row(logits, np.broadcast_to(one, logits.shape), task)
+        for one, chance in zip(outcomes, chances, strict=True)
+    )
+    found = METRICS[metric]().expected_per_row(logits, beliefs, task)
+    np.testing.assert_allclose(found, wanted, atol=1e-12)

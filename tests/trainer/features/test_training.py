@@ -12,7 +12,6 @@ from tests.trainer.features import runs
 from trainer import folds
 from trainer.data import load_records, read_few
 from trainer.heads import HEADS, HeadLoss, solver
-from trainer.loggers import Loggers
 from trainer.loop import train_and_evaluate
 from trainer.models import BACKBONE_LAYER, NetworkOptions, build_network
 from trainer.results import export_only
@@ -257,16 +256,3 @@ def test_train_head_mlp_on_views_with_weights_is_a_run_like_any_other(
     logits = model.signatures["serving_default"](image_bytes=tf.constant(encoded(records)))
     np.testing.assert_allclose(logits["logits"], scored.logits, atol=1e-4)
     assert len(os.listdir(tmp_path / "feature_cache")) == 2
-
-
-def test_train_head_of_several_machines_is_refused(tiny_dataset, tiny_backbone, tmp_path):
-    import tensorflow as tf
-
-    from trainer.features import train_head
-    from trainer.runtime import Accelerator, StopRequests
-
-    accelerator = Accelerator("cpu", tf.distribute.get_strategy(), num_hosts=2)
-    config = runs.config(tiny_dataset, tiny_backbone, tmp_path / "run")
-    stop = StopRequests(0.0, accelerator)
-    with pytest.raises(OrchardError, match="runs on one machine"):
-        train_head(config, accelerator, stop, lambda: None, Loggers(()))

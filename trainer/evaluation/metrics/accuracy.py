@@ -18,3 +18,10 @@ class Accuracy(Metric):
         """1 where they are, else 0."""
         right = hard_predictions(logits, task) == hard_targets(targets, task)
         return right.all(axis=1).astype(np.float64)
+
+    def expected_per_row(self, logits: np.ndarray, beliefs: np.ndarray, task: Task) -> np.ndarray:
+        """The probability that they are."""
+        chosen = hard_predictions(logits, task)
+        if task == Task.SINGLE_LABEL:
+            return (beliefs * chosen).sum(axis=1)
+        return np.where(chosen, beliefs, 1.0 - beliefs).prod(axis=1)

@@ -18,3 +18,7 @@ class LogLoss(Metric):
     def per_row(self, logits: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
         """The loss of each row."""
         return row_losses(logits, targets, task)
+
+    def expected_per_row(self, logits: np.ndarray, beliefs: np.ndarray, task: Task) -> np.ndarray:
+        """The same of soft targets: it is linear in them."""
+        return row_losses(logits, beliefs, task)
