@@ -92,9 +92,9 @@ def estimated_loss(means: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
     Labels are few: where a plan and all networks part on 50 of 2,000 images, chance alone moves its
     accuracy by 0.0035 (one standard error), and the best of thousands is the luckiest. What all
     networks together expect of each plan has no such chance, but cannot know where some of them
-    know better than all. So the loss is what is expected, corrected by how far labels contradict it beyond
-    three standard errors (soft thresholding: Donoho & Johnstone 1994, "Ideal spatial adaptation by
-    wavelet shrinkage", section 2).
+    know better than all. So the loss is what is expected, corrected by how far labels contradict it
+    beyond three standard errors (soft thresholding: Donoho & Johnstone 1994, "Ideal spatial
+    adaptation by wavelet shrinkage", section 2).
 
     Args:
         means: of `Change.terms` over images: float64 [4, ...].
