@@ -122,7 +122,10 @@ def table(state: State, names: list[str]) -> list[str]:
                 lines.append(
                     f"| {name} | {kind} | {moments} | {words} | {len(some)} | {equal} | {failed} |"
                 )
-    return lines
+    reasons: dict[str, list[str]] = {}
+    for name in names:
+        reasons.setdefault(CAMPAIGNS[name].left_out, []).append(name)
+    return [*lines, "", *(f"Not compared of {', '.join(n)}: {r}" for r, n in reasons.items())]
 
 
 def main() -> int:

@@ -70,14 +70,20 @@ class Trial:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bench:
-    """A campaign at its place, with its inputs and its undisturbed outcome."""
+    """A campaign at its place, with its inputs.
+
+    Attributes:
+        latest: the last run that came to its end undisturbed, by which moments are drawn: what else
+            a machine does changes its speed by far.
+    """
 
     campaign: Campaign
     inputs: Path
     place: Place
     environment: dict[str, str]
+    latest: Ended | None = None
 
     def start(self, **environment: str) -> Running:
         """The command."""
@@ -149,7 +155,7 @@ class Bench:
         Raises:
             Wrong: it does not.
         """
-        ended = self.start().end()
+        ended = self.latest = self.start().end()
         if ended.status:
             raise Wrong(f"the same command fails ({ended.status}): {ended.last_words}")
         if self.outcome() is None:
@@ -177,19 +183,20 @@ def _accept(trial: Trial, ended: Ended, signals: tuple[int, ...] = ()) -> None:
 
 
 def _moment(
-    moments: random.Random, running: Running, reference: Reference
+    bench: Bench, moments: random.Random, running: Running, reference: Reference
 ) -> tuple[str, Callable[[], bool]]:
-    """A random moment of a run: of its whole time, of its work, or after a change of its output.
+    """A random moment of a run: after a change of its output, of its work's time, or of any time.
 
-    By what has been done, and not by the clock alone: on a busy machine every run would be stopped
+    Mostly by what has been done, and not by the clock: on a busy machine every run would be stopped
     before it did anything, or where it waits longest.
     """
+    pace = bench.latest or reference
     kind, fraction, changes = moments.randrange(5), moments.random(), moments.random()
     if kind == 0:
-        seconds = fraction * (reference.work_seconds if running.is_fork else reference.seconds)
+        seconds = fraction * (pace.work_seconds if running.is_fork else pace.seconds)
         return f"{seconds:.2f} s after its start", lambda: running.seconds >= seconds
-    if kind < 3:
-        seconds = fraction * reference.work_seconds
+    if kind == 1:
+        seconds = fraction * pace.work_seconds
         return f"after {seconds:.2f} s of work", lambda: running.work_seconds >= seconds > 0
     count = 1 + int(changes * reference.changes)
     delay, reached = fraction * 0.03, []
@@ -207,7 +214,7 @@ def _kill(
 ) -> bool:
     """Stop a run by a signal; whether it came before the end."""
     running = bench.start_to_kill(**environment)
-    text, come = _moment(moments, running, reference)
+    text, come = _moment(bench, moments, running, reference)
     number = moments.choice(bench.campaign.signals)
     whole_group = moments.random() < 0.5
     if not running.watch(come):
@@ -272,7 +279,7 @@ def _read_only(bench: Bench, trial: Trial, moments: random.Random, reference: Re
 def _two_at_once(bench: Bench, trial: Trial, moments: random.Random, reference: Reference) -> None:
     """The same command twice at a time, the second at any moment of the first or at once."""
     first = bench.start()
-    text, come = _moment(moments, first, reference)
+    text, come = _moment(bench, moments, first, reference)
     if trial.number % 3:
         first.watch(come)
     else:
@@ -310,7 +317,7 @@ def _clock(bench: Bench, trial: Trial, moments: random.Random, reference: Refere
         _kill(bench, trial, moments, reference, **environment)
         bench.check(reference)
         running = bench.start(**environment)
-        text, come = _moment(moments, running, reference)
+        text, come = _moment(bench, moments, running, reference)
         days = moments.choice(_JUMPS_DAYS)
         running.watch(come)
         set_clock(days)
