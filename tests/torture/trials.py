@@ -219,7 +219,7 @@ def _kill(
     whole_group = moments.random() < 0.5
     if not running.watch(come):
         trial.ended_early += 1
-        ended = running.end()
+        ended = bench.latest = running.end()
         if ended.status or bench.outcome() is None:
             raise Wrong(f"a run that was not stopped fails ({ended.status}): {ended.last_words}")
         return False
