@@ -38,7 +38,9 @@ class Folder:
         return list(_files(self.path))
 
     def clear(self) -> None:
-        """Remove what is in it."""
+        """Remove what is in it, and the disk that a killed campaign left mounted on it."""
+        while os.path.ismount(self.path):
+            unmount(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
         os.makedirs(self.path)
 
@@ -57,6 +59,11 @@ def _files(path: str) -> Iterator[tuple[str, int, int]]:
                 else:
                     found = entry.stat(follow_symlinks=False)
                     yield entry.path, found.st_size, found.st_mtime_ns
+
+
+def unmount(path: str) -> None:
+    """Detach the file system that is mounted on a folder, also where something uses it."""
+    subprocess.run(["umount", "--lazy", path], check=True, capture_output=True)
 
 
 class Disk:
@@ -81,7 +88,7 @@ class Disk:
 
     def close(self) -> None:
         """Unmount it: its files are gone."""
-        subprocess.run(["umount", "--lazy", self._path], check=True, capture_output=True)
+        unmount(self._path)
 
     @staticmethod
     def _mount(*arguments: str) -> None:
