@@ -28,14 +28,18 @@ def make_small(folder: Path) -> None:
 
 
 def make_photos(
-    folder: Path, photos_dir: str, count: int, size_px: tuple[int, int] = _PHOTO_SIZE_PX
+    folder: Path,
+    photos_dir: str,
+    count: int,
+    size_px: tuple[int, int] = _PHOTO_SIZE_PX,
+    distinct: int = 20,
 ) -> None:
-    """Write `count` photos and their CSV."""
+    """Write `count` photos and their CSV; without `photos_dir`, of so many distinct ones."""
     (folder / "images").mkdir(parents=True)
     if photos_dir:
         photos = [path.read_bytes() for path in sorted(Path(photos_dir).glob("*.jp*g"))]
     else:
-        photos = [_noise_photo(seed, size_px) for seed in range(20)]
+        photos = [_noise_photo(seed, size_px) for seed in range(distinct)]
     rows = []
     for number in range(count):
         data = photos[number % len(photos)]

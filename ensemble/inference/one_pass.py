@@ -1,10 +1,10 @@
 """One pass over a split for all members: every record read once, every member fed at its own size.
 
 All members are loaded at once and each batch goes through all of them, because weights are small
-beside decoded images: the record is read once and decoded and resized once for each distinct input
-size among the members, by the trainer's own function (it may use the JPEG's own down-scaling, which
-depends on the size), so that a member's logits here are those of its evaluation. Reading and
-decoding of the next batches overlap with the networks.
+beside decoded images: the record is read once, decoded once for each scale that members need, and
+resized once for each distinct input size, by the trainer's own functions (they use the JPEG's own
+down-scaling, which depends on the size), so that a member's logits here are those of its
+evaluation. Reading and decoding of the next batches overlap with the networks.
 
 Finished logits are kept by `cache`; only members and rows that are missing are computed.
 """
@@ -25,7 +25,7 @@ from orchard import storage
 from orchard.autograph import as_written
 from orchard.formats import InputSpec
 from orchard.progress import Progress
-from trainer.data import InputOptions, RecordTable, damage_named, decode_image, encoded_batches
+from trainer.data import InputOptions, RecordTable, damage_named, decode_sizes, encoded_batches
 from trainer.runtime import Runtime, TensorFlowRuntime
 
 _PREFETCHED_BATCHES = 4
@@ -179,12 +179,8 @@ def image_batches(
     """
 
     def decode(record: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"row": record["index"]} | {
-            _images(k): decode_image(
-                record["image"], s.height_px, s.width_px, s.resize, s.exact_decode
-            )
-            for k, s in enumerate(specs)
-        }
+        images = decode_sizes(record["image"], specs)
+        return {"row": record["index"]} | {_images(k): one for k, one in enumerate(images)}
 
     encoded = encoded_batches(
         records, _reading(specs[0]), batch_size=batch_size, num_hosts=num_hosts, host=host

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CropRange,
         RandomCrop,
         decode_image,
+        decode_sizes,
         fit_image,
         smallest_scale,
     )
@@ -52,6 +53,7 @@ __all__ = [
     "check_labelled",
     "damage_named",
     "decode_image",
+    "decode_sizes",
     "decode_upright",
     "encoded_batches",
     "eval_batches",

@@ -14,9 +14,12 @@ EXIF orientation is not applied: preparation stores images upright.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from orchard.formats import InputSpec
 
 SCALES = (1, 2, 4, 8)
 # Middle gray: near zero after any of the networks' own preprocessings.
@@ -95,10 +98,43 @@ def decode_image(
     else:
         target = _RandomTarget(height_px, width_px, exact, crop)
     return tf.cond(
-        tf.strings.substr(encoded, 0, 3) == JPEG_START,
+        _is_jpeg(encoded),
         lambda: target.from_jpeg(encoded),
         lambda: target.from_pixels(_decode_other(encoded)),
     )
+
+
+def decode_sizes(encoded: tf.Tensor, specs: Sequence[InputSpec]) -> list[tf.Tensor]:
+    """Decodes an image for several inputs, each with the pixels that `decode_image` gives it.
+
+    What is decoded alike is decoded once: all that needs a JPEG at the same scale, of inputs that
+    are cropped all of one aspect; every other form of image once altogether.
+
+    Args:
+        encoded: scalar string, the encoded image.
+        specs: what it is brought to.
+
+    Returns:
+        uint8 [height, width, 3], RGB, one a spec.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are no image.
+    """
+    targets = [_Target(s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs]
+
+    def from_jpeg() -> list[tf.Tensor]:
+        source = tf.io.extract_jpeg_shape(encoded)[:2]
+        fitted: dict[_Target, tf.Tensor] = {}
+        for sharing in _by_window(targets):
+            images = _decode_shared(encoded, source, sharing)
+            fitted |= {t: t.fit(one, source) for t, one in zip(sharing, images, strict=True)}
+        return [fitted[target] for target in targets]
+
+    def from_pixels() -> list[tf.Tensor]:
+        image = _decode_other(encoded)
+        return [target.from_pixels(image) for target in targets]
+
+    return tf.cond(_is_jpeg(encoded), from_jpeg, from_pixels)
 
 
 def fit_image(
@@ -127,33 +163,48 @@ class _Target:
         self._size = tf.constant([height_px, width_px])
         self._resize, self._exact = resize, exact
 
+    @property
+    def window_aspect(self) -> float | None:
+        """Inputs of one aspect use the same part of an image; those of None all of it."""
+        height_px, width_px, _ = self._shape
+        return width_px / height_px if self._resize == "crop" else None
+
     def from_pixels(self, image: tf.Tensor) -> tf.Tensor:
         """Fits uint8 [height, width, 3]."""
-        window = self._window(tf.shape(image)[:2])
-        return self._fit(image if window is None else _cut(image, window))
+        window = self.window(tf.shape(image)[:2])
+        return self.fit(image if window is None else _cut(image, window))
 
     def from_jpeg(self, encoded: tf.Tensor) -> tf.Tensor:
         """Decodes what is needed, at the scale that is needed, and fits it."""
         source = tf.io.extract_jpeg_shape(encoded)[:2]
-        window = self._window(source)
+        return self.fit(self.decode(encoded, source), source)
+
+    def decode(self, encoded: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
+        """The needed part of a JPEG of size `source`, at the scale that is needed."""
+        window = self.window(source)
         if self._exact:
-            return self._fit(_decode_jpeg(encoded, window, 1), source)
-        covered = source if window is None else window.size
-        scale = smallest_scale(covered, self._inside(covered))
+            return _decode_jpeg(encoded, window, 1)
         # Only the decode is in the branches: what isn't taken still costs the executor a visit.
         branches = [lambda scale=scale: _decode_jpeg(encoded, window, scale) for scale in SCALES]
-        return self._fit(tf.switch_case(scale, branches), source)
+        return tf.switch_case(self.scale(source, window), branches)
 
-    def _window(self, source: tf.Tensor) -> Window | None:
+    def scale(self, source: tf.Tensor, window: Window | None) -> tf.Tensor:
+        """The position in `SCALES` of the decode that is needed, int32 scalar."""
+        if self._exact:
+            return tf.constant(0)
+        covered = source if window is None else window.size
+        return smallest_scale(covered, self._inside(covered))
+
+    def window(self, source: tf.Tensor) -> Window | None:
         """The part of the image that is used; None: all of it."""
-        height_px, width_px, _ = self._shape
-        return central_window(source, width_px / height_px) if self._resize == "crop" else None
+        aspect = self.window_aspect
+        return None if aspect is None else central_window(source, aspect)
 
     def _inside(self, covered: tf.Tensor) -> tf.Tensor:
         """The size to resize the used part to, within the target."""
         return _fit_inside(covered, self._size) if self._resize == "pad" else self._size
 
-    def _fit(self, image: tf.Tensor, source: tf.Tensor | None = None) -> tf.Tensor:
+    def fit(self, image: tf.Tensor, source: tf.Tensor | None = None) -> tf.Tensor:
         """Resizes a decoded image; `source` is its size before scaling (default: its own)."""
         if self._resize == "pad":
             covered = tf.shape(image)[:2] if source is None else source
@@ -170,8 +221,41 @@ class _RandomTarget(_Target):
         super().__init__(height_px, width_px, "squash", exact)
         self._crop = crop
 
-    def _window(self, source: tf.Tensor) -> Window:
+    def window(self, source: tf.Tensor) -> Window:
+        """The drawn one."""
         return random_window(source, self._crop.draws, self._crop.drawn_from)
+
+
+def _by_window(targets: Sequence[_Target]) -> list[list[_Target]]:
+    """Targets that use the same part of any image, together."""
+    groups: dict[float | None, list[_Target]] = {}
+    for target in targets:
+        groups.setdefault(target.window_aspect, []).append(target)
+    return list(groups.values())
+
+
+def _decode_shared(
+    encoded: tf.Tensor, source: tf.Tensor, targets: Sequence[_Target]
+) -> list[tf.Tensor]:
+    """What `decode` gives each target, of targets of one window: decoded once a scale."""
+    if len(targets) == 1:
+        return [targets[0].decode(encoded, source)]
+    window = targets[0].window(source)
+    needed = [target.scale(source, window) for target in targets]
+    decoded = [
+        tf.cond(
+            tf.reduce_any(tf.stack(needed) == position),
+            lambda scale=scale: _decode_jpeg(encoded, window, scale),
+            lambda: tf.zeros([0, 0, 3], tf.uint8),
+        )
+        for position, scale in enumerate(SCALES)
+    ]
+    choices = [lambda image=image: image for image in decoded]
+    return [tf.switch_case(position, choices) for position in needed]
+
+
+def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, len(JPEG_START)) == JPEG_START
 
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:

@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 
 from ensemble.inference.cache import LogitsCache
-from ensemble.inference.one_pass import predict_members
+from ensemble.inference.one_pass import image_batches, predict_members
 from ensemble.members.runs import load_members
 from orchard.errors import OrchardError
-from orchard.formats import ExportDir, Task, fingerprint_saved_model
+from orchard.formats import ExportDir, InputSpec, Task, fingerprint_saved_model
 from tests.ensemble.builders import make_dataset, make_member, read_jpeg
-from trainer.data.decode import decode_image
+from trainer.data.decode import SCALES, decode_image
 from trainer.data.load import load_records
 from trainer.runtime import PjrtRuntime
 from trainer.xla import data_mesh
@@ -68,6 +68,25 @@ def test_predict_members_on_jaxs_devices_gives_the_same_logits(count, world, tmp
     )
     expected = predict_members(members, records, str(tmp_path / "tf"), batch_size=6, tta="mirror")
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_image_batches_of_three_sizes_decode_once_a_scale(world, monkeypatch):
+    decodes, decode_jpeg = [], tf.io.decode_jpeg
+
+    def count(*args, **kwargs):
+        decodes.append(kwargs["ratio"])
+        return decode_jpeg(*args, **kwargs)
+
+    monkeypatch.setattr(tf.io, "decode_jpeg", count)
+    records = load_records(str(world[1]), "test")
+    specs = [InputSpec(side, side, "squash", False) for side in (8, 12, 16)]
+    batch = next(iter(image_batches(records, specs, 4)))
+    # Once in the graph, of which one image runs those that its sizes need.
+    assert sorted(decodes) == sorted(SCALES)
+    for row in range(4):
+        for k, spec in enumerate(specs):
+            expected = decode_image(read_jpeg(records, row), spec.height_px, spec.width_px)
+            np.testing.assert_array_equal(batch[f"images{k}"][row], expected)
 
 
 def test_predict_members_of_several_splits_gives_their_rows(world, tmp_path):

@@ -1,3 +1,4 @@
+import functools
 import io
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from orchard.formats import InputSpec
 from tests.trainer.datasets import jpeg, smooth_image
 from trainer.data import RESIZES, decode
 
@@ -161,3 +163,76 @@ def test_decode_image_in_graph_has_a_static_shape_and_equals_eager():
     assert concrete.output_shapes == [48, 64, 3]
     encoded = jpeg(smooth_image(6, 200, 200))
     assert (concrete(tf.constant(encoded)).numpy() == decoded(encoded, 48, 64)).all()
+
+
+# Of a photo of 320x240: squashed ones at 1/8 twice, 1/4, 1/1, padded at 1/4, and cropped ones.
+SPECS = [
+    *(InputSpec(side, side, "squash", False) for side in (20, 30, 60, 200)),
+    InputSpec(48, 64, "squash", True),
+    InputSpec(40, 60, "pad", False),
+    InputSpec(24, 24, "crop", False),
+    InputSpec(100, 100, "crop", False),
+    InputSpec(32, 24, "crop", False),
+]
+
+
+def one_by_one(encoded: bytes, specs: list[InputSpec]) -> list[np.ndarray]:
+    return [decoded(encoded, s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs]
+
+
+def test_decode_sizes_of_any_image_gives_the_pixels_of_decode_image():
+    png = io.BytesIO()
+    Image.fromarray(smooth_image(4, 300, 200)).save(png, "PNG")
+    images = [
+        jpeg(smooth_image(0, 240, 320)),
+        jpeg(smooth_image(1, 130, 90)),
+        jpeg(smooth_image(2, 30, 30)[:, :, 0]),
+        png.getvalue(),
+    ]
+    signature = [tf.TensorSpec([], tf.string)]
+    in_graph = tf.function(lambda one: decode.decode_sizes(one, SPECS), input_signature=signature)
+    shapes = [[spec.height_px, spec.width_px, 3] for spec in SPECS]
+    assert [tensor.shape.as_list() for tensor in in_graph.get_concrete_function().outputs] == shapes
+    for encoded in images:
+        for found, expected in zip(in_graph(encoded), one_by_one(encoded, SPECS), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "specs, decodes",
+    [
+        (SPECS[:2], ["1/8"]),
+        (SPECS[:4], ["1/1", "1/4", "1/8"]),
+        (SPECS[3:5], ["1/1"]),
+        ([*SPECS[:3], SPECS[5]], ["1/4", "1/8"]),
+        (SPECS[6:8], ["1/2 of 240x240", "1/8 of 240x240"]),
+        (SPECS[5:6], ["1/4"]),
+    ],
+)
+def test_decode_sizes_decodes_a_jpeg_once_a_scale_and_window(specs, decodes, monkeypatch):
+    counted = []
+
+    def count(*args, op, **kwargs):
+        window = (
+            f" of {'x'.join(map(str, np.array(args[1][2:]) * kwargs['ratio']))}" if args[1:] else ""
+        )
+        counted.append(f"1/{kwargs['ratio']}{window}")
+        return op(*args, **kwargs)
+
+    encoded = jpeg(smooth_image(0, 240, 320))
+    for name in ("decode_jpeg", "decode_and_crop_jpeg"):
+        monkeypatch.setattr(tf.io, name, functools.partial(count, op=getattr(tf.io, name)))
+    decode.decode_sizes(tf.constant(encoded), specs)
+    assert sorted(counted) == decodes
+
+
+def test_decode_sizes_of_a_png_decodes_it_once(monkeypatch):
+    png = io.BytesIO()
+    Image.fromarray(smooth_image(4, 30, 30)).save(png, "PNG")
+    counted = []
+    decode_png = tf.io.decode_png
+    monkeypatch.setattr(
+        tf.io, "decode_png", lambda *args, **kw: counted.append(1) or decode_png(*args, **kw)
+    )
+    decode.decode_sizes(tf.constant(png.getvalue()), SPECS)
+    assert len(counted) == 1
