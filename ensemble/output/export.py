@@ -179,7 +179,7 @@ class _Batch:
 
     Args:
         images: encoded, or pixels of any one size; None where all sizes are ready.
-        bring_to_size: what makes of them uint8 [batch, height, width, 3] for an input.
+        bring_to_sizes: what makes of them uint8 [batch, height, width, 3], one an input.
         inputs: member -> what it takes.
         run: member, images of its size -> logits.
         ready: images of the sizes that are there already.
@@ -188,41 +188,44 @@ class _Batch:
     def __init__(
         self,
         images: tf.Tensor | None,
-        bring_to_size: Callable[[tf.Tensor, InputSpec], tf.Tensor] | None,
+        bring_to_sizes: Callable[[tf.Tensor, Sequence[InputSpec]], Sequence[tf.Tensor]] | None,
         inputs: Mapping[int, InputSpec],
         run: Callable[[int, tf.Tensor], tf.Tensor],
         ready: dict[InputSpec, tf.Tensor],
     ):
-        self._images, self._bring_to_size = images, bring_to_size
+        self._images, self._bring_to_sizes = images, bring_to_sizes
         self._inputs, self._run, self._ready = inputs, run, ready
 
     def logits(self, members: Sequence[int]) -> dict[int, tf.Tensor]:
         """Logits of these members."""
-        return {at: self._run(at, self._of_size(self._inputs[at])) for at in members}
+        wanted = dict.fromkeys(self._inputs[at] for at in members)
+        missing = [spec for spec in wanted if spec not in self._ready]
+        if missing and self._bring_to_sizes is not None:
+            images = self._bring_to_sizes(self._images, missing)
+            self._ready |= zip(missing, images, strict=True)
+        return {at: self._run(at, self._ready[self._inputs[at]]) for at in members}
 
     def take(self, rows: tf.Tensor) -> _Batch:
         """The images at these positions."""
         ready = {spec: tf.gather(images, rows) for spec, images in self._ready.items()}
         taken = tf.gather(self._images, rows)
-        return _Batch(taken, self._bring_to_size, self._inputs, self._run, ready)
-
-    def _of_size(self, spec: InputSpec) -> tf.Tensor:
-        if spec not in self._ready and self._bring_to_size is not None:
-            self._ready[spec] = self._bring_to_size(self._images, spec)
-        return self._ready[spec]
+        return _Batch(taken, self._bring_to_sizes, self._inputs, self._run, ready)
 
 
-def _decode(image_bytes: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    decode = upright_decoder(spec.height_px, spec.width_px, spec.resize, spec.exact_decode)
-    return decode(image_bytes)
+def _decode(image_bytes: tf.Tensor, specs: Sequence[InputSpec]) -> Sequence[tf.Tensor]:
+    return upright_decoder(*specs)(image_bytes)
 
 
-def _fit(images: tf.Tensor, spec: InputSpec) -> tf.Tensor:
-    return tf.map_fn(
-        lambda one: fit_image(one, spec.height_px, spec.width_px, spec.resize, spec.exact_decode),
-        images,
-        fn_output_signature=tf.TensorSpec([spec.height_px, spec.width_px, 3], tf.uint8),
-    )
+def _fit(images: tf.Tensor, specs: Sequence[InputSpec]) -> Sequence[tf.Tensor]:
+    def fit(spec: InputSpec) -> tf.Tensor:
+        size = (spec.height_px, spec.width_px)
+        return tf.map_fn(
+            lambda one: fit_image(one, *size, spec.resize, spec.exact_decode),
+            images,
+            fn_output_signature=tf.TensorSpec([*size, 3], tf.uint8),
+        )
+
+    return [fit(spec) for spec in specs]
 
 
 @dataclass(frozen=True)

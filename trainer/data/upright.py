@@ -4,11 +4,14 @@ Preparation stores images upright, so that training and evaluation never pay for
 that was not prepared, the orientation is read out of its bytes and applied to the pixels.
 """
 
+import dataclasses
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer.data.decode import JPEG_START, decode_image
+from orchard.formats import InputSpec
+from trainer.data.decode import JPEG_START, decode_sizes
 
 # Segments, and bytes between them, that are looked through for EXIF; it is the first of few.
 _MAX_STEPS = 256
@@ -22,66 +25,62 @@ _SHORTS, _LONGS = (3, 8), (4, 9)  # TIFF's types, without and with a sign.
 
 
 @functools.cache
-def upright_decoder(
-    height_px: int, width_px: int, resize: str = "squash", exact: bool = False
-) -> tf.types.experimental.PolymorphicFunction:
-    """`decode_upright` of a batch: a function of string [batch] to uint8 [batch, height, width, 3].
+def upright_decoder(*specs: InputSpec) -> tf.types.experimental.PolymorphicFunction:
+    """`decode_upright` of a batch: string [batch] to uint8 [batch, height, width, 3], one a spec.
 
-    One for each size: what is exported asks for it in several signatures, and building its graph
-    takes longer than that of most of the rest.
+    One for each set of specs: what is exported asks for it in several signatures, and building its
+    graph takes longer than that of most of the rest.
     """
+    shapes = tuple(tf.TensorSpec([s.height_px, s.width_px, 3], tf.uint8) for s in specs)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
+    def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tf.map_fn(
-            lambda one: decode_upright(one, height_px, width_px, resize, exact),
-            encoded,
-            fn_output_signature=tf.TensorSpec([height_px, width_px, 3], tf.uint8),
+            lambda one: tuple(decode_upright(one, specs)), encoded, fn_output_signature=shapes
         )
 
     return decode
 
 
-def decode_upright(
-    encoded: tf.Tensor, height_px: int, width_px: int, resize: str = "squash", exact: bool = False
-) -> tf.Tensor:
-    """`decode_image`, with a JPEG's EXIF orientation applied.
+def decode_upright(encoded: tf.Tensor, specs: Sequence[InputSpec]) -> list[tf.Tensor]:
+    """`decode_sizes`, with a JPEG's EXIF orientation applied.
 
     Where there is none the pixels are those of `decode_image` to the bit.
 
     Args:
         encoded: scalar string, the encoded image.
-        height_px: rows of the result.
-        width_px: columns of the result.
-        resize: "squash", "crop" or "pad".
-        exact: decode at full scale and always average.
+        specs: what it is brought to.
 
     Returns:
-        uint8 [height_px, width_px, 3], RGB.
+        uint8 [height_px, width_px, 3], RGB, one a spec.
 
     Raises:
         tf.errors.InvalidArgumentError: the bytes are no image.
     """
     orientation = jpeg_orientation(encoded)
     is_lying = orientation >= 5
-    if height_px == width_px:
-        stored = decode_image(encoded, height_px, width_px, resize, exact)
-        pixels = tf.cond(is_lying, lambda: tf.transpose(stored, [1, 0, 2]), lambda: stored)
+    lying = [dataclasses.replace(s, height_px=s.width_px, width_px=s.height_px) for s in specs]
+    if lying == list(specs):
+        stored = decode_sizes(encoded, specs)
+        images = tf.cond(is_lying, lambda: _transposed(stored), lambda: stored)
     else:
-        pixels = tf.cond(
+        images = tf.cond(
             is_lying,
-            lambda: tf.transpose(
-                decode_image(encoded, width_px, height_px, resize, exact), [1, 0, 2]
-            ),
-            lambda: decode_image(encoded, height_px, width_px, resize, exact),
+            lambda: _transposed(decode_sizes(encoded, lying)),
+            lambda: decode_sizes(encoded, specs),
         )
     rows = tf.reduce_any(orientation == [3, 4, 7, 8])
     columns = tf.reduce_any(orientation == [2, 3, 6, 7])
+    dims = tf.stack([rows, columns, False])
     return tf.cond(
         rows | columns,
-        lambda: tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([rows, columns, False])),
-        lambda: pixels,
+        lambda: [tf.raw_ops.Reverse(tensor=image, dims=dims) for image in images],
+        lambda: images,
     )
+
+
+def _transposed(images: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    return [tf.transpose(image, [1, 0, 2]) for image in images]
 
 
 def jpeg_orientation(encoded: tf.Tensor) -> tf.Tensor:

@@ -20,7 +20,14 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import SAVED_MODEL_FILE, ExportDir, RunDir, Task, fingerprint_saved_model
+from orchard.formats import (
+    SAVED_MODEL_FILE,
+    ExportDir,
+    InputSpec,
+    RunDir,
+    Task,
+    fingerprint_saved_model,
+)
 from trainer.data import upright_decoder
 from trainer.keras_module import keras
 from trainer.models import batch_norm, json_with_policy, settle_positions
@@ -85,7 +92,8 @@ class ServingModule(tf.Module):
 
     def classify_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded images, string [batch], to logits."""
-        images = upright_decoder(*self._size, self._resize, self._exact_decode)(image_bytes)
+        spec = InputSpec(*self._size, self._resize, self._exact_decode)
+        (images,) = upright_decoder(spec)(image_bytes)
         return self.classify_images(images)
 
     def classify_images(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

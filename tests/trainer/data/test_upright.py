@@ -12,6 +12,7 @@ from PIL import Image
 
 from data_prep.images import ImageOptions, inspect_image, record_jpeg
 from data_prep.images.inspection import turned
+from orchard.formats import InputSpec
 from tests.data_prep.builders import (
     exif_with_a_mistyped_tag,
     jpeg,
@@ -27,6 +28,10 @@ from trainer.data.upright import decode_upright, jpeg_orientation
 _STRING = [tf.TensorSpec([], tf.string)]
 _orientation = tf.function(jpeg_orientation, input_signature=_STRING)
 _PLAIN = jpeg(1)
+
+
+def _upright(*specs):
+    return tf.function(lambda data: decode_upright(data, specs), input_signature=_STRING)
 
 
 def _smooth(orientation, height=48, width=64):
@@ -88,11 +93,11 @@ _BLOCKS = {
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 @pytest.mark.parametrize("size", [(24, 24), (16, 28)], ids=str)
 def test_decode_upright_of_each_orientation_is_the_picture_turned(size, resize):
-    decode = tf.function(lambda data: decode_upright(data, *size, resize), input_signature=_STRING)
+    decode = _upright(InputSpec(*size, resize, False))
     for orientation in range(1, 9):
         data = _smooth(orientation)
         stored = size if orientation < 5 else size[::-1]
-        found = decode(data).numpy()
+        found = decode(data)[0].numpy()
         expected = turned(decode_image(data, *stored, resize).numpy(), orientation)
         np.testing.assert_array_equal(found, expected)
         # And what a dataset would hold of it, which was encoded once more.
@@ -106,11 +111,20 @@ def test_decode_upright_of_each_orientation_is_the_picture_turned(size, resize):
 
 def test_decode_upright_of_files_without_a_rotation_is_decode_image():
     size = (20, 14)
-    decode = tf.function(lambda data: decode_upright(data, *size), input_signature=_STRING)
+    decode = _upright(InputSpec(*size, "squash", False))
     for name, data in odd_images().items():
         if name == "rotated" or name.startswith("webp"):
             continue
-        np.testing.assert_array_equal(decode(data), decode_image(data, *size), err_msg=name)
+        np.testing.assert_array_equal(decode(data)[0], decode_image(data, *size), err_msg=name)
+
+
+def test_decode_upright_of_several_sizes_gives_each_its_own_pixels():
+    specs = [InputSpec(24, 24, "squash", False), InputSpec(10, 28, "crop", False)]
+    together, apart = _upright(*specs), [_upright(spec) for spec in specs]
+    for orientation in (1, 3, 6, 7):
+        data = _smooth(orientation)
+        for image, one in zip(together(data), apart, strict=True):
+            np.testing.assert_array_equal(image, one(data)[0])
 
 
 @pytest.mark.parametrize(
