@@ -40,6 +40,7 @@ from benchmarks.prep_inputs import make_photos
 from benchmarks.random_member import save_random_member
 from ensemble.inference import LoadedMember, run_members
 from ensemble.members import load_members
+from orchard.autograph import as_written
 from orchard.formats import DatasetOfRun, InputSpec, RunDir, tfrecord
 from trainer.data import FileSource, RecordTable, decode_sizes, load_records, read_records
 from trainer.models import NetworkOptions, build_network
@@ -171,6 +172,7 @@ def _pure_timer(member, num_batches: int) -> Callable[[], np.ndarray]:
     return seconds
 
 
+@as_written
 def _decode_seconds(records: RecordTable, turns: list[list[InputSpec]]) -> np.ndarray:
     """As many images as the pass has after its warm-up, for some specs at a time, summed."""
     gids = np.arange(_WARM_UP_BATCHES * FLAGS.batch_size, len(records))
