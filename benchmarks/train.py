@@ -42,7 +42,7 @@ from trainer.checkpoints import CheckpointWriter, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.data import eval_batches
 from trainer.runtime import Accelerator, StopRequests, connect_to_train
-from trainer.training import Reporter, Run, Trainer, prepare, resume_run
+from trainer.training import Reporter, Run, Trainer, prepare, read_metrics, resume_run
 
 _CASES = flags.DEFINE_list(
     "cases",
@@ -94,18 +94,22 @@ def main() -> None:
 def _measure(case: str, config: TrainConfig) -> None:
     run = prepare(config, connect_to_train(config))
     resume_run(run)
-    steps = _steps(run)
     images = f"{len(run.train_records)} + {len(run.eval_records)} images"
     print(f"\n**{case}**, {config.batch_size} images a step, {images}\n")
     if "loop" in _ONLY.value:
+        steps = _steps(run)
         with Reporter(config.run_dir, 0, 1, chief=True, bar=False) as reporter:
             contenders = _loops(run, reporter)
             costs = _rounds(contenders, steps)
         _print_loops(case, costs, steps, run.plan.batch_size)
+        logged = [line.get("data_wait_share") for line in read_metrics(config.run_dir)]
+        waits = [share for share in logged if share is not None]
+        print(f"ours from shards waits for data in {statistics.mean(waits):.2%} of its time")
     if "evaluation" in _ONLY.value:
         _print_evaluation(case, run)
     if "checkpoints" in _ONLY.value:
-        _print_checkpoints(run)
+        with Reporter(config.run_dir, 0, 1, chief=True, bar=False) as reporter:
+            _print_checkpoints(run, reporter)
 
 
 def _steps(run: Run) -> int:
@@ -284,18 +288,20 @@ def _print_evaluation(case: str, run: Run) -> None:
         print(f"| {name} | {wall:.3f} | {wall_ratio} | {cpu:.3f} | {cpu_ratio} |")
 
 
-def _print_checkpoints(run: Run) -> None:
+def _print_checkpoints(run: Run, reporter: Reporter) -> None:
     """Time that the loop is held: written before it goes on, or copied and handed to a thread."""
     run_dir, keep = run.config.run_dir, run.config.keep_checkpoints
     megabytes = sum(array.nbytes for array in run.state.arrays().values()) / 1e6
 
     def in_the_loop() -> None:
+        reporter.flush()
         save_checkpoint(run_dir, run.checkpoint(), keep)
 
     costs: dict[str, list[Cost]] = {"in the loop": [], "beside it": []}
     with CheckpointWriter(_nothing_stops(run.accelerator)) as writer:
 
         def beside() -> None:
+            reporter.flush()
             write = functools.partial(save_checkpoint, run_dir, run.checkpoint(), keep)
             writer.begin(run.state.progress.step, write)
 
