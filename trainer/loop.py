@@ -10,7 +10,6 @@ Where to look: `trainer/training/step.py` computes a step, its loss, gradients a
 learning rates; `trainer/models` the networks; `trainer/data` the order of the records.
 """
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 
@@ -244,7 +243,7 @@ def _save(
         return
     report.flush()
     config, metric = run.config, run.best_metric
-    checkpoint, progress = run.checkpoint(), copy.deepcopy(run.state.progress)
+    checkpoint, progress = run.checkpoint(), run.state.progress.copy()
 
     def write() -> None:
         if best is not None:

@@ -1,6 +1,7 @@
 """Everything that a resumed training needs: network, optimizers, random state, scores so far."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,10 @@ class Progress(TrainingProgress):
             self.evals_since_best += 1
         self.evaluations.append({"step": self.step, **scores})
         return best
+
+    def copy(self) -> "Progress":
+        """One that stays as it is while this one goes on."""
+        return dataclasses.replace(self, evaluations=list(self.evaluations))
 
     def best_step_at(self, step: int, metric: str) -> int:
         """What `best_step` was when the training was at `step`."""

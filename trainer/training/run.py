@@ -1,6 +1,5 @@
 """One training: its parts, and what follows from them. `trainer.loop` is what drives it."""
 
-import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -129,7 +128,7 @@ class Run:
     def checkpoint(self) -> TrainingCheckpoint:
         """A copy of the whole state, as it is now."""
         dataset = trained_dataset(self.config, self.train_records)
-        progress = copy.deepcopy(self.state.progress)
+        progress = self.state.progress.copy()
         time = self.clock.time() if self.clock else None
         meta = TrainingMeta(
             self.config.to_json(),
