@@ -370,7 +370,9 @@ def _prepared(folder: str, size: int) -> str:
     """A dataset of JPEGs with the texture of photos, half of them to evaluate on."""
     side = round(size * _PHOTO_SCALE)
     count = min(4000, max(128, _PIXELS // side**2 // 8))
-    images = os.path.join(folder, "images")
+    images, dataset = os.path.join(folder, "images"), os.path.join(folder, "photos", "1.0.0")
+    if os.path.exists(dataset):  # Of another case.
+        return dataset
     os.makedirs(images)
     rng = np.random.default_rng(0)
     for at in range(count):
@@ -385,7 +387,7 @@ def _prepared(folder: str, size: int) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise OrchardError(f"data_prep exited with {done.returncode}: {done.stderr[-500:]}")
-    return os.path.join(folder, "photos", "1.0.0")
+    return dataset
 
 
 def _title() -> str:
