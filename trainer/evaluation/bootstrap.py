@@ -17,8 +17,8 @@ CONFIDENCE = 0.95
 # Above this many elements (draws x rows x classes) fewer draws are taken, but never under 100.
 _MAX_ELEMENTS = 2_000_000_000
 _MIN_DRAWS = 100
-# Draws are worked on a few at a time: 128 MB of float64.
-_ELEMENTS_AT_ONCE = 1 << 24
+# Draws are worked on a few at a time: 32 MB of float64, of which AUC has five at once.
+_ELEMENTS_AT_ONCE = 1 << 22
 
 
 @functools.lru_cache(maxsize=2)
