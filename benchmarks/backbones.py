@@ -87,13 +87,28 @@ def main() -> None:
 
 def _save_presets(folder: str) -> dict[str, str]:
     """Of KerasHub's large networks as their papers give them: name to --architecture."""
+    found = {}
+    for name, (network, converter, settings) in _networks_of_papers().items():
+        preset = os.path.join(folder, name.replace("/", "_"))
+        os.makedirs(preset)
+        config = keras.saving.serialize_keras_object(network(**settings))
+        with open(os.path.join(preset, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        size = settings["image_shape"][:2]
+        converter(image_size=size, scale=1 / 127.5, offset=-1.0).save_to_preset(preset)
+        found[name] = f"keras_hub:{preset}"
+    return found
+
+
+def _networks_of_papers() -> dict[str, tuple[Callable[..., Any], Any, dict[str, Any]]]:
+    """Backbone, image converter and settings, by name."""
     import keras_hub
 
     models, layers = keras_hub.models, keras_hub.layers
     shape = (224, 224, 3)
     small = {"num_layers": 12, "num_heads": 6, "hidden_dim": 384, "image_shape": shape}
     base = {"num_layers": 12, "num_heads": 12, "hidden_dim": 768, "image_shape": shape}
-    kinds: dict[str, tuple[Callable[..., Any], Any, dict[str, Any]]] = {
+    return {
         "MiT-B0": (
             models.MiTBackbone,
             layers.MiTImageConverter,
@@ -141,16 +156,6 @@ def _save_presets(folder: str) -> dict[str, str]:
             {**base, "patch_size": 16, "mlp_dim": 3072},
         ),
     }
-    found = {}
-    for name, (network, converter, settings) in kinds.items():
-        preset = os.path.join(folder, name.replace("/", "_"))
-        os.makedirs(preset)
-        config = keras.saving.serialize_keras_object(network(**settings))
-        with open(os.path.join(preset, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(config, file)
-        converter(image_size=shape[:2], scale=1 / 127.5, offset=-1.0).save_to_preset(preset)
-        found[name] = f"keras_hub:{preset}"
-    return found
 
 
 def _row(name: str, architecture: str) -> Row:

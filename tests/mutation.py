@@ -277,8 +277,11 @@ class _Watching(_Plainly):
     def pytest_runtest_call(self, item):
         self._coverage.switch_context(item.nodeid)
 
-    def pytest_runtest_logreport(self, report):
-        self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item):
+        began = time.process_time()
+        yield
+        self._seconds[item.nodeid] = time.process_time() - began
 
     def seen(self) -> dict:
         """As JSON; the context of what importing runs is empty."""
@@ -298,7 +301,7 @@ class Watched:
     Attributes:
         lines: For each source, line -> tests that run it; the name of a file: its fixtures do; an
             empty name: importing it does.
-        seconds: Of each test.
+        seconds: Of each test, of a core.
         modules: What is imported in the end.
     """
 
