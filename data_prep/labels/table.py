@@ -131,8 +131,30 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
     if options.time_column:
         require_column(table, options.time_column, "--time_column")
     columns, ignored = _label_columns(table, options, image_column)
+    shape = options.label_shape
+    if options.label_delimiter:
+        shape = "names"
+    elif shape == "auto":
+        shape = shapes.detect_shape(table, columns)
     ids = table.column(image_column)
-    shape, labels = _shape_and_labels(table, options, columns, ids)
+    if shape == "columns":
+        labels = shapes.from_columns(
+            table, columns, ids, options.class_names, options.task, ask=not options.label_columns
+        )
+    else:
+        if len(columns) != 1:
+            raise OrchardError(
+                f"{table.file}: --label_shape={shape} needs one label column, there are "
+                f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
+            )
+        if options.task not in ("auto", shapes.task_of_shape(shape)):
+            raise OrchardError(
+                f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
+                "pass --label_shape"
+            )
+        labels = shapes.from_names(
+            table, columns[0], shape, ids, options.class_names, options.label_delimiter
+        )
     _check_class_names(table.file, labels.class_names)
     problems = table.problems + _id_problems(table, ids)
     targets, label_problems, splits, times = labels.targets, labels.problems, None, None
@@ -169,35 +191,6 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         sha256=table.sha256,
         splits=splits,
         times=times,
-    )
-
-
-def _shape_and_labels(
-    table: CsvTable, options: LabelOptions, columns: list[str], ids: Sequence[str]
-) -> tuple[str, shapes.Labels]:
-    """What the label columns look like, if nobody says it, and what they say."""
-    shape = options.label_shape
-    if options.label_delimiter:
-        shape = "names"
-    elif shape == "auto":
-        shape = shapes.detect_shape(table, columns)
-    if shape == "columns":
-        ask = not options.label_columns
-        return shape, shapes.from_columns(
-            table, columns, ids, options.class_names, options.task, ask=ask
-        )
-    if len(columns) != 1:
-        raise OrchardError(
-            f"{table.file}: --label_shape={shape} needs one label column, there are "
-            f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
-        )
-    if options.task not in ("auto", shapes.task_of_shape(shape)):
-        raise OrchardError(
-            f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
-            "pass --label_shape"
-        )
-    return shape, shapes.from_names(
-        table, columns[0], shape, ids, options.class_names, options.label_delimiter
     )
 
 

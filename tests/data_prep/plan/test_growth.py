@@ -19,6 +19,7 @@ from data_prep.plan import (
     growth,
     leave_out_moves,
 )
+from data_prep.plan.shards import fingerprint_shard
 from data_prep.plan.splits import Filled, Rows, fill_up
 from orchard.formats import Lineage, Manifest, ShardInfo, SplitInfo, Targets, Task
 from tests.data_prep.builders import config
@@ -176,6 +177,19 @@ def test_describe_duplicates_names_two_of_the_first_group():
     assert list(describe_duplicates(assign_splits(images, settled), images)) == [
         "3 identical images in 1 group, each kept in one split; first: 'a2' and 'b0'"
     ]
+
+
+@pytest.mark.parametrize(
+    ("reencode", "file_format", "has_versions"),
+    [(False, "tfrecord", False), (True, "tfrecord", True), (False, "array_record", True)],
+)
+def test_build_plan_fingerprints_the_versions_of_what_writes(reencode, file_format, has_versions):
+    rows = [Row(f"a{at}", at % 3, f"content {at}") for at in range(6)]
+    images = with_sizes(checked(rows), 10, 10, 1000, reencode)
+    plan = planned(images, file_format=file_format)
+    for shard in plan.shards:
+        content = fingerprint_shard(plan.dataset, plan.task, plan.options, shard)
+        assert (shard.fingerprint != content) == has_versions
 
 
 @st.composite
