@@ -22,6 +22,8 @@ def splits_of(column, cells):
         ("is_valid", ["True", "False", "False"], ("eval", "train", "train")),
         ("is_train", ["1", "0", "1"], ("train", "eval", "train")),
         ("is_test", ["1", "0", "0"], ("test", "train", "train")),
+        ("fold", ["0", "1", "1"], ("fold0", "fold1", "fold1")),
+        ("is_valid", ["train", "eval", "train"], ("train", "eval", "train")),
     ],
 )
 def test_read_splits_of_usual_values_names_the_splits(column, cells, splits):
