@@ -67,6 +67,14 @@ def test_assign_folds_of_groups_keeps_each_in_one_fold(task):
         assert len(set(folds[groups == group])) == 1
 
 
+def test_assign_folds_of_single_rows_beside_a_large_group_gives_each_fold_its_share_of_them():
+    classes = np.array([0] * 50 + [1] * 25 + [0] * 30)
+    groups = np.array([*range(75), *[99] * 30])
+    folds = assign_folds(one_hot(classes, 2), "single_label", groups, alone(105), 5, 0)
+    for fold in range(5):
+        np.testing.assert_array_equal(np.bincount(classes[:75][folds[:75] == fold]), [10, 5])
+
+
 def test_assign_folds_of_shuffled_rows_follows_the_order_given():
     classes = np.arange(60) % 3
     targets, rows = one_hot(classes, 3), alone(60)

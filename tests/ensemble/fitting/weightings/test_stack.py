@@ -102,3 +102,27 @@ def test_find_gives_combiners_whose_mean_is_the_regression(name, task):
     np.testing.assert_allclose(sample.combine(found), probabilities(scores, task), atol=1e-12)
     assert found.shares.sum() == pytest.approx(1) and found.shares.min() >= 0
     assert f"penalty {penalty:.3g}" in found.note
+
+
+def test_penalties_go_from_ten_to_a_millionth_in_halves_of_a_decade():
+    assert stack.PENALTIES[:3] == pytest.approx((10, 10**0.5, 1))
+    assert len(stack.PENALTIES) == 15 and stack.PENALTIES[-1] == pytest.approx(1e-6)
+
+
+def test_best_penalty_goes_on_after_one_that_does_not_help_and_ends_after_two(monkeypatch):
+    losses = dict(zip(stack.PENALTIES, (0.9, 0.95, 0.8, 0.85, 0.9, 0.1), strict=False))
+    tried = []
+
+    def fit(logs, targets, task, penalty, **_):
+        tried.append(penalty)
+        return stack.Stacked(np.full((2, 3), penalty), np.zeros(3))
+
+    monkeypatch.setattr(stack, "fit_stack", fit)
+    # Of two networks that say 1 the score is twice the penalty; uniform averaging has 1.
+    monkeypatch.setattr(
+        stack,
+        "row_losses",
+        lambda scores, *_: np.full(len(scores), losses.get(float(scores[0, 0]) / 2, 1.0)),
+    )
+    found = stack.best_penalty(np.ones((2, 30, 3)), np.eye(3)[np.arange(30) % 3], "single_label")
+    assert found == stack.PENALTIES[2] and set(tried) == set(stack.PENALTIES[:5])
