@@ -101,6 +101,8 @@ def test_find_gives_combiners_whose_mean_is_the_regression(name, task):
     scores = np.einsum("mnc,mc->nc", logs, direct.weights) + direct.offsets
     np.testing.assert_allclose(sample.combine(found), probabilities(scores, task), atol=1e-12)
     assert found.shares.sum() == pytest.approx(1) and found.shares.min() >= 0
+    sizes = np.abs(direct.weights).mean(axis=1)
+    np.testing.assert_allclose(found.shares, sizes / sizes.sum())
     assert f"penalty {penalty:.3g}" in found.note
 
 
