@@ -104,42 +104,6 @@ def decode_image(
     )
 
 
-def decode_prepared(
-    encoded: tf.Tensor, height_px: int, width_px: int, resize: str = "squash"
-) -> tf.Tensor:
-    """`decode_image`, for less of images that have the size already, as prepared ones have.
-
-    The executor visits every operation of the branches that are not taken, which costs an image of
-    512 px a fifth of its decode. So all that chooses and resizes is one call here.
-
-    Args:
-        encoded: scalar string, the encoded image.
-        height_px: rows of the result.
-        width_px: columns of the result.
-        resize: "squash", "crop" or "pad".
-
-    Returns:
-        uint8 [height_px, width_px, 3], RGB.
-
-    Raises:
-        tf.errors.InvalidArgumentError: the bytes are no image.
-    """
-
-    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def any_image(encoded: tf.Tensor) -> tf.Tensor:
-        return decode_image(encoded, height_px, width_px, resize)
-
-    def as_it_is() -> tf.Tensor:
-        return tf.ensure_shape(_decode_jpeg(encoded, None, 1), [height_px, width_px, 3])
-
-    has_size = tf.cond(
-        _is_jpeg(encoded),
-        lambda: tf.reduce_all(tf.io.extract_jpeg_shape(encoded)[:2] == [height_px, width_px]),
-        lambda: False,
-    )
-    return tf.cond(has_size, as_it_is, lambda: any_image(encoded))
-
-
 def decode_sizes(encoded: tf.Tensor, specs: Sequence[InputSpec]) -> list[tf.Tensor]:
     """Decodes an image for several inputs, each with the pixels that `decode_image` gives it.
 

@@ -83,8 +83,6 @@ def _row_decoder(options: InputOptions, crops: AugmentOptions | None) -> Callabl
             crop = decode.RandomCrop(draws, drawn_from)
 
         def decode_it(encoded: tf.Tensor) -> tf.Tensor:
-            if crop is None and not options.exact_decode:
-                return decode.decode_prepared(encoded, height_px, width_px, options.resize)
             return decode.decode_image(
                 encoded, height_px, width_px, options.resize, options.exact_decode, crop
             )

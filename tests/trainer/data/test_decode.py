@@ -226,25 +226,6 @@ def test_decode_sizes_decodes_a_jpeg_once_a_scale_and_window(specs, decodes, mon
     assert sorted(counted) == decodes
 
 
-@pytest.mark.parametrize("resize", RESIZES)
-def test_decode_prepared_of_any_image_gives_the_pixels_of_decode_image(resize):
-    png = io.BytesIO()
-    Image.fromarray(smooth_image(4, 24, 32)).save(png, "PNG")
-    sizes = [(24, 32), (24, 33), (32, 24), (200, 300)]
-    images = [jpeg(smooth_image(i, *size)) for i, size in enumerate(sizes)]
-    images += [jpeg(smooth_image(5, 24, 32)[:, :, 0]), png.getvalue()]
-    signature = [tf.TensorSpec([], tf.string)]
-    in_graph = tf.function(
-        lambda one: decode.decode_prepared(one, 24, 32, resize), input_signature=signature
-    )
-    assert in_graph.get_concrete_function().output_shapes == [24, 32, 3]
-    for encoded in images:
-        np.testing.assert_array_equal(in_graph(encoded), decoded(encoded, 24, 32, resize))
-    for wrong in (b"", b"nonsense", b"\xff\xd8\xff nonsense"):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            in_graph(wrong)
-
-
 def test_decode_sizes_of_a_png_decodes_it_once(monkeypatch):
     png = io.BytesIO()
     Image.fromarray(smooth_image(4, 30, 30)).save(png, "PNG")
