@@ -38,9 +38,13 @@ COMMANDS = {
     "prep": "benchmarks.prep --rounds=3 --cases=small,photos,resized --photos=200",
     "growth": "benchmarks.growth --rounds=3 --cases=small",
     "gcs": "benchmarks.gcs --rounds=3 --photos=600 upload prep",
+    "input": "benchmarks.input --seconds=4",
+    "input_square": "benchmarks.input --synthetic_photos=12 --square=512 --seconds=4",
+    "input_native": "benchmarks.input --synthetic_photos=12 --seconds=4",
     "startup": "benchmarks.startup --architectures=mobilenet --rounds=3",
     "loop": "benchmarks.train --cases=vgg_small:28:32,mobilenet:64:32 --rounds=3 --seconds=1",
     "runtimes": "benchmarks.runtimes --architectures=mobilenet --starts=0",
+    "ensemble": "benchmarks.ensemble --photos=96 --batch_size=4 --repeats=4",
     "serving": "benchmarks.serving --parts=batch",
 }
 

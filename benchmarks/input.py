@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -33,11 +34,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from absl import app, flags
 
 from benchmarks import input_peers as peers
+from benchmarks.prep_inputs import make_photos
+from benchmarks.ratios import Better, report
 from orchard.errors import OrchardError
 from trainer.data import RecordTable, load_records
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("photos", "", "Folder of JPEGs; prepared into a temporary dataset.")
+flags.DEFINE_integer("synthetic_photos", 0, "Or so many photos of 2048x1365, made of noise.")
 flags.DEFINE_integer("short_side", 0, "(photos) Shrink to this at preparation; 0: as they are.")
 flags.DEFINE_integer("square", 0, "(photos) Or shrink both sides to this.")
 flags.DEFINE_integer("copies", 4, "(photos) How often each photo is in the dataset.")
@@ -53,12 +57,24 @@ flags.DEFINE_integer("memory_epochs", 0, "Also: resident memory over so many epo
 
 _EXAMPLES = os.path.join(os.path.dirname(__file__), "..", "examples", "fashion_mnist")
 _CHIPS = 8
+# How the names of peers begin, and the packages that matter to them.
+_PEERS = {
+    "article": ("tensorflow",),
+    "tfds": ("tensorflow-datasets",),
+    "libjpeg-turbo": ("simplejpeg",),
+    "webdataset": ("webdataset", "pillow"),
+    "torch": ("torch", "pillow"),
+}
 
 
 def main(argv: list[str]) -> None:
     """Print the table."""
     del argv
     with tempfile.TemporaryDirectory() as folder:
+        if FLAGS.synthetic_photos:
+            made = Path(folder, "made")
+            make_photos(made, "", FLAGS.synthetic_photos, distinct=FLAGS.synthetic_photos)
+            FLAGS.photos = str(made / "images")
         dataset, files = _material(folder)
         size_px = FLAGS.size_px or (512 if FLAGS.photos else 28)
         records = load_records(dataset, FLAGS.split)
@@ -70,6 +86,7 @@ def main(argv: list[str]) -> None:
             for name, run in contenders.items():
                 rates[name].append(_rate(run(), FLAGS.seconds))
         _print_table(rates, len(records), size_px)
+        _report(rates, _kind(size_px))
         if FLAGS.memory_epochs:
             _print_memory(records, size_px)
 
@@ -97,6 +114,15 @@ def _contenders(
     if peers.installed("torch"):
         found["torch DataLoader"] = peers.torch_loader(files, size_px, batch, threads)
     return found
+
+
+def _kind(size_px: int) -> str:
+    """Of the images, for the table of all ratios."""
+    if not FLAGS.photos:
+        return f"small images read at {size_px} px"
+    prepared = FLAGS.square or FLAGS.short_side
+    kind = f"photos prepared at {prepared} px" if prepared else "photos of native size"
+    return f"{kind}, read at {size_px} px"
 
 
 class Rate(NamedTuple):
@@ -145,6 +171,20 @@ def _print_table(rates: dict[str, list[Rate]], num_records: int, size_px: int) -
             f"a v5e-8 that trains {wanted:.0f} images/s needs {math.ceil(wanted / rate)} hosts "
             f"like this one, or {math.ceil(wanted / per_core)} such cores"
         )
+
+
+def _report(rates: dict[str, list[Rate]], kind: str) -> None:
+    for name, values in rates.items():
+        packages = next((known for start, known in _PEERS.items() if name.startswith(start)), None)
+        if packages is not None and "ours" in rates:
+            report(
+                f"{kind}, images a CPU-second",
+                name,
+                packages,
+                Better.MORE,
+                ours=[value.per_core_second for value in rates["ours"]],
+                theirs=[value.per_core_second for value in values],
+            )
 
 
 def _print_memory(records: RecordTable, size_px: int) -> None:
