@@ -1,5 +1,6 @@
-"""Encoded batches to pixel batches: single images in parallel, in order."""
+"""Encoded batches to pixel batches: images in parallel, in order."""
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -12,6 +13,8 @@ Batch = dict[str, tf.Tensor]
 # Decoding a tiny image costs less than calling a function for it: one call takes several.
 _CHUNK_PIXELS = 64 * 64
 _CHUNK_IMAGES = 16
+# Images of the asked size are decoded into their batch, whose ops run side by side.
+_PREPARED_IMAGES = 64
 
 
 def decode_batches(
@@ -20,6 +23,7 @@ def decode_batches(
     options: InputOptions,
     crops: AugmentOptions | None,
     threads: int,
+    prepared: bool = False,
 ) -> tf.data.Dataset:
     """Decodes the images of batches; all else in a batch goes along.
 
@@ -30,6 +34,7 @@ def decode_batches(
         options: size and decoding.
         crops: what random crops are drawn from; None: there are none.
         threads: images that are decoded at a time.
+        prepared: the images are likely to have the asked size already.
 
     Returns:
         The same, in the same order, with "image" as uint8 [per_host, height, width, 3], without
@@ -37,9 +42,14 @@ def decode_batches(
     """
     pixels = options.height_px * options.width_px
     limit = max(1, min(_CHUNK_IMAGES, _CHUNK_PIXELS // pixels))
-    chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
     decode_row = _row_decoder(options, crops)
     plain = options.resize == "squash" and not (options.exact_decode or options.tolerant or crops)
+    prepared = prepared and plain and limit < _CHUNK_IMAGES
+    if prepared:
+        limit = _PREPARED_IMAGES
+    chunk = next(size for size in range(limit, 0, -1) if per_host % size == 0)
+    # The ops of one call run on all threads; others begin while its last ones end.
+    calls, at_a_time = (1 + math.ceil(threads / chunk), chunk) if prepared else (threads, 1)
 
     def split(batch: Batch) -> Batch:
         return {name: _regroup(value, [per_host // chunk, chunk]) for name, value in batch.items()}
@@ -49,7 +59,9 @@ def decode_batches(
 
     def decode_chunk(rows: Batch) -> Batch:
         if plain:
-            image = decode_small.decode_images(rows["image"], options.height_px, options.width_px)
+            image = decode_small.decode_images(
+                rows["image"], options.height_px, options.width_px, at_a_time
+            )
             return rows | {"image": image}
         encoded = {name: rows.pop(name) for name in ("image", "crop") if name in rows}
         signature = {"image": tf.TensorSpec([options.height_px, options.width_px, 3], tf.uint8)}
@@ -62,8 +74,10 @@ def decode_batches(
     if chunk == 1:
         images = batches.unbatch().map(decode_row, num_parallel_calls=threads, deterministic=True)
         return images.batch(per_host, drop_remainder=True)
+    if chunk == per_host:
+        return batches.map(decode_chunk, num_parallel_calls=calls, deterministic=True)
     images = batches.map(split).unbatch()
-    images = images.map(decode_chunk, num_parallel_calls=threads, deterministic=True)
+    images = images.map(decode_chunk, num_parallel_calls=calls, deterministic=True)
     return images.batch(per_host // chunk, drop_remainder=True).map(join)
 
 

@@ -99,6 +99,7 @@ def _from_manifest(dataset_dir: str, splits: str) -> RecordTable:
         task=manifest.task,
         fingerprint=manifest.fingerprint,
         splits=chosen,
+        square_px=manifest.settings.get("square_px", 0),
     )
 
 

@@ -329,7 +329,8 @@ def _batches(
     crops = augment if augment is not None and augment.crops else None
     batches = _encoded(rows, records, seed, augment, padded)
     threads = _threads(options)
-    batches = decode_stage.decode_batches(batches, per_host, options, crops, threads)
+    prepared = records.square_px == options.height_px == options.width_px
+    batches = decode_stage.decode_batches(batches, per_host, options, crops, threads, prepared)
     return batches.map(finish).with_options(_settings(threads)).prefetch(2)
 
 

@@ -31,6 +31,7 @@ class RecordTable:
         fingerprint: what the dataset is, hex.
         splits: the splits that the rows come from, in the table's order.
         image_key: the feature that holds the encoded image.
+        square_px: the side that images were squashed to at preparation; 0: they were not.
     """
 
     ids: np.ndarray
@@ -44,6 +45,7 @@ class RecordTable:
     fingerprint: str
     splits: tuple[str, ...]
     image_key: str = field(default="image")
+    square_px: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

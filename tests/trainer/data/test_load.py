@@ -1,8 +1,10 @@
+import json
 import os
 
 import pytest
 
 from orchard.errors import OrchardError
+from orchard.formats import manifest as manifests
 from tests.trainer.datasets import jpeg, numbered_dataset, smooth_image, write_dataset
 from trainer.data.load import load_records
 
@@ -62,3 +64,14 @@ def test_load_records_dataset_prepared_again_is_read_again(tmp_path):
     text = open(manifest).read().replace("f00d", "beef")
     open(manifest, "w").write(text)
     assert len(load_records(again, "train")) == 6
+
+
+def test_load_records_of_images_squashed_at_preparation_know_their_side(tmp_path):
+    images = [jpeg(smooth_image(0, 20, 20))] * 4
+    plain = write_dataset(tmp_path / "plain", images, [0, 1, 0, 1])
+    assert load_records(plain, "train").square_px == 0
+    path = tmp_path / "plain" / manifests.MANIFEST_FILE
+    content = json.loads(path.read_text())
+    content["settings"]["square_px"] = 20
+    path.write_text(json.dumps(content))
+    assert load_records(plain, "train").square_px == 20
