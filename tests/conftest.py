@@ -2,12 +2,18 @@
 
 import gc
 import os
+import signal
+import sys
 
 import pytest
 from hypothesis import settings
 
 # jax would set it to 1 for all commands that tests start, which would then print everything.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# A suite that is started in a shell's background has Ctrl-C ignored, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A property that is slow to check on a busy machine is not wrong.
 settings.register_profile("no deadline", deadline=None)
@@ -19,6 +25,16 @@ def pytest_collection_finish(session):
     del session
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def determinism_ends_with_its_test():
+    yield
+    if "tensorflow" in sys.modules:
+        from tensorflow.python.framework import config
+
+        # TensorFlow has no public way back, and other tests share this process.
+        config.disable_op_determinism()
 
 
 @pytest.fixture(scope="session")

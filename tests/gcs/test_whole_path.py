@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tensorflow.python.framework import config as framework_config
 
 from data_prep.config import PrepConfig
 from data_prep.pipeline import prepare
@@ -47,13 +46,6 @@ def backbone(tmp_path_factory):
 def last_weights(run_dir):
     arrays = files.load_latest_checkpoint(run_dir).arrays
     return {name: array.tobytes() for name, array in arrays.items()}
-
-
-@pytest.fixture(autouse=True)
-def determinism_ends_here():
-    yield
-    # TensorFlow has no public way back, and other tests share this process.
-    framework_config.disable_op_determinism()
 
 
 def test_csv_to_predictions_with_faults_is_that_without(

@@ -80,7 +80,8 @@ def test_predict_killed_at_random_moments_ends_in_the_undisturbed_bytes(tmp_path
             content = jpeg(smooth_image(number, 20, 24))
             (folder / "photos" / f"p{number:03d}.jpg").write_bytes(content)
 
-    campaign = dataclasses.replace(CAMPAIGNS["predict"], make_inputs=make_inputs)
+    # No fork of this process: other tests have left TensorFlow's threads and flags in it.
+    campaign = dataclasses.replace(CAMPAIGNS["predict"], make_inputs=make_inputs, preload=())
     predict = bench(campaign, tmp_path)
     trial = predict.run(KILLS, 0, os.getpid(), predict.undisturbed(runs=1))
     assert not trial.failure

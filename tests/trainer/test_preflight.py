@@ -54,6 +54,7 @@ def test_preflight_registered_architecture_compiles_for_v5e(tmp_path):
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_preflight_batch_that_does_not_fit_is_refused_with_the_largest_that_does(
     tmp_path, tiny_backbone
 ):

@@ -121,6 +121,7 @@ def test_train_workers_with_one_notice_all_stop_at_its_step(runtime, setting):
     assert files.steps(config.run_dir)[-1] == event["step"]
 
 
+@pytest.mark.slow
 def test_train_workers_go_from_fold_to_fold_together(setting, tmp_path):
     dataset = runs.tiny_dataset(tmp_path / "tiny" / "1.0.0", count=32, folds=2)
     config = dataclasses.replace(

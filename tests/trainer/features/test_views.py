@@ -149,6 +149,7 @@ def test_features_of_a_damaged_record_are_refused_by_name_or_nan(source, tmp_pat
         strict.features(records, 0, go_on)
 
 
+@pytest.mark.slow
 def test_features_killed_and_run_again_are_the_same_bytes(source, tiny_dataset, tmp_path):
     quiet = source(feature_views=2, augment=_AUGMENT, directory="quiet")
     for view in range(2):
