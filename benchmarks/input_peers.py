@@ -107,7 +107,10 @@ def tfds_as_dataset(dataset: str, split: str, size_px: int, batch_size: int) -> 
         return tf.cast(tf.round(image), tf.uint8), row["target"]
 
     def run() -> Iterator[int]:
-        rows = builder.as_dataset(split=split, shuffle_files=True).repeat().shuffle(512)
+        # It would keep what few images there are, decoded, in memory.
+        reading = tfds.ReadConfig(try_autocache=False)
+        rows = builder.as_dataset(split=split, shuffle_files=True, read_config=reading)
+        rows = rows.repeat().shuffle(512)
         batches = rows.map(fit, num_parallel_calls=_AUTOTUNE).batch(batch_size)
         return (len(batch[0]) for batch in batches.prefetch(_AUTOTUNE))
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 # jax would set it to 1 for all commands that tests start, which would then print everything.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# A suite that is started in a shell's background has Ctrl-C ignored, and so would all that it starts.
+# A suite in a shell's background has Ctrl-C ignored, and so would all that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -203,7 +203,9 @@ def _predict_command(folder: Path, path: str) -> list[str]:
 
 def _predict_outcome(place: Place, folder: Path) -> dict[str, str] | None:
     path = os.path.join(place.path, "p.csv")
-    return outcomes.of_file(path) if os.path.exists(path) else None
+    # Until the rows on their way are removed, a command has not finished: the next one does.
+    finished = os.path.exists(path) and not os.path.exists(f"{path}.partial")
+    return outcomes.of_file(path) if finished else None
 
 
 _OTHERS = {"disk full": 10, "read-only": 2, "two at once": 4, "clock": 4}
