@@ -196,7 +196,7 @@ def figure(known: Sequence[Measured]) -> Figure:
     axes.minorticks_off()
     axes.set_yticks(range(len(ratios)), [f"{one.what}: {one.peer}" for one in ratios], fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("times as good as the other: median, lowest and highest round")
+    axes.set_xlabel("times as good: median and range")
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return drawn
