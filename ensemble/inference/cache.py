@@ -72,9 +72,8 @@ class LogitsCache(ResumableRows):
 
     def finish(self) -> None:
         """Turn the parts into the entry, once every row is done."""
-        if self._finished:
-            return
         records = self._records
-        save_logits(self._entry, records.ids, self.logits, records.targets, records.class_names)
-        self.remove()
-        self._finished = True
+        if not self._finished:
+            save_logits(self._entry, records.ids, self.logits, records.targets, records.class_names)
+            self._finished = True
+        self.remove()  # Of a finished one too: a run may have been killed just here.

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def test_logits_cache_that_is_finished_is_one_file(world, tmp_path):
     table = load_logits(str(entry))
     np.testing.assert_array_equal(table.logits, _logits(records))
     assert table.ids.tolist() == records.ids.tolist()
+
+
+def test_logits_cache_killed_before_its_parts_were_gone_is_one_file_the_next_time(world, tmp_path):
+    member, records = world
+    for _ in range(2):
+        with LogitsCache(str(tmp_path), member, records, "none") as cache:
+            cache.add_records(np.arange(len(records)), _logits(records))
+    parts = [path for path in tmp_path.iterdir() if path.is_dir()]
+    kept = tmp_path.parent / "kept"
+    shutil.copytree(parts[0], kept)
+    cache.finish()
+    shutil.copytree(kept, parts[0])
+    LogitsCache(str(tmp_path), member, records, "none").finish()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
 
 
 def test_logits_cache_of_a_row_that_is_not_finite_takes_none_of_the_batch(world, tmp_path):
