@@ -6,7 +6,8 @@ Each entry is one run of `python -m trainer.preflight --json` in a process of it
 priority: a large network takes many minutes. What was found goes at once to
 benchmarks/results/tpu_table.json, so that a killed run goes on where it was; compilations are
 cached by their program besides. --refresh asks again for what is known; a failure is always asked
-again. --nocompile asks for nothing: the table of what is known.
+again. --nocompile asks for nothing: the table of what is known. --effort=quick has the compiler try
+less (`trainer.preflight --effort`), which the row says; without it such rows are asked for again.
 
 Groups, each on four chips of v5e, v6e and TPU7x: article_224, article, article_768: the article's
 four networks at 224, 512 and 768 px; article_largest: with the largest batch, at 512 and 768 px. On
@@ -33,6 +34,7 @@ flags.DEFINE_list(
     "Which: article, article_224, article_768, article_largest, popular, registry.",
 )
 flags.DEFINE_bool("compile", True, "Ask for what is not known.")
+flags.DEFINE_enum("effort", "full", ["full", "quick"], "How hard the compiler tries.")
 flags.DEFINE_integer("minutes", 0, "Give up on a row after so long; 0: never.", lower_bound=0)
 flags.DEFINE_string("results", "benchmarks/results/tpu_table.json", "Where results are kept.")
 flags.DEFINE_bool("refresh", False, "Ask again for what is known.")
@@ -45,9 +47,9 @@ _SLICES = ("v5e:2x2", "v6e:2x2", "tpu7x:2x2x1")
 _SMALL_PX = 96
 _BEGIN, _END = "<!-- tpu_table: begin -->", "<!-- tpu_table: end -->"
 _HEADER = (
-    "| network | px | for | batch a replica | peak HBM, GiB | arguments + temporaries | "
+    "| network | px | for | batch a replica | effort | peak HBM, GiB | arguments + temporaries | "
     "TFLOP a step | GB a step | all-reduces | images/s a chip, at most |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -79,6 +81,7 @@ class Entry:
             f"--image_size={self.image_size_px}",
             f"--topology={self.topology}",
             batch,
+            f"--effort={FLAGS.effort}",
             "--json",
         ]
 
@@ -131,8 +134,14 @@ def main() -> int:
 
 
 def _is_whole(found: dict | None) -> bool:
-    """Whether a row was compiled for all chips; once, preflight compiled for one alone."""
-    return bool(found) and "error" not in found and "collectives" in found
+    """Whether a row was compiled for all chips, which it once was not, and at no less effort."""
+    if not found or "error" in found or "collectives" not in found:
+        return False
+    return FLAGS.effort == "quick" or _effort(found) == "full"
+
+
+def _effort(found: dict) -> str:
+    return found.get("effort", "full")
 
 
 def _results() -> dict[str, dict]:
@@ -162,16 +171,18 @@ def _row(entry: Entry, found: dict) -> str:
     chip = entry.topology.partition(":")[0]
     start = f"| {entry.architecture} | {entry.image_size_px} | {chip} |"
     if "error" in found:
-        return f"{start} {entry.batch_size or 'largest'} | {found['error']} |" + " |" * 5
+        return f"{start} {entry.batch_size or 'largest'} | | {found['error']} |" + " |" * 5
     batch = found["batch_size_per_replica"]
     if found["verdict"] != "fits":
         needed, largest = found["needed_bytes"] / GIB, found["largest_batch_size_per_replica"]
-        return f"{start} {batch} | needs {needed:.2f}; {largest} fits |" + " |" * 5
+        return (
+            f"{start} {batch} | {_effort(found)} | needs {needed:.2f}; {largest} fits |" + " |" * 5
+        )
     memory = f"{found['argument_bytes'] / GIB:.2f} + {found['temporary_bytes'] / GIB:.2f}"
     available = found["chip"]["available_hbm_bytes"] / GIB
     return (
         f"{start} {batch}{'' if entry.batch_size else ' (largest)'} "
-        f"| {found['peak_bytes'] / GIB:.2f} of {available:.2f} | {memory} "
+        f"| {_effort(found)} | {found['peak_bytes'] / GIB:.2f} of {available:.2f} | {memory} "
         f"| {found['flops'] / 1e12:.2f} | {found['bytes_accessed'] / 1e9:.0f} "
         f"| {_all_reduces(found)} "
         f"| {found['max_images_per_second_per_chip']:.0f} ({found['limited_by']}) |"

@@ -18,7 +18,7 @@ from typing import Any
 
 from orchard import storage
 from orchard.parallel import die_with_parent
-from trainer.tpu.compiler import FITS, TOO_LARGE, UNSUPPORTED
+from trainer.tpu.compiler import FITS, TOO_LARGE, UNSUPPORTED, Effort
 from trainer.xla import Program
 
 # For libtpu, before jax is imported: look for no TPU and ask no metadata server.
@@ -48,6 +48,7 @@ def main(request_path: str) -> None:
     request = storage.read_json(request_path)
     die_with_parent(request["parent_pid"])
     os.environ.update(_ENVIRONMENT)
+    import jax
     from jax.experimental import topologies
 
     from trainer.xla import Spmd, data_mesh, enable_all_dtypes
@@ -63,7 +64,11 @@ def main(request_path: str) -> None:
     )
     devices: Any = topology.devices
     lowered = Spmd(program, data_mesh(devices)).lower("tpu")
-    key = program_key(lowered.as_text(), request["topology"], request["chip_config"])
+    target = [request["topology"], request["chip_config"]]
+    if request["effort"] == Effort.QUICK:
+        jax.config.update("jax_optimization_level", "O0")
+        target.append(request["effort"])
+    key = program_key(lowered.as_text(), *target)
     cached = os.path.join(request["cache_dir"], f"{key}.json")
     if storage.exists(cached):
         result = {**storage.read_json(cached), "cached": True}
@@ -79,13 +84,13 @@ def main(request_path: str) -> None:
     storage.write_json(request["result"], {**result, "key": key})
 
 
-def program_key(text: str, topology: str, chip_config: str) -> str:
-    """Hash of the program without names that differ from run to run, of the target and libtpu."""
+def program_key(text: str, *target: str) -> str:
+    """Hash of the program without names that differ from run to run, of its target and libtpu."""
     # TensorFlow numbers its functions by how many the process has traced; operations refer to
     # functions by order.
     order: dict[str, str] = {}
     text = re.sub(r'@"[^"]*"|@[\w.$-]+', lambda m: order.setdefault(m[0], f"@f{len(order)}"), text)
-    parts = (text, topology, chip_config, importlib.metadata.version("libtpu"))
+    parts = (text, *target, importlib.metadata.version("libtpu"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

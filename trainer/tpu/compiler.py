@@ -11,12 +11,20 @@ from dataclasses import dataclass, field, fields
 
 from orchard import storage
 from orchard.errors import OrchardError
+from orchard.formats import TextEnum
 from trainer.tpu.chips import Topology
 from trainer.xla import Program
 
 FITS, TOO_LARGE, UNSUPPORTED = "fits", "too_large", "unsupported"
 _EXTRA = ("jax", "libtpu")
 _POLL_SECONDS = 0.5
+
+
+class Effort(TextEnum):
+    """How hard the compiler tries."""
+
+    FULL = "full"  # As trainings are compiled.
+    QUICK = "quick"  # Its level O0.
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Compiled:
         alias_bytes: part of the output that is written over arguments.
         temporary_bytes: activations, gradients and scratch.
         program_bytes: the program itself.
+        effort: how hard the compiler tried.
         flops: floating-point operations of a step.
         bytes_accessed: bytes that a step's operations read and write.
         collectives: what passes between the devices in a step, by the kind of operation.
@@ -77,6 +86,7 @@ class Compiled:
     alias_bytes: int = 0
     temporary_bytes: int = 0
     program_bytes: int = 0
+    effort: Effort = Effort.FULL
     flops: float = 0.0
     bytes_accessed: float = 0.0
     collectives: dict[str, Collectives] = field(default_factory=dict)
@@ -107,6 +117,7 @@ def compile_program(
     program: Program,
     topology: Topology,
     cache_dir: str,
+    effort: Effort = Effort.FULL,
     on_wait: Callable[[], object] = lambda: None,
 ) -> Compiled:
     """Compile `program` for all devices of `topology`; seconds to many minutes.
@@ -115,6 +126,7 @@ def compile_program(
         program: what to compile.
         topology: what to compile it for.
         cache_dir: folder of earlier results, by program, topology and compiler.
+        effort: how hard it shall try.
         on_wait: called every half second while the compiler runs.
 
     Raises:
@@ -125,16 +137,16 @@ def compile_program(
         paths = {name: os.path.join(folder, name) for name in ("program", "request", "result")}
         with open(paths["program"], "wb") as file:
             file.write(program.to_bytes())
-        storage.write_json(paths["request"], _request(paths, topology, cache_dir))
+        storage.write_json(paths["request"], _request(paths, topology, cache_dir, effort))
         _run_worker(paths["request"], topology, on_wait)
         result = storage.read_json(paths["result"])
     known = {one.name for one in fields(Compiled)}
     values = {name: value for name, value in result.items() if name in known}
     collectives = {kind: Collectives(**c) for kind, c in values.pop("collectives", {}).items()}
-    return Compiled(**values, collectives=collectives)
+    return Compiled(**values, effort=effort, collectives=collectives)
 
 
-def _request(paths: dict[str, str], topology: Topology, cache_dir: str) -> dict:
+def _request(paths: dict[str, str], topology: Topology, cache_dir: str, effort: Effort) -> dict:
     options = {}
     if topology.num_chips < 4:
         # libtpu takes hosts of four chips for granted.
@@ -144,6 +156,7 @@ def _request(paths: dict[str, str], topology: Topology, cache_dir: str) -> dict:
         "result": paths["result"],
         "parent_pid": os.getpid(),
         "cache_dir": cache_dir,
+        "effort": effort,
         "topology": topology.name,
         "chip_config": topology.chip.config_name,
         "topology_options": options,

@@ -7,7 +7,7 @@ from orchard.errors import OrchardError
 from orchard.progress import Progress
 from trainer.tpu import compiler, search
 from trainer.tpu.chips import Topology
-from trainer.tpu.compiler import Compiled
+from trainer.tpu.compiler import Compiled, Effort
 from trainer.tpu.lowering import StepLowering
 from trainer.xla import Program
 
@@ -19,10 +19,12 @@ class Examiner:
         lowering: of the step.
         parts: parts that a replica's batch is computed in; batches are multiples of it.
         cache_dir: where results of earlier compilations are.
+        effort: how hard the compiler shall try.
     """
 
-    def __init__(self, lowering: StepLowering, parts: int, cache_dir: str):
-        self._lowering, self._parts, self._cache_dir = lowering, parts, cache_dir
+    def __init__(self, lowering: StepLowering, parts: int, cache_dir: str, effort: Effort):
+        self._lowering, self._parts = lowering, parts
+        self._cache_dir, self._effort = cache_dir, effort
         self._programs: dict[tuple[int, int], Program] = {}
 
     def compile(self, topology: Topology, batch_size: int) -> Compiled:
@@ -35,7 +37,9 @@ class Examiner:
         with _bar(f"{text}: lowering") as bar:
             program = self._program(batch_size * topology.num_replicas, topology.num_replicas)
             bar.set_description(f"{text}: compiling")
-            compiled = compiler.compile_program(program, topology, self._cache_dir, bar.update)
+            compiled = compiler.compile_program(
+                program, topology, self._cache_dir, self._effort, bar.update
+            )
         if compiled.verdict == compiler.UNSUPPORTED:
             raise OrchardError(
                 f"the step does not compile for {topology.chip.name}: {compiled.message}"

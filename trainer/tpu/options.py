@@ -7,6 +7,7 @@ from orchard.flags import Options, option
 from orchard.formats import Task
 from trainer.tpu import compiler
 from trainer.tpu.chips import Topology, parse_topology
+from trainer.tpu.compiler import Effort
 from trainer.tpu.price import Prices, Spot
 
 NO_DATASET = "none"  # Stands for --dataset and --run_dir, which decide nothing of the step.
@@ -22,6 +23,11 @@ class PreflightOptions(Options, group="preflight"):
         common=True,
     )
     find_batch: bool = option(False, "Find the largest batch per replica that fits.", common=True)
+    effort: Effort = option(
+        Effort.FULL,
+        "How hard the compiler tries. quick takes a fifth of the time: memory within some "
+        "percent, the same FLOPs, other bytes, so another bound.",
+    )
     json: bool = option(False, "Print JSON.")
     num_classes: int = option(4, "Classes, where there is no --dataset.", at_least=2)
     task: Task = option(Task.SINGLE_LABEL, "Task, where there is no --dataset.")

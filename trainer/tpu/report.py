@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.tpu.chips import GIB, Topology
-from trainer.tpu.compiler import TOO_LARGE, Compiled
+from trainer.tpu.compiler import TOO_LARGE, Compiled, Effort
 from trainer.tpu.cost_plan import CostPlan
 from trainer.tpu.price import Bill
 from trainer.tpu.roofline import Roofline, roofline
@@ -18,6 +18,10 @@ NOTES = (
     "them are the compiler's counts; its bytes include some that stay on the chip. Rates are the",
     "roofline's bound from those counts, without the time that collectives take: nothing ran on a",
     "TPU, nothing is calibrated against one.",
+)
+QUICK_NOTES = (
+    "--effort=quick: a training is compiled at full effort; there the memory differs by some",
+    "percent, and the bytes, which can limit the rates, by a factor.",
 )
 SPOT_NOTES = (
     "Spot: preemptions come at random and take the whole slice and all work since the last",
@@ -114,7 +118,8 @@ def _headline(step: dict[str, Any]) -> str:
 def _notes(step: dict[str, Any], results: list[Result]) -> list[str]:
     libtpu, kernels = results[0].compiled.libtpu_version, step["kernels"]
     on_spot = any(r.plan and r.plan.bill and r.plan.bill.spot_hours for r in results)
-    notes = (*NOTES, *(SPOT_NOTES if on_spot else ()))
+    quick = any(r.compiled.effort == Effort.QUICK for r in results)
+    notes = (*NOTES, *(QUICK_NOTES if quick else ()), *(SPOT_NOTES if on_spot else ()))
     return [note.format(libtpu=libtpu, kernels=kernels) for note in notes]
 
 

@@ -42,7 +42,7 @@ def answer(config: TrainConfig, options: PreflightOptions) -> list[Result]:
         labels = lowering.Labels(len(records.class_names), records.task)
     workload = _workload(config, options, records) if options.plan else None
     step = lowering.StepLowering(config, labels)
-    examiner = Examiner(step, config.accumulation_steps, options.cache_dir)
+    examiner = Examiner(step, config.accumulation_steps, options.cache_dir, options.effort)
     found = []
     for topology in options.topologies:
         result = _one(config, options, examiner, topology)

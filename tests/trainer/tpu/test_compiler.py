@@ -66,3 +66,16 @@ def test_compile_program_that_kills_the_compiler_is_one_line(tmp_path):
     broken = Program(b"no program", (), (), (), ())
     with pytest.raises(OrchardError, match="the TPU compiler died .*exit status 1"):
         compiler.compile_program(broken, V5E, str(tmp_path))
+
+
+def test_compile_program_at_less_effort_is_the_same_program_and_kept_apart(tmp_path):
+    by_effort = {
+        effort: compiler.compile_program(_program(), V5E, str(tmp_path), effort)
+        for effort in compiler.Effort
+    }
+    full, quick = (by_effort[effort] for effort in ("full", "quick"))
+    assert (full.effort, quick.effort) == ("full", "quick")
+    assert quick.flops == full.flops
+    assert quick.argument_bytes == full.argument_bytes
+    assert not quick.cached
+    assert quick.key != full.key
