@@ -10,6 +10,7 @@ of (seed, target, number), so that a line such as "jpeg 4711" is enough to see i
 
 import argparse
 import copy
+import datetime
 import io
 import json
 import os
@@ -23,11 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_prep.images import ImageOptions
 from data_prep.images.inspection import inspect_image
 from data_prep.labels.csv_table import parse_csv
-from data_prep.labels.other_tables import parse_json_lines
+from data_prep.labels.other_tables import parse_json_lines, parse_parquet
 from data_prep.labels.table import LabelOptions, read_labels
 from ensemble.serving import rest
 from orchard.errors import OrchardError
@@ -41,7 +44,7 @@ from orchard.formats import (
     read_label_fixes,
     tfrecord,
 )
-from orchard.formats.manifest import Manifest
+from orchard.formats.manifest import RECORDS_FILE, Manifest, load_records
 from tests.data_prep.builders import odd_images
 
 _BEFORE = Path(__file__).parent / "before"
@@ -157,9 +160,39 @@ def _changed_arrays(generator: random.Random, samples: list[bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def parquet_tables() -> list[bytes]:
+    """Tables of labels, each written otherwise: compressed or not, in pages of either version."""
+    rows = range(40)
+    plain = {"image_id": [f"img{i}" for i in rows], "label": ["ab"[i % 2] for i in rows]}
+    mixed = {
+        "id": plain["image_id"],
+        "label": ["rust" if i % 3 else None for i in rows],
+        "soft": [i / 7 for i in rows],
+        "names": [["a", "b"][: i % 3] for i in rows],
+        "day": [datetime.date(2024, 1, 1 + i % 28) for i in rows],
+    }
+    deltas = {"id": plain["image_id"], "count": list(rows)}
+    encodings = {"id": "DELTA_BYTE_ARRAY", "count": "DELTA_BINARY_PACKED"}
+    return [
+        parquet_bytes(plain),
+        parquet_bytes(plain, compression="none", use_dictionary=False),
+        parquet_bytes(mixed, compression="gzip"),
+        parquet_bytes(mixed, compression="zstd", data_page_version="2.0"),
+        parquet_bytes(deltas, use_dictionary=False, column_encoding=encodings),
+    ]
+
+
+def parquet_bytes(columns: dict, **how: object) -> bytes:
+    """A Parquet file of these columns."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, **how)
+    return buffer.getvalue()
+
+
 def _file(folder: str, suffix: str, load: Callable[[str], object]) -> Callable[[bytes], object]:
     """`load` of a file that has the bytes."""
     path = os.path.join(folder, f"case{suffix}")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
 
     def parse(data: bytes) -> object:
         with open(path, "wb") as file:
@@ -217,6 +250,11 @@ def targets(folder: str) -> dict[str, Target]:
         "csv": Target(tables, lambda data: parse_csv(data, "case.csv")),
         "labels": Target(tables, _file(folder, ".csv", labels)),
         "json_lines": Target(lines, lambda data: parse_json_lines(data, "case.jsonl")),
+        "parquet": Target(parquet_tables(), lambda data: parse_parquet(data, "case.parquet")),
+        "index": Target(
+            _samples(RECORDS_FILE),
+            _file(folder, f"/{RECORDS_FILE}", lambda path: load_records(os.path.dirname(path))),
+        ),
         "label_fixes": Target(
             fixes, _file(folder, "-fixes.csv", lambda p: read_label_fixes(p, Task.SINGLE_LABEL))
         ),

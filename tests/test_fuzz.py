@@ -13,8 +13,8 @@ def targets(tmp_path_factory):
 @pytest.mark.parametrize(
     "name",
     (
-        *("jpeg", "csv", "labels", "json_lines", "label_fixes", "shard", "example", "manifest"),
-        *("run", "folds", "weights", "logits", "checkpoint", "rest"),
+        *("jpeg", "csv", "labels", "json_lines", "parquet", "index", "label_fixes", "shard"),
+        *("example", "manifest", "run", "folds", "weights", "logits", "checkpoint", "rest"),
     ),
 )
 def test_parsing_of_damaged_bytes_gives_a_value_or_one_line(name, targets):
@@ -22,7 +22,7 @@ def test_parsing_of_damaged_bytes_gives_a_value_or_one_line(name, targets):
 
 
 def test_every_target_of_the_campaign_is_tested_here(targets):
-    assert len(targets) == 14
+    assert len(targets) == 16
 
 
 def test_case_is_a_function_of_seed_target_and_number(targets):

@@ -6,13 +6,21 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_prep.labels.csv_table import CsvTable, parse_csv
 from orchard import json_text, storage
 from orchard.errors import OrchardError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
 Row = dict[str, Any]
+
+# Of a Parquet file, whichever is more. A few bytes may stand for billions of equal values; 46 a byte
+# were found in 200 columns that hold a one each among zeros, and more columns have more.
+_MAX_VALUES, _MAX_VALUES_A_BYTE = 5_000_000, 300
 
 
 def read_table(path: str) -> CsvTable:
@@ -40,20 +48,71 @@ def parse_parquet(data: bytes, path: str) -> CsvTable:
     """The table in the bytes of a Parquet file that errors call `path`; its first row is row 1.
 
     Raises:
-        OrchardError: no Parquet file, no row, or a column of bytes or records.
+        OrchardError: no Parquet file, no row, far more values than bytes, or a column of bytes or
+            records.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(data))
+        file = pq.ParquetFile(io.BytesIO(data))
+        # To look at the metadata of damaged columns ends the process, unless this raises before.
+        file.scan_contents(range(file.metadata.num_columns))
+        _check_size(file.metadata, len(data), path)
+        schema = file.schema_arrow
+        kinds = zip(schema.names, schema.types, strict=True)
+        texts = [name for name, kind in kinds if pa.types.is_string(kind)]
+        # Else a long text that many rows share would be in memory once a row.
+        table = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts).read()
+        table.validate(full=True)  # Reading alone does not notice texts that are no UTF-8.
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise OrchardError(f"{path}: no Parquet file ({reason}); write it again") from error
-    names = [name for name in table.column_names if not name.startswith("__index_level_")]
-    columns = [table.column(name).to_pylist() for name in names]
+        raise OrchardError(f"{path}: no Parquet file ({_line(error)}); write it again") from error
+    kept = [
+        (name, column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if not name.startswith("__index_level_")
+    ]
+    names = [name for name, _ in kept]
+    columns = [_values(path, name, column) for name, column in kept]
     rows = enumerate(zip(*columns, strict=True), start=1)
     return _table(path, data, names, ((n, dict(zip(names, row, strict=True))) for n, row in rows))
+
+
+def _check_size(metadata: "pq.FileMetaData", num_bytes: int, path: str) -> None:
+    """Refuse a small file that stands for more values than memory has room for."""
+    values = sum(
+        metadata.row_group(group).column(column).num_values
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    if values > max(_MAX_VALUES, _MAX_VALUES_A_BYTE * num_bytes):
+        raise OrchardError(
+            f"{path}: {values:,} values in {num_bytes:,} bytes are no table of labels; write those "
+            "that are wanted, or a CSV"
+        )
+
+
+def _values(path: str, name: str, column: "pa.ChunkedArray") -> list[Any]:
+    """A column's values as Python has them."""
+    import pyarrow as pa
+
+    found: list[Any] = []
+    try:
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                known = chunk.dictionary.to_pylist()
+                found += [None if at is None else known[at] for at in chunk.indices.to_pylist()]
+            else:
+                found += chunk.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise OrchardError(
+            f"{path}: the column {name!r} cannot be read ({_line(error)}); write it again"
+        ) from error
+    return found
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def parse_json_lines(data: bytes, path: str) -> CsvTable:

@@ -210,6 +210,7 @@ def read_index(dataset_dir: str) -> "pyarrow.Table":
     content = io.BytesIO(storage.read_bytes(path))
     try:
         records = pyarrow.parquet.ParquetFile(content).read()  # `read_table` imports pandas.
+        records.validate(full=True)  # Reading alone does not notice texts that are no UTF-8.
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OrchardError(f"{path} was damaged ({reason}); {_AGAIN}") from error

@@ -92,6 +92,40 @@ def test_read_table_of_damaged_parquet_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"id": ["a"], "day": pa.array([2**30], pa.date32())}, "column 'day' cannot be read"),
+        (
+            {"id": pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())},
+            "no Parquet file \\(.*UTF8",
+        ),
+        ({"id": pa.nulls(5_000_001, pa.string())}, "5,000,001 values in .* are no table of labels"),
+        ({"id": ["a"], "box": [[0] * 5_000_001]}, "5,000,002 values in .* are no table of labels"),
+    ],
+    ids=("day_beyond_the_calendar", "no_utf8", "row_bomb", "list_bomb"),
+)
+def test_read_table_of_impossible_parquet_is_refused_in_one_line(columns, words, tmp_path):
+    with pytest.raises(OrchardError, match=words) as caught:
+        read_table(_parquet(tmp_path / "t.parquet", columns))
+    assert "\n" not in str(caught.value)
+
+
+def test_read_table_of_parquet_with_a_column_twice_is_refused(tmp_path):
+    twice = pa.table([pa.array(["a"]), pa.array(["b"])], names=["id", "id"])
+    pq.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(OrchardError, match="the column 'id' appears twice"):
+        read_table(str(tmp_path / "t.parquet"))
+
+
+def test_read_table_of_one_long_text_in_many_rows_keeps_it_once(tmp_path):
+    text = "x" * 100_000
+    labels = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), [text])
+    columns = {"id": [str(row) for row in range(20_000)], "label": labels}
+    rows = read_table(_parquet(tmp_path / "t.parquet", columns)).rows  # 2 GB, if it were copied.
+    assert rows[0][1] == text and all(row[1] is rows[0][1] for row in rows)
+
+
 def test_read_table_of_images_in_parquet_says_that_photos_belong_into_files(tmp_path):
     path = _parquet(tmp_path / "t.parquet", {"id": ["a"], "image": [{"bytes": b"x", "path": "y"}]})
     with pytest.raises(OrchardError, match="column 'image' holds dict.* put photos into files"):
