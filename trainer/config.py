@@ -5,6 +5,7 @@ of it; here are those that concern the training as a whole. Every field is a fla
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -350,8 +351,10 @@ class TrainConfig(
                 f"multiple, such as {-(-batch // parts) * parts}"
             )
         if self.augment.mixing and batch % 2:
+            even = math.lcm(2, parts)
             raise OrchardError(
-                f"mixup and cutmix pair images: --{name}={batch} must be even; try {batch + 1}"
+                f"mixup and cutmix pair images: --{name}={batch} must be even; try "
+                f"{-(-batch // even) * even}"
             )
 
     def global_batch_size(self, num_replicas: int) -> int:

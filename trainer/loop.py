@@ -210,7 +210,7 @@ def _scores(
         try:
             return evaluation.scores(go_on)
         except tf.errors.ResourceExhaustedError as error:
-            raise out_of_memory(run, error) from None
+            raise out_of_memory(run, error, evaluating=True) from None
         except Diverged:
             raise BlowUp(run.state.progress.step - 1, "weights that are no numbers") from None
 

@@ -58,7 +58,11 @@ def _config(**changes):
         ({"class_weights": "1,x"}, "--class_weights=1,x: give none, balanced, or numbers"),
         ({"freeze_epochs": 10}, "--freeze_epochs=10 leaves nothing of 10 epochs"),
         ({"accumulation_steps": 3}, "--batch_size=8 does not divide into --accumulation_steps=3"),
-        ({"batch_size": 9, "augment": _MIXUP}, "--batch_size=9 must be even"),
+        ({"batch_size": 9, "augment": _MIXUP}, "--batch_size=9 must be even; try 10"),
+        (
+            {"batch_size": 9, "accumulation_steps": 3, "augment": _MIXUP},
+            "--batch_size=9 must be even; try 12",
+        ),
         ({"accelerator": "tpu", "replicas": 2}, "--replicas does not apply to a TPU"),
         ({"accelerator": "tpu", "jit_compile": True}, "--jit_compile works on one device"),
         ({"replicas": 2, "jit_compile": True}, "--jit_compile works on one device"),

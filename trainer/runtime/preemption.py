@@ -8,6 +8,7 @@ https://cloud.google.com/compute/docs/metadata/getting-live-migration-notice
 """
 
 import contextlib
+import http.client
 import os
 import threading
 import urllib.error
@@ -55,7 +56,8 @@ class _Watch:
         while not self.closed.is_set():
             try:
                 value, etag = self._ask(key, etag)
-            except OSError as error:  # urllib's errors are OSErrors.
+            # Who answers may be anybody, with anything: half an answer, or one that is no text.
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 failures += 1
                 missing = isinstance(error, urllib.error.HTTPError) and error.code == 404
                 absent = etag is None and self._host is None and failures >= _PROBES

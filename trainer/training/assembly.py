@@ -77,5 +77,6 @@ def _check_apart(train: RecordTable, evaluate: RecordTable) -> None:
     if len(shared):
         raise OrchardError(
             f"{len(shared)} records are in the training and the evaluation splits, such as id "
-            f"{str(shared[0])!r}; the scores would mean nothing"
+            f"{str(shared[0])!r}, and the scores would mean nothing; name splits that have none in "
+            "common with --train_split and --eval_split"
         )

@@ -1,5 +1,6 @@
 """From flags, data and devices to numbers: splits, batch, steps, learning rate. No TensorFlow."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,8 +93,10 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
     batch_size = config.global_batch_size(num_replicas)
     _check_batch(batch_size, config.accumulation_steps, num_replicas)
     if config.augment.mixing and batch_size // num_replicas % 2:
+        unit = num_replicas * math.lcm(2, config.accumulation_steps)
         raise OrchardError(
-            f"mixup and cutmix pair images: {batch_size // num_replicas} a replica must be even"
+            f"mixup and cutmix pair images: {batch_size // num_replicas} a replica must be even; "
+            f"use --batch_size={-(-batch_size // unit) * unit}"
         )
     steps_per_epoch = num_records / batch_size
     total_steps = config.total_steps(steps_per_epoch)
@@ -101,8 +104,7 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
     if freeze_steps >= total_steps:
         raise OrchardError(
             f"--freeze_epochs={config.freeze_epochs:g} leaves nothing of "
-            f"{total_steps / steps_per_epoch:.3g} epochs; "
-            "make it shorter"
+            f"{total_steps / steps_per_epoch:.3g} epochs; make it shorter"
         )
     eval_batch_size = config.eval_batch_size or batch_size
     return Plan(
@@ -115,6 +117,28 @@ def make_plan(config: TrainConfig, splits: Splits, num_records: int, num_replica
         eval_steps=_eval_steps(config, steps_per_epoch, total_steps),
         schedule=_schedule(config, steps_per_epoch, total_steps, num_replicas),
     )
+
+
+def smaller_batches(config: TrainConfig, plan: Plan, num_replicas: int) -> str:
+    """Flags for a training that needs half the memory or less; "" where there are none.
+
+    Args:
+        config: of a training whose batch does not fit.
+        plan: its numbers.
+        num_replicas: devices that share its batch.
+    """
+    images, parts = plan.batch_size // num_replicas, config.accumulation_steps
+    unit = math.lcm(2, parts) if config.augment.mixing else parts
+    half = images // 2 // unit * unit
+    found = []
+    if half and config.batch_size_per_replica:
+        found.append(f"--batch_size_per_replica={half}")
+    elif half:
+        found.append(f"--batch_size={half * num_replicas}")
+    more = next((n for n in range(2 * parts, images + 1) if images % n == 0), None)
+    if more:
+        found.append(f"--accumulation_steps={more} at the same batch")
+    return ", or ".join(found)
 
 
 def peak_learning_rate(config: TrainConfig, num_replicas: int) -> float:

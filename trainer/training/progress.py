@@ -43,16 +43,19 @@ class MetricsLog(Logger):
 
 
 def read_metrics(run_dir: str) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; a last line cut off by a kill is left out."""
+    """The lines of a run's metrics.jsonl, up to one that is none, as a kill cuts off the last."""
     path = RunDir(run_dir).metrics_file
     if not storage.exists(path):
         return []
     lines = []
     for text in storage.read_bytes(path).decode(errors="replace").splitlines():
         try:
-            lines.append(json_text.loads(text))
+            line = json_text.loads(text)
         except ValueError:
             break
+        if not isinstance(line, dict) or not {"kind", "step"} <= line.keys():
+            break
+        lines.append(line)
     return lines
 
 

@@ -58,9 +58,10 @@ def recover_run(run: Run, bad_step: int, what: str, recoveries: int, report: Rep
     if recoveries > config.max_recoveries:
         ids = run.feed.batch_ids(bad_step)
         shown = ", ".join(ids[:8]) + (", ..." if len(ids) > 8 else "")
+        again = f", again after {config.max_recoveries} recoveries" if config.max_recoveries else ""
         raise OrchardError(
-            f"{what}, again after {config.max_recoveries} recoveries; the batch holds the ids "
-            f"{shown}; lower --learning_rate, set --clip_norm=1, or look at these images"
+            f"{what}{again}; the batch holds the ids {shown}; look at these images, or train in "
+            "another --run_dir with a lower --learning_rate or --clip_norm=1"
         )
     saved = load_latest_checkpoint(config.run_dir)
     if saved is None:

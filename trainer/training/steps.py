@@ -13,6 +13,7 @@ from orchard import storage
 from orchard.errors import OrchardError
 from trainer.optim import learning_rate, learning_rates
 from trainer.runtime import StopRequests
+from trainer.training.plan import smaller_batches
 from trainer.training.progress import Reporter, StepClock
 from trainer.training.run import Run
 from trainer.training.step import Batch, Step, StepResults
@@ -145,21 +146,26 @@ class Trainer:
         progress.loss_sum, progress.loss_count = 0.0, 0
 
 
-def out_of_memory(run: Run, error: Exception) -> OrchardError:
+def out_of_memory(run: Run, error: Exception, evaluating: bool = False) -> OrchardError:
     """The error for a batch that the device cannot hold, with one that is half as large.
 
     Args:
         run: the training.
         error: what TensorFlow says of memory and of disks alike.
+        evaluating: whether it was a batch of an evaluation.
     """
     if on_disk := storage.explain(error):
         return OrchardError(on_disk)
-    plan, replicas = run.plan, run.accelerator.num_replicas
-    parts = run.config.accumulation_steps * 2
-    half = plan.batch_size // 2 // replicas * replicas
+    config, plan, replicas = run.config, run.plan, run.accelerator.num_replicas
+    if evaluating and config.eval_batch_size:
+        images = plan.eval_batch_size // replicas
+        advice = f"--eval_batch_size={images // 2 * replicas}" if images > 1 else ""
+    else:
+        images = plan.batch_size // replicas // config.accumulation_steps
+        advice = smaller_batches(config, plan, replicas)
     return OrchardError(
-        f"the device is out of memory with {plan.batch_size // replicas} images of "
-        f"{run.config.height_px}x{run.config.width_px} px a replica; try --batch_size={half}, or "
-        f"--accumulation_steps={parts} at the same batch; python -m trainer.preflight --find_batch "
-        "says what fits a TPU"
+        f"the device is out of memory with {images} images of "
+        f"{config.height_px}x{config.width_px} px a replica; try "
+        f"{advice or 'a smaller --image_size, or another --architecture'}; "
+        "python -m trainer.preflight --find_batch says what fits a TPU"
     )

@@ -1,10 +1,14 @@
 import dataclasses
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchard.errors import OrchardError
+from trainer.augment import AugmentOptions
 from trainer.config import TrainConfig
-from trainer.training.plan import Splits, choose_splits, make_plan
+from trainer.training.plan import Splits, choose_splits, make_plan, smaller_batches
 
 _FOLDS = ["fold0", "fold1", "fold2", "test"]
 _SPLITS = Splits("train", "eval")
@@ -84,6 +88,41 @@ def test_make_plan_batch_that_does_not_divide_is_refused_with_one_that_does(repl
     config = _config(accumulation_steps=accumulation)
     with pytest.raises(OrchardError, match="use --batch_size="):
         make_plan(config, _SPLITS, num_records=100, num_replicas=replicas)
+
+
+def test_make_plan_mixing_of_an_odd_share_is_refused_with_a_batch_that_goes():
+    mixup = AugmentOptions.only(mixup_alpha=1.0)
+    config = _config(batch_size=18, accumulation_steps=3, augment=mixup)
+    with pytest.raises(OrchardError, match="9 a replica must be even; use --batch_size=24") as caught:
+        make_plan(config, _SPLITS, num_records=100, num_replicas=2)
+    advice = dataclasses.replace(config, batch_size=int(str(caught.value).rpartition("=")[2]))
+    assert make_plan(advice, _SPLITS, num_records=100, num_replicas=2).batch_size == 24
+
+
+@given(
+    images=st.integers(1, 40),
+    parts=st.integers(1, 5),
+    replicas=st.sampled_from([1, 2, 3, 8]),
+    per_replica=st.booleans(),
+    mixes=st.booleans(),
+)
+def test_smaller_batches_can_all_be_trained_with_in_half_the_memory(
+    images, parts, replicas, per_replica, mixes
+):
+    images = images * parts * (2 if mixes else 1)
+    batch = {"batch_size": 0, "batch_size_per_replica": images}
+    if not per_replica:
+        batch = {"batch_size": images * replicas}
+    augment = AugmentOptions.only(mixup_alpha=1.0 if mixes else 0.0)
+    config = _config(accumulation_steps=parts, augment=augment, **batch)
+    plan = make_plan(config, _SPLITS, num_records=100, num_replicas=replicas)
+    found = re.findall(r"--(\w+)=(\d+)", smaller_batches(config, plan, replicas))
+    assert found or images // parts == 1 or (mixes and images == 2 * parts)
+    for name, value in found:
+        other = dataclasses.replace(config, **{name: int(value)})
+        smaller = make_plan(other, _SPLITS, num_records=100, num_replicas=replicas)
+        at_once = smaller.batch_size // replicas // other.accumulation_steps
+        assert 2 * at_once <= images // parts
 
 
 def test_make_plan_evaluation_batch_divides_among_the_replicas():

@@ -33,6 +33,13 @@ def test_metrics_log_resumed_drops_lines_of_repeated_steps(tmp_path):
     assert [line["step"] for line in read_metrics(str(tmp_path))] == [10, 20, 30]
 
 
+@pytest.mark.parametrize("line", ["", "{", "12", "[]", '{"step": 20}', '{"kind": "train"}'])
+def test_read_metrics_ends_before_a_line_that_is_none(line, tmp_path):
+    first = '{"kind": "train", "step": 10}'
+    (tmp_path / "metrics.jsonl").write_text(f"{first}\n{line}\n{first}\n")
+    assert read_metrics(str(tmp_path)) == [json.loads(first)]
+
+
 def test_reporter_back_to_drops_lines_of_repeated_steps(tmp_path):
     with Reporter(str(tmp_path), 0, 40, chief=True, bar=False) as report:
         for step in (10, 20, 30):
