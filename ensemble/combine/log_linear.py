@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from ensemble.combine.activation import activate, activate_in_graph
-from ensemble.combine.combiner import Combiner
+from ensemble.combine.logits import LogitMean
 from orchard.formats import Task
 from orchard.lazy import lazy_import
 
@@ -21,11 +20,12 @@ else:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LogLinear(Combiner):
+class LogLinear(LogitMean):
     """activation(mean of (scales x log-probabilities + offsets)), class by class.
 
     With many labels the log-probabilities are log-odds, which are the logits. Scales of 1 and
-    offsets of 0 make it the mean of logits. It is no `--combine`: its numbers are learned.
+    offsets of 0 make it the mean of logits; what follows the mean is the same for any. It is no
+    `--combine`: its numbers are learned.
 
     Args:
         scales: float64 [classes], of one member; None: 1.
@@ -44,21 +44,9 @@ class LogLinear(Combiner):
             logs = logs * self.scales
         return logs if self.offsets is None else logs + self.offsets
 
-    def finish(self, mean: np.ndarray) -> np.ndarray:
-        """Softmax or sigmoid of the mean."""
-        return activate(mean, self.task)
-
     def represent_in_graph(self, logits: tf.Tensor) -> tf.Tensor:
         """Log-probabilities or log-odds, scaled and shifted."""
         logs = tf.nn.log_softmax(logits) if self.task == Task.SINGLE_LABEL else logits
         if self.scales is not None:
             logs = logs * self.scales.astype(np.float32)
         return logs if self.offsets is None else logs + self.offsets.astype(np.float32)
-
-    def finish_in_graph(self, mean: tf.Tensor) -> tf.Tensor:
-        """Softmax or sigmoid of the mean."""
-        return activate_in_graph(mean, self.task)
-
-    def calibrate_in_graph(self, mean: tf.Tensor, temperature: np.ndarray) -> tf.Tensor:
-        """The temperature divides the mean itself."""
-        return activate_in_graph(mean / temperature.astype(np.float32), self.task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LogitMean(Combiner):
     """activation(mean of logits)."""
 
-    summary = "mean of logits"
+    summary: ClassVar[str] = "mean of logits"
 
     def represent(self, logits: np.ndarray) -> np.ndarray:
         """The logits as they are."""

@@ -15,6 +15,7 @@ class MetadataServer:
         self._changed = threading.Condition()
         self._version = 1
         self.status = 200
+        self.raw = b""  # Sent in place of any answer.
         self.requests: list[str] = []
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._http.daemon_threads = True
@@ -66,6 +67,9 @@ class MetadataServer:
                     status = 404
                 # The other side may have gone away.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    if server.raw:
+                        self.wfile.write(server.raw)
+                        return
                     self.send_response(status)
                     self.send_header("Metadata-Flavor", server._flavor)
                     self.send_header("ETag", etag)

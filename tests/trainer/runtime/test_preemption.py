@@ -62,6 +62,25 @@ def test_watch_preemption_busy_server_is_asked_again(serve):
         assert "preempted" in notices.get(timeout=120)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Length: 99\r\n\r\nTR",
+        b"HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\n\r\n\xff",
+    ],
+    ids=("no_http", "half_an_answer", "no_text"),
+)
+def test_watch_preemption_answer_that_cannot_be_read_is_asked_for_again(raw, serve):
+    server, notices = serve(preempted="TRUE"), Queue()
+    server.raw = raw
+    with watch_preemption(notices.put):
+        server.wait_for_requests(8)
+        assert notices.empty()
+        server.raw = b""
+        assert "preempted" in notices.get(timeout=120)
+
+
 def test_watch_preemption_answer_of_another_server_is_ignored(serve):
     server, notices = serve(flavor="hotel Wi-Fi", preempted="TRUE", maintenance_event="NONE"), []
     with watch_preemption(notices.append):
