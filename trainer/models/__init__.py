@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from trainer.models.flops import forward_flops
     from trainer.models.options import ModelOptions, parse_image_size
     from trainer.models.preprocessing import Scaling
-    from trainer.models.pretrained import is_run, json_with_policy, keeps_head, settle_positions
+    from trainer.models.pretrained import (
+        is_run,
+        keeps_head,
+        load_model,
+        model_of_json,
+        settle_positions,
+    )
     from trainer.models.registry import (
         ARCHITECTURE_SOURCES,
         ARCHITECTURES,
@@ -51,8 +57,9 @@ __all__ = [
     "forward_flops",
     "is_from_source",
     "is_run",
-    "json_with_policy",
     "keeps_head",
+    "load_model",
+    "model_of_json",
     "parse_image_size",
     "register_architecture",
     "register_architecture_source",

@@ -18,6 +18,51 @@ _HEAD_LAYERS = (
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
+def load_model(path: str) -> keras.Model:
+    """The model in a .keras file, wherever `orchard.storage` reads.
+
+    Raises:
+        OrchardError: there is no such file, or Keras cannot read it.
+    """
+    if not storage.exists(path):
+        raise OrchardError(f"{path} does not exist")
+    with storage.local_copy(path) as local:
+        try:
+            return keras.models.load_model(local, compile=False)
+        except Exception as error:  # Of a damaged file Keras raises whatever it stumbles over.
+            raise OrchardError(f"{path}: not a Keras 3 model file ({_first_line(error)})") from None
+
+
+def model_of_json(text: str, path: str) -> keras.Model:
+    """A model from the JSON of its layers, its weights drawn anew, in float32.
+
+    Args:
+        text: as `keras.Model.to_json` gives it.
+        path: where it was read from.
+
+    Raises:
+        OrchardError: it is none, or a layer is of a class that is not to be had here.
+    """
+    try:
+        model = keras.models.model_from_json(_json_with_policy(text, "float32"))
+        if isinstance(model, keras.Model):
+            return model
+        reason = f"it is a {type(model).__name__}"
+    except (TypeError, ImportError) as error:  # A layer's class cannot be found.
+        raise OrchardError(
+            f"{path}: a layer of the network is not to be had here ({_first_line(error)}); install "
+            "what it comes from, such as '.[hub]' for keras_hub:PRESET, or name its module in "
+            "--plugins"
+        ) from None
+    except Exception as error:  # As in `load_model`.
+        reason = _first_line(error)
+    raise OrchardError(f"{path} holds no network ({reason}); it was damaged or edited")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
 def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras.Model:
     """The features of the classifier in a .keras file, for images of the given size.
 
@@ -30,7 +75,7 @@ def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras
         name: what the backbone is called.
         image_size_px: height and width of the images.
     """
-    model = _under_policy(_load_model(path))
+    model = _under_policy(load_model(path))
     _check_one_input_and_output(path, model)
     without_head = keras.Model(model.inputs, _features(model))
     return as_backbone(path, without_head, name, image_size_px)
@@ -42,7 +87,7 @@ def _under_policy(model: keras.Model) -> keras.Model:
     if policy == "float32":
         return model
     weights = model.get_weights()
-    model = keras.models.model_from_json(json_with_policy(model.to_json(), policy))
+    model = keras.models.model_from_json(_json_with_policy(model.to_json(), policy))
     model.set_weights(weights)
     return model
 
@@ -78,7 +123,7 @@ def as_backbone(
     return backbone
 
 
-def json_with_policy(text: str, policy: str) -> str:
+def _json_with_policy(text: str, policy: str) -> str:
     """A model's JSON with another dtype policy for the layers that have the usual ones.
 
     Keras keeps the policy with each layer, so that the global one does not reach a loaded model.
@@ -136,17 +181,19 @@ def load_into(backbone: keras.Model, path: str) -> None:
         )
     try:
         if path.endswith(".keras"):
-            donor = _load_model(path)
+            donor = load_model(path)
             names = [layer.name for layer in donor.layers]
             donor = donor.get_layer(backbone.name) if backbone.name in names else donor
             backbone.set_weights(donor.get_weights())
         else:
             with storage.local_copy(path) as local:
                 backbone.load_weights(local)
-    except (ValueError, KeyError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+    except OrchardError:
+        raise
+    except Exception as error:  # As in `load_model`.
         raise OrchardError(
-            f"--weights={path} does not fit the network without its head ({reason})"
+            f"--weights={path} does not fit the network without its head ({_first_line(error)}); "
+            "give weights of this network, or --weights=none"
         ) from None
 
 
@@ -168,7 +215,7 @@ def backbone_of_run(
     """
     if RunRecord.load(RunDir(run_dir).record_file).architecture != architecture:
         return None
-    donor = _under_policy(_load_model(RunDir(run_dir).keras_file))
+    donor = _under_policy(load_model(RunDir(run_dir).keras_file))
     backbone = donor.get_layer(name)
     fits = tuple(backbone.input_shape[1:3]) in (image_size_px, (None, None))
     return backbone if fits else None
@@ -181,7 +228,7 @@ def load_head(layer: keras.layers.Layer, run_dir: str) -> None:
         layer: to load into.
         run_dir: a run that `keeps_head` is true of.
     """
-    donor = _load_model(RunDir(run_dir).keras_file)
+    donor = load_model(RunDir(run_dir).keras_file)
     layer.set_weights(donor.get_layer(layer.name).get_weights())
 
 
@@ -201,17 +248,6 @@ def reinitialize(model: keras.Model) -> None:
     """Draw every weight anew from the initializers that the model was built with."""
     fresh = keras.models.clone_model(model)
     model.set_weights(fresh.get_weights())
-
-
-def _load_model(path: str) -> keras.Model:
-    if not storage.exists(path):
-        raise OrchardError(f"{path} does not exist")
-    with storage.local_copy(path) as local:
-        try:
-            return keras.models.load_model(local, compile=False)
-        except (ValueError, TypeError, OSError, KeyError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise OrchardError(f"{path}: not a Keras 3 model file ({reason})") from None
 
 
 def _features(model: keras.Model) -> keras.KerasTensor:

@@ -30,7 +30,7 @@ from orchard.formats import (
 )
 from trainer.data import upright_decoder
 from trainer.keras_module import keras
-from trainer.models import batch_norm, json_with_policy, settle_positions
+from trainer.models import batch_norm, load_model, model_of_json, settle_positions
 from trainer.results.serving import IMAGE_BYTES, TOP_K, top_classes_in_graph
 
 
@@ -114,14 +114,7 @@ def rebuild_network(run_dir: str) -> keras.Model:
         raise OrchardError(f"there is no {path}: {run_dir} is no run directory")
     text = json.dumps(storage.read_json(path))
     keras.config.set_dtype_policy("float32")
-    try:
-        network = keras.models.model_from_json(json_with_policy(text, "float32"))
-    except (TypeError, ImportError) as error:  # A layer's class cannot be found.
-        reason = str(error).splitlines()[0][:200]
-        raise OrchardError(
-            f"{path}: a layer of the network is not to be had here ({reason}); install what it "
-            "comes from, such as '.[hub]' for keras_hub:PRESET, or name its module in --plugins"
-        ) from None
+    network = model_of_json(text, path)
     batch_norm.synchronize(network, False)
     return network
 
@@ -132,16 +125,11 @@ def load_network(output: ExportDir) -> keras.Model:
     Raises:
         OrchardError: it is not there, or damaged.
     """
-    path = output.keras_file
-    if not storage.exists(path):
-        raise OrchardError(f"there is no {path}: export it again with trainer.main --export_only")
     keras.config.set_dtype_policy("float32")
-    with storage.local_copy(path) as local:
-        try:
-            network = keras.models.load_model(local, compile=False)
-        except (ValueError, TypeError, OSError, KeyError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise OrchardError(f"{path} cannot be loaded ({reason}); export it again") from None
+    try:
+        network = load_model(output.keras_file)
+    except OrchardError as error:
+        raise OrchardError(f"{error}; export it again with trainer.main --export_only") from None
     batch_norm.synchronize(network, False)
     return network
 

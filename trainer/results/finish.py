@@ -153,7 +153,8 @@ def _export(
 
 def _license(run_dir: str) -> str:
     path = RunDir(run_dir).pretrained_file
-    return storage.read_json(path)["license"] if storage.exists(path) else ""
+    value = storage.read_json(path) if storage.exists(path) else {}
+    return str(value.get("license", "")) if isinstance(value, dict) else ""
 
 
 def export_for_serving(run_dir: str, name: str) -> str:
@@ -274,7 +275,13 @@ def save_eval_logits(
     # Logits are stored by position, so the records must be the same.
     check_same_data(output.path, dataset.fingerprint, records)
     path = output.eval_logits_file(split)
-    logits = weights.arrays[EVAL_LOGITS]
+    logits = weights.arrays.get(EVAL_LOGITS)
+    if logits is None or logits.shape != records.targets.shape:
+        raise OrchardError(
+            f"the checkpoint of step {weights.step} has no logits of the {len(records)} records of "
+            f"{split} in {len(dataset.class_names)} classes: it is of another run; give one of "
+            "this run's"
+        )
     intact = np.flatnonzero(intact_rows(logits))
     records = records.take(intact)
     save_logits(path, records.ids, logits[intact], records.targets, records.class_names)

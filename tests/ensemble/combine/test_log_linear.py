@@ -7,6 +7,12 @@ from orchard.formats import Task
 from trainer.evaluation import probabilities
 
 
+def test_log_linear_is_told_from_another_of_the_same_numbers():
+    numbers = np.array([0.5, 1.0])
+    combiners = {LogLinear(Task.SINGLE_LABEL, numbers), LogLinear(Task.SINGLE_LABEL, numbers)}
+    assert len(combiners) == 2  # Arrays are neither equal nor unequal, and have no hash.
+
+
 @pytest.mark.parametrize("task", Task)
 def test_log_linear_is_its_formula_in_numpy_and_in_the_graph(task):
     logits = np.random.default_rng(0).normal(size=(7, 3))

@@ -1,8 +1,11 @@
+import re
+
 import keras
 import numpy as np
 import pytest
 
 from orchard.errors import OrchardError
+from tests import fuzz
 from trainer.models import pretrained
 from trainer.models.build import BACKBONE_LAYER, NetworkOptions, build_network
 
@@ -98,3 +101,43 @@ def test_keras_file_that_is_none_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(OrchardError, match="x.keras"):
         build_network(NetworkOptions(str(path), 3, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def small_model():
+    keras = pretrained.keras
+    images = keras.Input((8, 8, 3))
+    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(images))
+    return keras.Model(images, keras.layers.Dense(2)(features))
+
+
+def test_load_model_of_damaged_files_gives_a_network_or_one_line(small_model, tmp_path):
+    path = tmp_path / "x.keras"
+    small_model.save(path)
+
+    def load(data):
+        path.write_bytes(data)
+        assert isinstance(pretrained.load_model(str(path)), pretrained.keras.Model)
+
+    target = fuzz.Target([path.read_bytes()], load)
+    assert fuzz.run("keras", target, seed=1, first=0, cases=60) == []
+
+
+def test_model_of_json_of_other_values_gives_a_network_or_one_line(small_model):
+    def load(data):
+        model = pretrained.model_of_json(data.decode(errors="replace"), "network.json")
+        assert isinstance(model, pretrained.keras.Model)
+
+    target = fuzz.Target([small_model.to_json().encode()], load, change=fuzz.changed_json)
+    assert fuzz.run("json", target, seed=1, first=0, cases=60) == []
+
+
+def test_model_of_json_of_a_class_that_nobody_has_says_what_to_install(small_model):
+    text = small_model.to_json()
+    text = re.sub(
+        '"module": "[^"]*", "class_name": "Conv2D"',
+        '"module": "leaf", "class_name": "LeafLayer"',
+        text,
+    )
+    with pytest.raises(OrchardError, match="network.json: a layer .*LeafLayer.*--plugins"):
+        pretrained.model_of_json(text, "network.json")

@@ -10,7 +10,16 @@ import tensorflow as tf
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import DatasetOfRun, RunRecord, fingerprint_saved_model, load_logits
+from orchard.formats import (
+    EVAL_LOGITS,
+    DatasetOfRun,
+    RunRecord,
+    WeightsCheckpoint,
+    WeightsMeta,
+    fingerprint_saved_model,
+    load_logits,
+    save_checkpoint_file,
+)
 from tests.records import run_record
 from tests.trainer import runs
 from trainer.checkpoints import files as checkpoint
@@ -115,6 +124,18 @@ def test_export_only_that_fails_leaves_the_run_unfinished(config, monkeypatch):
             finish.export_only(config.run_dir, "best")
     assert not os.path.exists(path)
     assert finish.export_only(config.run_dir, "best") == 0 and os.path.exists(path)
+
+
+@pytest.mark.parametrize("shape", [None, (1, runs.NUM_CLASSES), (18, 9)])
+def test_export_only_of_a_best_checkpoint_of_another_run_is_refused(shape, config, tmp_path):
+    path = str(tmp_path / "best-000000001.npz")
+    arrays = {"weight/00000": np.zeros(1)}
+    if shape:
+        arrays[EVAL_LOGITS] = np.zeros(shape, np.float32)
+    save_checkpoint_file(path, WeightsCheckpoint(1, arrays, WeightsMeta({})))
+    with pytest.raises(OrchardError, match="step 1 has no logits of the .*it is of another run"):
+        finish.export_only(config.run_dir, path)
+    assert not os.path.exists(os.path.join(config.run_dir, "export-000000001"))
 
 
 def test_export_only_without_a_run_is_refused(tmp_path):

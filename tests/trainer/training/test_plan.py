@@ -93,7 +93,9 @@ def test_make_plan_batch_that_does_not_divide_is_refused_with_one_that_does(repl
 def test_make_plan_mixing_of_an_odd_share_is_refused_with_a_batch_that_goes():
     mixup = AugmentOptions.only(mixup_alpha=1.0)
     config = _config(batch_size=18, accumulation_steps=3, augment=mixup)
-    with pytest.raises(OrchardError, match="9 a replica must be even; use --batch_size=24") as caught:
+    with pytest.raises(
+        OrchardError, match="9 a replica must be even; use --batch_size=24"
+    ) as caught:
         make_plan(config, _SPLITS, num_records=100, num_replicas=2)
     advice = dataclasses.replace(config, batch_size=int(str(caught.value).rpartition("=")[2]))
     assert make_plan(advice, _SPLITS, num_records=100, num_replicas=2).batch_size == 24
