@@ -15,6 +15,8 @@ _HEAD_LAYERS = (
     keras.layers.Activation,
     keras.layers.Softmax,
 )
+# Within pages, of which the first line says nothing.
+_NO_CLASS = re.compile(r"Could not locate class '[^']*'|No module named '[^']*'")
 _SCALING_LAYERS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 
@@ -48,14 +50,14 @@ def model_of_json(text: str, path: str) -> keras.Model:
         if isinstance(model, keras.Model):
             return model
         reason = f"it is a {type(model).__name__}"
-    except (TypeError, ImportError) as error:  # A layer's class cannot be found.
-        raise OrchardError(
-            f"{path}: a layer of the network is not to be had here ({_first_line(error)}); install "
-            "what it comes from, such as '.[hub]' for keras_hub:PRESET, or name its module in "
-            "--plugins"
-        ) from None
     except Exception as error:  # As in `load_model`.
         reason = _first_line(error)
+        if missing := _NO_CLASS.search(str(error)):
+            raise OrchardError(
+                f"{path}: a layer of the network is not to be had here ({missing[0]}); install "
+                "what it comes from, such as '.[hub]' for keras_hub:PRESET, or name its module in "
+                "--plugins"
+            ) from None
     raise OrchardError(f"{path} holds no network ({reason}); it was damaged or edited")
 
 
