@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-# Of a Parquet file, whichever is more. A few bytes may stand for billions of equal values; tables of
-# 200 columns that hold nothing but zeros and a few ones were seen to have 46 a byte.
+# Of a Parquet file, whichever is more. A few bytes may stand for billions of equal values; a table
+# of 200 columns that hold nothing but zeros and a few ones had 46 a byte.
 _MAX_VALUES, _MAX_VALUES_A_BYTE = 5_000_000, 300
 
 

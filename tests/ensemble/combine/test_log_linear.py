@@ -10,7 +10,7 @@ from trainer.evaluation import probabilities
 def test_log_linear_is_told_from_another_of_the_same_numbers():
     numbers = np.array([0.5, 1.0])
     combiners = {LogLinear(Task.SINGLE_LABEL, numbers), LogLinear(Task.SINGLE_LABEL, numbers)}
-    assert len(combiners) == 2  # Arrays are neither equal nor unequal, and have no hash.
+    assert len(combiners) == 2  # Of a task alone they would be equal.
 
 
 @pytest.mark.parametrize("task", Task)
