@@ -19,6 +19,7 @@ from ensemble.scoring import (
     pairs_of,
     score,
 )
+from orchard.formats import Task
 
 
 def split_board(
@@ -33,7 +34,7 @@ def split_board(
     labelled = (inputs.targets >= 0).all(axis=1)
     if not labelled.any():
         return None
-    members = [activate(one[labelled], inputs.records.task) for one in logits]
+    members = _members(logits[:, labelled], fit, inputs.records.task)
     candidates = [
         Candidate(member.name, CandidateKind.MEMBER, float(weight), one, price)
         for member, weight, one, price in zip(
@@ -53,7 +54,7 @@ def split_board(
         )
     )
     return build_scoreboard(
-        f"split {config.split}, {int(labelled.sum())} labeled images",
+        f"split {config.split}, {int(labelled.sum())} labeled images" + _calibrated(config),
         candidates,
         inputs.targets[labelled],
         inputs.records.task,
@@ -70,8 +71,9 @@ def held_out_board(
     if fit.out_of_fold is None:
         return None
     held_out, task = fit.out_of_fold.held_out, inputs.records.task
-    plain = np.ones((len(held_out.logits), 1))
-    networks = held_out.representations(plain, COMBINERS["probabilities"](task))
+    networks = held_out.representations(
+        fit.out_of_fold.temperatures, COMBINERS["probabilities"](task)
+    )
     by_folds = ", by the folds alone" if inputs.runs.caveat else ""
     candidates = [
         Candidate(network.name, CandidateKind.NETWORK, float(weight), one, price)
@@ -89,7 +91,9 @@ def held_out_board(
         )
     )
     return build_scoreboard(
-        f"{len(held_out.ids)} held-out images ({config.weights_split})" + by_folds,
+        f"{len(held_out.ids)} held-out images ({config.weights_split})"
+        + by_folds
+        + _calibrated(config),
         candidates,
         held_out.targets,
         task,
@@ -97,6 +101,21 @@ def held_out_board(
         ensemble_ranks_only=not config.combiner.gives_probabilities,
         seed=config.seed,
     )
+
+
+def _members(logits: np.ndarray, fit: Fit, task: Task) -> np.ndarray:
+    """What members give alone, calibrated where the ensemble is: float64 [members, rows, classes].
+
+    An ensemble that is calibrated has to be better than a member that is.
+    """
+    temperatures = fit.combination.member_temperatures
+    return np.stack(
+        [activate(one / at, task) for one, at in zip(logits, temperatures, strict=True)]
+    )
+
+
+def _calibrated(config: EnsembleConfig) -> str:
+    return ", all calibrated" if config.calibrate else ""
 
 
 def diversity(
@@ -113,7 +132,7 @@ def diversity(
     task, combination, out_of_fold = inputs.records.task, fit.combination, fit.out_of_fold
     labelled = (inputs.targets >= 0).all(axis=1)
     if labelled.any():
-        members = np.stack([activate(one, task) for one in logits[:, labelled]])
+        members = _members(logits[:, labelled], fit, task)
         alone = np.stack([members[list(one.members)].mean(axis=0) for one in inputs.networks])
 
         def reweighed(shares: np.ndarray) -> np.ndarray:
@@ -122,8 +141,9 @@ def diversity(
                 weights[list(network.members)] = share / len(network.members)
             return replace(combination, weights=weights)(logits[:, labelled])
     elif out_of_fold is not None:
-        plain = np.ones((len(out_of_fold.held_out.logits), 1))
-        alone = out_of_fold.held_out.representations(plain, COMBINERS["probabilities"](task))
+        alone = out_of_fold.held_out.representations(
+            out_of_fold.temperatures, COMBINERS["probabilities"](task)
+        )
         reweighed = out_of_fold.reweighed
     else:
         raise ValueError("a board has labeled rows")

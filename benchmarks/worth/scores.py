@@ -7,15 +7,18 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from benchmarks.worth import cascades
+from benchmarks.worth.cascades import halves
 from benchmarks.worth.jobs import Folder, cpu_seconds
 from benchmarks.worth.plans import PLAIN, Contender
 from ensemble import EnsembleConfig, run
-from ensemble.combine import activate
+from ensemble.combine import activate, fit_temperature, rescale, to_logits
 from ensemble.scoring.scores import as_logits, score
 from orchard.formats import Logits, Task, load_logits
 from trainer.evaluation import METRICS, draw_counts, resampled_scores
 
-SHOWN = ("roc_auc", "accuracy", "log_loss")
+# Log loss of probabilities that a temperature has corrected: what is gained beyond calibration.
+CALIBRATED = "log_loss, calibrated"
+SHOWN = ("roc_auc", "accuracy", "log_loss", CALIBRATED)
 _NUM_DRAWS = 1000
 # Metric -> its value, and its values on drawn images.
 _Sampled: TypeAlias = dict[str, tuple[float, np.ndarray]]
@@ -88,13 +91,33 @@ def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[
 def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:
     """Each metric, and its values on images drawn with replacement, the same for everybody."""
     counts, task = draw_counts(len(targets), 0, _NUM_DRAWS), Task.SINGLE_LABEL
-    return {
-        metric: (
-            float(score(metric, probabilities, targets, task)),
-            resampled_scores(metric, *as_logits(metric, probabilities, targets, task), counts),
-        )
-        for metric in SHOWN
-    }
+    sampled: _Sampled = {}
+    for shown in SHOWN:
+        metric, values = _metric(shown), probabilities
+        if shown == CALIBRATED:
+            values = calibrated_by_halves(probabilities, targets)
+        drawn = resampled_scores(metric, *as_logits(metric, values, targets, task), counts)
+        sampled[shown] = float(score(metric, values, targets, task)), drawn
+    return sampled
+
+
+def calibrated_by_halves(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """With one temperature, fitted on half of the images for the other: float64 [images, classes].
+
+    Args:
+        probabilities: float [images, classes].
+        targets: float [images, classes], one-hot.
+    """
+    task, result = Task.SINGLE_LABEL, np.zeros(probabilities.shape)
+    parts = halves(targets, seed=0)
+    for fitted, scored in (parts, parts[::-1]):
+        temperature = fit_temperature(to_logits(probabilities[fitted], task), targets[fitted], task)
+        result[scored] = rescale(probabilities[scored], temperature, task)
+    return result
+
+
+def _metric(shown: str) -> str:
+    return "log_loss" if shown == CALIBRATED else shown
 
 
 class _Predicted(NamedTuple):
@@ -136,7 +159,7 @@ def _predict(folder: Folder, contender: Contender, truth: Logits) -> _Predicted:
 
 def _gain(metric: str, ours: list[_Sampled], plain: list[_Sampled]) -> tuple[float, float, float]:
     """Mean over the repeats; the interval is over images and repeats, drawn with replacement."""
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    sign = 1.0 if METRICS[_metric(metric)].higher_is_better else -1.0
     pairs = [(one[metric], other[metric]) for one, other in zip(ours, plain, strict=True)]
     by_repeat = np.stack([one[1] - other[1] for one, other in pairs])
     drawn = np.random.default_rng(0).integers(len(ours), size=by_repeat.shape)

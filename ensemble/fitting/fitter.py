@@ -24,6 +24,7 @@ class HeldOutPredictions:
         uncalibrated: the same weights without any temperature.
         sample: what the networks give on the rows, each divided by its temperature.
         weights: of the networks.
+        temperatures: of the runs alone, float64 [runs, 1 or classes]; 1 without calibration.
         temperature: the last one, float64 [1] or [classes].
     """
 
@@ -32,6 +33,7 @@ class HeldOutPredictions:
     uncalibrated: np.ndarray
     sample: Sample
     weights: Weights
+    temperatures: np.ndarray
     temperature: np.ndarray
 
     def representations(self) -> np.ndarray:
@@ -162,7 +164,7 @@ def fit_combination(
             temperature = fit_temperature(to_logits(probabilities, task), held_out.targets, task)
             probabilities = rescale(probabilities, temperature, task)
         out_of_fold = HeldOutPredictions(
-            held_out, probabilities, plain.combine(found), sample, found, temperature
+            held_out, probabilities, plain.combine(found), sample, found, of_runs, temperature
         )
     elif found is None or calibrate:
         raise ValueError("weights and temperatures are learned on held-out rows; there are none")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,20 @@ class Entry:
     intervals: dict[str, tuple[float, float]]
 
 
+class Gain(NamedTuple):
+    """How much better the ensemble is than its best member, with a paired 95% interval.
+
+    Above 0 is better, whichever way the metric points.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
+
 @dataclass(frozen=True)
 class Scoreboard:
     """Scores of members, networks and ensemble on the same rows.
@@ -60,13 +75,11 @@ class Scoreboard:
     Attributes:
         where: the rows in words.
         task: what the labels mean.
-        metric: what `best` and `gain` are about.
+        metric: what `best` and the verdict are about.
         targets: float [rows, classes].
         entries: in the order given, the ensemble last.
         best: the best member or network.
-        gain: how much better the ensemble is than `best` (> 0: better).
-        low: lower end of the gain's paired interval.
-        high: upper end.
+        gains: metric -> how much better the ensemble is than `best`; the main ones and `metric`.
     """
 
     where: str
@@ -75,14 +88,17 @@ class Scoreboard:
     targets: np.ndarray
     entries: tuple[Entry, ...]
     best: Entry
-    gain: float
-    low: float
-    high: float
+    gains: dict[str, Gain]
 
     @property
     def ensemble(self) -> Entry:
         """The ensemble's entry."""
         return self.entries[-1]
+
+    @property
+    def gain(self) -> float:
+        """How much better the ensemble is than `best`, in the metric that decides."""
+        return self.gains[self.metric].value
 
     @property
     def compares(self) -> bool:
@@ -91,27 +107,43 @@ class Scoreboard:
 
     @property
     def verdict(self) -> str:
-        """One or two honest sentences: is the ensemble above its best member?"""
+        """A few honest sentences: is the ensemble above its best member?"""
         ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
         if not self.compares and not np.isnan(ours):
             return f"One network, so there is nothing to combine: {self.metric} {ours:.4f}."
-        if np.isnan(self.gain):
+        gain = self.gains[self.metric]
+        if np.isnan(gain.value):
             return (
                 f"There is no verdict: {self.metric} has no value on these {len(self.targets)} "
                 "images, because no class is there in some of them and absent in others."
             )
         name = self.best.candidate.name
         scored = f"{self.metric} {ours:.4f} against {theirs:.4f} of its best member ({name})"
-        if self.gain <= 0:
-            how = "equals" if self.gain == 0 else "does not beat"
-            return f"The ensemble {how} its best member: {scored}."
-        spread = f"95% interval of the gain {self.low:+.4f} to {self.high:+.4f}"
-        if self.low > 0:
-            return f"The ensemble beats its best member: {scored}; {spread}."
-        return (
-            f"The ensemble is above its best member, but not beyond chance: {scored}; {spread}, on "
-            f"{len(self.targets)} images."
-        )
+        if gain.low > 0:
+            how = "beats its best member"
+        elif gain.value > 0:
+            how = "is above its best member, but not beyond chance"
+        elif gain.value == 0:
+            how = "equals its best member"
+        elif gain.high >= 0:
+            how = "does not beat its best member, nor is it worse beyond chance"
+        else:
+            how = "is worse than its best member"
+        spread = f"95% interval of the gain {gain.low:+.4f} to {gain.high:+.4f}"
+        images = f"on {len(self.targets)} images"
+        return f"The ensemble {how}: {scored}; {spread}, {images}.{self._other_gains}"
+
+    @property
+    def _other_gains(self) -> str:
+        others = {
+            metric: gain
+            for metric, gain in self.gains.items()
+            if metric != self.metric and not np.isnan(gain.value)
+        }
+        if not others:
+            return ""
+        listed = ", ".join(f"{metric} {gain}" for metric, gain in others.items())
+        return f" Its gain over {self.best.candidate.name} in other metrics: {listed}."
 
 
 def build_scoreboard(
@@ -151,15 +183,21 @@ def build_scoreboard(
     for entry in entries[1:-1]:
         if is_better(metric, entry.scores[metric], best.scores[metric]):
             best = entry
-    gain, low, high = bootstrap.difference_interval(
-        metric,
-        entries[-1].candidate.probabilities,
-        best.candidate.probabilities,
-        targets,
-        task,
-        seed=seed,
-    )
-    return Scoreboard(where, task, metric, targets, tuple(entries), best, gain, low, high)
+    gains = {
+        name: Gain(
+            *bootstrap.difference_interval(
+                name,
+                entries[-1].candidate.probabilities,
+                best.candidate.probabilities,
+                targets,
+                task,
+                seed=seed,
+            )
+        )
+        for name in dict.fromkeys((metric, *metric_names(task, main=True)))
+        if name in entries[-1].scores
+    }
+    return Scoreboard(where, task, metric, targets, tuple(entries), best, gains)
 
 
 def scoreboard_text(board: Scoreboard) -> str:

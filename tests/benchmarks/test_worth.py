@@ -6,7 +6,7 @@ import pytest
 from benchmarks.worth import plans, sets, table
 from benchmarks.worth.cascades import cross_fitted
 from benchmarks.worth.plans import ALL_FOLDS, Network, Training, contenders
-from benchmarks.worth.scores import Row, results_file
+from benchmarks.worth.scores import SHOWN, Row, calibrated_by_halves, results_file
 
 _NETWORKS = (Network("a", "a", 1.0), Network("b", "b", 1.5), Network("c", "c", 2.1))
 
@@ -48,13 +48,14 @@ def test_markdown_gain_beyond_chance_is_bold():
             plans.PLAIN,
             10.0,
             1,
-            dict.fromkeys(("roc_auc", "accuracy", "log_loss"), [0.5]),
+            dict.fromkeys(SHOWN, [0.5]),
             {},
         ),
         Row(
             *("digits", 600, "3 seeds", 10.0, 3),
-            dict.fromkeys(("roc_auc", "accuracy", "log_loss"), [0.7, 0.9]),
-            {"roc_auc": (0.3, 0.1, 0.5), "accuracy": (0.1, -0.1, 0.2), "log_loss": (-1, -2, -0.1)},
+            dict.fromkeys(SHOWN, [0.7, 0.9]),
+            dict.fromkeys(SHOWN, (0.1, -0.1, 0.2))
+            | {"roc_auc": (0.3, 0.1, 0.5), "log_loss": (-1, -2, -0.1)},
         ),
     ]
     text = table.markdown(rows)
@@ -91,3 +92,12 @@ def test_cross_fitted_cascade_stays_within_its_cost_and_predicts_each_image():
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     first_alone = (logits[0].argmax(axis=1) == targets.argmax(axis=1)).mean()
     assert (probabilities.argmax(axis=1) == targets.argmax(axis=1)).mean() > first_alone
+
+
+def test_calibrated_by_halves_undoes_a_wrong_temperature():
+    generator = np.random.default_rng(0)
+    truth = generator.dirichlet(np.ones(4), size=2000)
+    targets = np.stack([generator.multinomial(1, row) for row in truth]).astype(np.float32)
+    sharp = truth**3 / (truth**3).sum(axis=1, keepdims=True)
+    found = calibrated_by_halves(sharp, targets)
+    assert np.abs(found - truth).mean() < 0.02 < np.abs(sharp - truth).mean()

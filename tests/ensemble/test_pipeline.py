@@ -140,6 +140,19 @@ def test_run_with_auto_weights_says_what_was_tried_and_what_is_used(world, tmp_p
     assert said[0].startswith("Greedy weights ") and said[1].startswith("Stack weights ")
 
 
+def test_run_calibrated_compares_the_ensemble_with_calibrated_members(world, tmp_path):
+    # One network in front of its own temperature: there is nothing that an ensemble could gain.
+    config = world_config(
+        world, tmp_path, members="ab", weights="1,0", calibrate=True, labels_csv=str(world[2])
+    )
+    result = pipeline.run(config)
+    for board in (result.split_board, result.held_out_board):
+        member, ensemble = board.entries[0], board.ensemble
+        assert member.scores["log_loss"] == pytest.approx(ensemble.scores["log_loss"], abs=1e-4)
+        assert board.where.endswith(", all calibrated")
+    assert result.fit.combination.member_temperatures[0] != pytest.approx(1.0, abs=0.02)
+
+
 def test_run_with_soft_labels_but_no_held_out_images_remarks_it(world, tmp_path):
     make_member(tmp_path / "m", world[1], seed=4, eval_split=None)
     config = dataclasses.replace(

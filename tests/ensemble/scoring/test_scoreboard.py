@@ -36,12 +36,21 @@ def test_build_scoreboard_never_takes_the_ensemble_as_best_member():
         ([0.1, 0.5, 0.9], "beats its best member"),
         ([0.1, 0.79, 0.8], "above its best member, but not beyond chance"),
         ([0.1, 0.8, 0.8], "equals its best member"),
-        ([0.1, 0.8, 0.7], "does not beat its best member"),
+        ([0.1, 0.8, 0.79], "does not beat its best member, nor is it worse beyond chance"),
+        ([0.1, 0.8, 0.4], "is worse than its best member"),
         ([0.8, 0.8], "One network, so there is nothing to combine: accuracy 0.8000."),
     ],
 )
 def test_verdict_says_how_the_ensemble_compares(accuracies, words):
     assert words in _board(accuracies).verdict
+
+
+def test_verdict_says_what_is_gained_in_other_metrics():
+    board = _board([0.1, 0.8, 0.9])
+    assert set(board.gains) == {"accuracy", "log_loss", "roc_auc"}
+    assert board.gains["log_loss"].value > 0
+    assert f"log_loss {board.gains['log_loss']}" in board.verdict.split(" in other metrics: ")[1]
+    assert "other metrics" not in _board([0.8, 0.8]).verdict
 
 
 def test_scoreboard_text_shows_every_entry_and_the_verdict():
