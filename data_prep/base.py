@@ -1,6 +1,7 @@
 """The published version of a dataset that a new one extends (`--extends`)."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,9 @@ class Base:
 
     def rows_of(self, ids: Sequence[str]) -> np.ndarray:
         """The record of each id, int64 [n]; -1: it is new."""
-        known = {image_id: row for row, image_id in enumerate(self.ids)}
-        return np.array([known.get(image_id, -1) for image_id in ids], np.int64)
+        known = dict(zip(self.ids, range(len(self)), strict=True))
+        rows = map(known.get, ids, itertools.repeat(-1))
+        return np.fromiter(rows, np.int64, len(ids))
 
     @property
     def past(self) -> tuple[Lineage, ...]:

@@ -21,9 +21,11 @@ from orchard.formats import (
     RecordWriter,
     Targets,
     Task,
+    crc32c,
     record_format,
     tfrecord,
 )
+from orchard.formats.crc32c import Piece, Summed
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -140,7 +142,7 @@ def write_shard(task: ShardTask) -> WrittenShard:
                     jpeg = _convert(jpeg, task, position)
                     crc = google_crc32c.value(jpeg)
                 rest = _rest_of_example(shard.ids[position], shard.targets, position, task.task)
-                lengths.append(_write_record(records, jpeg, rest))
+                lengths.append(_write_record(records, Summed(jpeg, crc), rest))
                 image_crcs.append(crc)
                 if position in pictured:
                     thumbnails.append(thumbnail(jpeg))
@@ -186,11 +188,12 @@ def _thumbnail(payload: bytes, file: str) -> bytes:
     return thumbnail(tfrecord.Example(payload).bytes_of("image"))
 
 
-def _write_record(records: RecordWriter, jpeg: bytes, rest: bytes) -> int:
+def _write_record(records: RecordWriter, jpeg: Summed, rest: bytes) -> int:
     """Write one record; returns its length."""
-    head = tfrecord.example_head("image", len(jpeg), len(rest))
+    num_bytes = len(jpeg.data)
+    head = tfrecord.example_head("image", num_bytes, len(rest))
     records.write(head, jpeg, rest)
-    return len(head) + len(jpeg) + len(rest)
+    return len(head) + num_bytes + len(rest)
 
 
 def _rest_of_example(image_id: str, targets: Targets, position: int, task: Task) -> bytes:
@@ -287,7 +290,10 @@ def _spool(path: str) -> int:
 
 
 class _ChecksumWriter:
-    """Counts and checksums what it writes: small pieces together, large ones without a copy."""
+    """Counts and checksums what it writes: small pieces together, large ones without a copy.
+
+    Of large ones whose checksum is known no byte is read for it.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -296,14 +302,15 @@ class _ChecksumWriter:
         self.num_bytes = 0
         self.crc32c = 0
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: Piece) -> None:
         for piece in pieces:
-            if len(piece) >= _LARGE_PIECE_BYTES:
+            data = crc32c.data_of(piece)
+            if len(data) >= _LARGE_PIECE_BYTES:
                 self.flush()
                 self._put(piece)
                 continue
-            self._pieces.append(piece)
-            self._gathered_bytes += len(piece)
+            self._pieces.append(data)
+            self._gathered_bytes += len(data)
         if self._gathered_bytes >= _WRITE_BUFFER_BYTES:
             self.flush()
 
@@ -311,7 +318,8 @@ class _ChecksumWriter:
         self._put(b"".join(self._pieces))
         self._pieces, self._gathered_bytes = [], 0
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, piece: Piece) -> None:
+        data = crc32c.data_of(piece)
         self._file.write(data)
-        self.crc32c = google_crc32c.extend(self.crc32c, data)
+        self.crc32c = crc32c.extend(self.crc32c, piece)
         self.num_bytes += len(data)

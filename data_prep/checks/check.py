@@ -52,8 +52,8 @@ class CheckedTable:
     @functools.cached_property
     def usable(self) -> np.ndarray:
         """Which rows have no problem: bool [n]."""
-        bad = {problem.row for problem in self.problems}
-        return np.array([row not in bad for row in self.table.csv_rows.tolist()], bool)
+        bad = [problem.row for problem in self.problems]
+        return ~np.isin(self.table.csv_rows, bad)
 
     @property
     def opened(self) -> np.ndarray:
@@ -179,11 +179,13 @@ class ImageCheck:
 
     def _files_of(self, index: int) -> tuple[str, ...]:
         """The files of a table's rows: those of old ids are as they were."""
-        base_rows, found = self._base_rows[index], iter(self._found[index].files)
+        found = self._found[index].files
         if self._base is None:
-            return tuple(found)
-        old = self._base.files
-        return tuple(next(found) if row < 0 else old[row] for row in base_rows.tolist())
+            return found
+        files = list(map(self._base.files.__getitem__, self._base_rows[index].tolist()))
+        for row, file in zip(self._new_rows[index].tolist(), found, strict=True):
+            files[row] = file
+        return tuple(files)
 
     def _with_advice(self, index: int, problems: list[Problem]) -> list[Problem]:
         """The same problems; those of files that lie in a sub-folder say so."""
@@ -278,7 +280,9 @@ def _with_spools(parts: Sequence[_Part], path: str) -> list[_Part]:
 
 def _same_file(table: LabelTable, files: Sequence[str]) -> list[Problem]:
     """Different ids that mean one file: `a` and `a.jpg`."""
-    problems = []
+    problems: list[Problem] = []
+    if len(set(files)) == len(files):
+        return problems
     first: dict[str, int] = {}
     for row, file in enumerate(files):
         before = first.setdefault(file, row)

@@ -4,8 +4,9 @@ import csv
 import functools
 import hashlib
 import io
+import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data_prep.labels.problems import Problem
 from orchard.errors import OrchardError
@@ -34,11 +35,16 @@ class CsvTable:
     row_numbers: list[int]
     problems: list[Problem]
     sha256: str
+    _columns: dict[str, list[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def column(self, name: str) -> list[str]:
-        """The trimmed cells of a column."""
-        at = self.header.index(name)
-        return [row[at].strip() for row in self.rows]
+        """The trimmed cells of a column, which are not to be changed."""
+        if name not in self._columns:
+            cells = map(operator.itemgetter(self.header.index(name)), self.rows)
+            self._columns[name] = list(map(str.strip, cells))
+        return self._columns[name]
 
     @functools.cached_property
     def index_columns(self) -> tuple[str, ...]:
@@ -84,16 +90,17 @@ def parse_csv(data: bytes, path: str) -> CsvTable:
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise OrchardError(f"{path}, row 1: the column {repeated[0]!r} appears twice")
-    rows, numbers, problems = [], [], []
-    for number, row in enumerate(lines[1:], start=2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            detail = f"{len(row)} cells where the header has {len(header)}"
-            problems.append(Problem(file, number, row[0].strip(), "wrong number of cells", detail))
-            row = (row + [""] * len(header))[: len(header)]
-        rows.append(row)
-        numbers.append(number)
+    rows = lines[1:]
+    numbers, problems = list(range(2, len(lines) + 1)), []
+    if set(map(len, rows)) - {len(header)}:
+        numbers = [number for number in numbers if lines[number - 1]]
+        rows = [row for row in rows if row]
+        for at, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            if len(row) != len(header):
+                detail = f"{len(row)} cells where the header has {len(header)}"
+                kind = "wrong number of cells"
+                problems.append(Problem(file, number, row[0].strip(), kind, detail))
+                rows[at] = (row + [""] * len(header))[: len(header)]
     if not rows:
         raise OrchardError(f"{path}: no rows below the header")
     return CsvTable(file, header, rows, numbers, problems, hashlib.sha256(data).hexdigest())

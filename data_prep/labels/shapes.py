@@ -372,9 +372,11 @@ def from_names(
         OrchardError: names are separated by something else.
     """
     cells = table.column(column)
-    lists = _lists(cells)
+    # Cells repeat: each distinct one is taken apart once.
+    distinct = dict.fromkeys(cells)
+    lists = _lists(distinct)
     if shape == "names" and not delimiter and lists is None:
-        _refuse_marks(table, column, cells)
+        _refuse_marks(table, column, distinct)
     if lists is not None:
         if delimiter:
             raise OrchardError(
@@ -382,30 +384,37 @@ def from_names(
                 "leave out --label_delimiter"
             )
         _refuse_vectors(table, column, lists)
-        labels = [lists.get(cell, []) for cell in cells]
+        labels = {cell: lists.get(cell, []) for cell in distinct}
     elif shape == "names":
-        labels = [_split(cell, delimiter or " ") for cell in cells]
+        labels = {cell: _split(cell, delimiter or " ") for cell in distinct}
     else:
-        labels = [[cell] if cell else [] for cell in cells]
-    found = {label for row in labels for label in row}
+        labels = {cell: [cell] if cell else [] for cell in distinct}
+    found = {label for those in labels.values() for label in those}
     names = class_names or tuple(sorted(found, key=_natural))
     index = {name: position for position, name in enumerate(names)}
-    problems = []
-    present: list[tuple[int, int]] = []
-    for row, row_labels in enumerate(labels):
-        unknown = [label for label in row_labels if label not in index]
-        if shape == "name" and len(row_labels) > 1:
-            kind, detail = "several labels", f"{cells[row]!r} names several classes"
-        elif not row_labels and (shape == "name" or not cells[row]):
-            kind, detail = "no label", f"column {column!r} is empty"
+    wrong: dict[str, tuple[str, str]] = {}
+    classes: dict[str, list[int]] = {}
+    for cell, those in labels.items():
+        unknown = [label for label in those if label not in index]
+        if shape == "name" and len(those) > 1:
+            wrong[cell] = "several labels", f"{cell!r} names several classes"
+        elif not those and (shape == "name" or not cell):
+            wrong[cell] = "no label", f"column {column!r} is empty"
         elif unknown:
-            kind, detail = "unknown label", f"{unknown[0]!r} is not among --class_names"
+            wrong[cell] = "unknown label", f"{unknown[0]!r} is not among --class_names"
         else:
-            present += [(row, index[label]) for label in row_labels]
-            continue
-        problems.append(Problem(table.file, table.row_numbers[row], ids[row], kind, detail))
+            classes[cell] = [index[label] for label in those]
+    problems, good = [], enumerate(cells)
+    if wrong:
+        good = ((row, cell) for row, cell in enumerate(cells) if cell not in wrong)
+        problems = [
+            Problem(table.file, table.row_numbers[row], ids[row], *wrong[cell])
+            for row, cell in enumerate(cells)
+            if cell in wrong
+        ]
+    present = [(row, one) for row, cell in good for one in classes[cell]]
     task = task_of_shape(shape)
-    targets = Targets.of_present(present, len(labels), len(names), task)
+    targets = Targets.of_present(present, len(cells), len(names), task)
     return Labels(names, targets, task, problems)
 
 

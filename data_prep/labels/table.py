@@ -267,8 +267,11 @@ def _check_class_names(file: str, names: Sequence[str]) -> None:
 
 
 def _id_problems(table: CsvTable, ids: Sequence[str]) -> list[Problem]:
-    problems = []
+    problems: list[Problem] = []
     first: dict[str, int] = {}
+    distinct = set(ids)
+    if len(distinct) == len(ids) and "" not in distinct:
+        return problems
     for number, image_id in zip(table.row_numbers, ids, strict=True):
         if not image_id:
             problems.append(Problem(table.file, number, image_id, "empty id", "the id is empty"))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         OldRecords,
         Plan,
         PlannedShard,
-        fingerprint_shard,
         num_shards,
     )
     from data_prep.plan.versions import deciding_versions, library_versions
@@ -43,7 +42,6 @@ __all__ = [
     "describe_duplicates",
     "describe_growth",
     "describe_times",
-    "fingerprint_shard",
     "leave_out_moves",
     "library_versions",
     "look_alikes",

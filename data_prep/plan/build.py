@@ -260,6 +260,7 @@ def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig
     ]
     task, options = images.labelled.table.task, config.image_options
     pictured = choose_samples([shard.targets for shard in planned])
+    contents = [shards.fingerprint_shard(config.name, task, options, shard) for shard in planned]
     return Plan(
         dataset=config.name,
         task=task,
@@ -268,11 +269,10 @@ def build_plan(images: CheckedImages, assignment: Assignment, config: PrepConfig
             dataclasses.replace(
                 shard,
                 pictured=positions,
-                fingerprint=_with_encoders(
-                    shards.fingerprint_shard(config.name, task, options, shard), shard
-                ),
+                content=content,
+                fingerprint=_with_encoders(content, shard),
             )
-            for shard, positions in zip(planned, pictured, strict=True)
+            for shard, positions, content in zip(planned, pictured, contents, strict=True)
         ),
         lineage=() if base is None else growth.lineage(base, planned),
     )
@@ -338,8 +338,8 @@ def _shards_of_split(
             index=index,
             count=count,
             file=shards.shard_file_name(config.name, name, index, count, config.file_format),
-            ids=tuple(table.ids[row] for row in rows.tolist()),
-            files=tuple(checked.files[row] for row in rows.tolist()),
+            ids=tuple(map(table.ids.__getitem__, rows.tolist())),
+            files=tuple(map(checked.files.__getitem__, rows.tolist())),
             csv_rows=table.csv_rows[rows],
             targets=table.targets[rows].in_form(are_classes),
             num_bytes=facts["num_bytes"].copy(),

@@ -138,7 +138,8 @@ def _group_numbers(
 
 def _places(base: Base) -> np.ndarray:
     """int64 [old records]: records of one number are in one split, and one fold of each repeat."""
-    _, splits = np.unique(base.splits.astype(str), return_inverse=True)
+    numbers = {name: number for number, name in enumerate(base.manifest.splits)}
+    splits = np.fromiter(map(numbers.__getitem__, base.splits), np.int64, len(base))
     if base.repeats is None:
         return splits
     places = np.concatenate([splits[:, None], base.repeats], 1)

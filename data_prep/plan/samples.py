@@ -34,5 +34,7 @@ def choose_samples(targets: Sequence[Targets]) -> list[tuple[int, ...]]:
                 if wanted.any():
                     missing[wanted] -= 1
                     positions.append(position)
+                    if not missing.any():
+                        break
         chosen.append(tuple(positions))
     return chosen

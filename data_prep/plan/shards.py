@@ -58,8 +58,9 @@ class PlannedShard:
         difference_hash: V16 [n], where near duplicates were looked for.
         old: where the version that is extended has the records, whose JPEGs `crc32c` is then of;
             None: they are made of files.
-        fingerprint: SHA-256 (hex) of all that decides the shard's bytes and its part of the index;
-            no path is among it.
+        content: SHA-256 (hex) of what decides the shard's bytes and its part of the index, but for
+            versions; no path is among it.
+        fingerprint: the same with the versions of what encodes, where anything is encoded.
     """
 
     split: str
@@ -79,6 +80,7 @@ class PlannedShard:
     repeats: np.ndarray | None = None
     difference_hash: np.ndarray | None = None
     old: OldRecords | None = None
+    content: str = ""
     fingerprint: str = ""
 
     @property

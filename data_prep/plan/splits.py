@@ -6,6 +6,7 @@ stratification (Sechidis, Tsoumakas, Vlahavas: "On the Stratification of Multi-L
 package iterative-stratification). Rows with times are cut by these instead.
 """
 
+import itertools
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -107,12 +108,14 @@ class Filled:
             splits: the splits to fill; rows of others do not count.
             shares: of each split.
         """
-        counts = np.zeros((len(splits), targets.num_classes))
+        numbers = {name: number for number, name in enumerate(splits.tolist())}
+        found = map(numbers.get, names.tolist(), itertools.repeat(-1))
+        split = np.fromiter(found, np.int64, len(names))
         row, label = _labels(targets, task)
-        for at, split in enumerate(splits):
-            inside = names[row] == split
-            counts[at] = np.bincount(label[inside], minlength=targets.num_classes)
-        sizes = np.array([(names == split).sum() for split in splits], float)
+        counts = np.zeros((len(splits), targets.num_classes))
+        inside = split[row] >= 0
+        np.add.at(counts, (split[row[inside]], label[inside]), 1)
+        sizes = np.bincount(split[split >= 0], minlength=len(splits)).astype(float)
         return cls(counts, sizes, np.asarray(shares, float))
 
 

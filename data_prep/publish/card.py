@@ -158,6 +158,8 @@ def _kinds(images: CheckedImages) -> list[tuple[str, int, int]]:
 
 def _duplicate_rows(dataset: WrittenDataset, groups: Sequence[np.ndarray]) -> list[dict[str, Any]]:
     labelled = dataset.images.labelled
+    if not groups:
+        return []
     split_of = {
         row: name
         for name, split in dataset.assignment.splits.items()

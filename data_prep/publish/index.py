@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROW_GROUP = 100_000
+# Columns whose values repeat; of the others a dictionary would be a second copy.
+_REPEATING = ["split", "shard", "length", "label", "target.list.element"]
 
 
 def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
@@ -26,7 +28,13 @@ def records_parquet(plan: Plan, receipts: Sequence[Receipt]) -> bytes:
     # By shards, which keeps the offsets of strings and lists within their 32 bits.
     tables = [_table(*shard) for shard in zip(plan.shards, receipts, strict=True)]
     buffer = io.BytesIO()
-    pq.write_table(pa.concat_tables(tables), buffer, compression="zstd", row_group_size=_ROW_GROUP)
+    pq.write_table(
+        pa.concat_tables(tables),
+        buffer,
+        compression="zstd",
+        row_group_size=_ROW_GROUP,
+        use_dictionary=_REPEATING,
+    )
     return buffer.getvalue()
 
 
@@ -45,7 +53,7 @@ def _table(shard: PlannedShard, receipt: Receipt) -> "pa.Table":
         "image_crc32c": _numbers(np.asarray(receipt.image_crc32c), np.uint32),
         **_labels(shard.targets),
         "source_file": _strings(shard.files),
-        "source_sha256": _texts(hex_digests(shard.sha256).tolist()),
+        "source_sha256": _digests(shard.sha256),
         **_repeats(shard.repeats),
         **_hashes(shard.difference_hash),
     }
@@ -66,7 +74,7 @@ def _repeats(repeats: np.ndarray | None) -> dict[str, "pa.Array"]:
 def _hashes(hashes: np.ndarray | None) -> dict[str, "pa.Array"]:
     if hashes is None:
         return {}
-    return {DIFFERENCE_HASH_COLUMN: _texts(hex_digests(hashes).tolist())}
+    return {DIFFERENCE_HASH_COLUMN: _digests(hashes)}
 
 
 # Arrow's own conversions import pandas or its compute functions, which takes longer than to write a
@@ -88,12 +96,22 @@ def _lists(values: np.ndarray, dtype: type) -> "pa.Array":
 
 
 def _strings(values: Sequence[str]) -> "pa.Array":
-    return _texts([value.encode() for value in values])
+    text = "".join(values)
+    # Of ASCII a character is a byte.
+    sizes = map(len, values if text.isascii() else [value.encode() for value in values])
+    lengths = np.fromiter(sizes, np.int32, len(values))
+    return _texts(text.encode(), np.cumsum(np.concatenate([[0], lengths])))
 
 
-def _texts(encoded: Sequence[bytes]) -> "pa.Array":
+def _digests(digests: np.ndarray) -> "pa.Array":
+    """The hexadecimal form of digests, V [n]."""
+    encoded = hex_digests(digests)
+    return _texts(encoded.tobytes(), np.arange(len(encoded) + 1) * encoded.dtype.itemsize)
+
+
+def _texts(encoded: bytes, ends: np.ndarray) -> "pa.Array":
+    """Texts that lie one behind the other; each begins where the one before it ends, from 0 on."""
     import pyarrow as pa
 
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(encoded)]
+    return pa.Array.from_buffers(pa.string(), len(ends) - 1, buffers)

@@ -15,7 +15,6 @@ from data_prep.plan import (
     Plan,
     PlannedShard,
     deciding_versions,
-    fingerprint_shard,
     library_versions,
 )
 from data_prep.publish.written import WrittenDataset
@@ -34,9 +33,7 @@ def dataset_fingerprint(config: PrepConfig, images: CheckedImages, plan: Plan) -
         "library_versions": deciding_versions(config.file_format),
         "task": plan.task,
         "class_names": images.labelled.table.class_names,
-        "shards": [
-            fingerprint_shard(plan.dataset, plan.task, plan.options, shard) for shard in plan.shards
-        ],
+        "shards": [shard.content for shard in plan.shards],
         "quarantine": quarantine(images).decode(),
     }
     if plan.lineage:
@@ -73,7 +70,7 @@ def _input_facts(images: CheckedImages) -> dict[str, Any]:
     result: dict[str, Any] = {}
     problems = quarantined_by_flag(images)
     for flag, one in images.by_flag.items():
-        files = [one.files[row] for row in np.flatnonzero(one.usable).tolist()]
+        files = list(map(one.files.__getitem__, np.flatnonzero(one.usable).tolist()))
         content = hashlib.sha256(json.dumps(files).encode())
         content.update(one.facts["sha256"][one.usable].tobytes())
         result[flag] = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from orchard.formats import manifest, npz, tfrecord
+    from orchard.formats import crc32c, manifest, npz, tfrecord
     from orchard.formats.checkpoint import (
         EVAL_LOGITS,
         Checkpoint,
@@ -191,6 +191,7 @@ __all__ = [
     "WeightSelection",
     "WeightsCheckpoint",
     "WeightsMeta",
+    "crc32c",
     "fingerprint_saved_model",
     "fold_name",
     "fold_number",

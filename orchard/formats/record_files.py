@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-import google_crc32c
 import numpy as np
 
 from orchard import storage
 from orchard.errors import OrchardError
-from orchard.formats import tfrecord
+from orchard.formats import crc32c, tfrecord
+from orchard.formats.crc32c import Piece
 
 # What stands in for a record that fails its checksum: no record is empty.
 DAMAGED = b""
@@ -42,14 +42,14 @@ class Place(NamedTuple):
 class Output(Protocol):
     """An open file, or what stands for one."""
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: Piece) -> None:
         """Write pieces one after the other."""
 
 
 class RecordWriter(Protocol):
     """A record file that grows."""
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: Piece) -> None:
         """Write one record, given in pieces."""
 
 
@@ -152,14 +152,13 @@ class _FrameWriter:
     def __init__(self, output: Output) -> None:
         self._output = output
 
-    def write(self, *pieces: bytes) -> None:
-        crc = 0
+    def write(self, *pieces: Piece) -> None:
+        crc, num_bytes = 0, 0
         for piece in pieces:
-            crc = google_crc32c.extend(crc, piece)
-        header = tfrecord.frame_header(sum(map(len, pieces)))
-        # A large piece is written as it is: joining it to others would copy it.
-        first, *rest = pieces
-        self._output.write(header + first, *rest, tfrecord.frame_footer(crc))
+            crc = crc32c.extend(crc, piece)
+            num_bytes += len(crc32c.data_of(piece))
+        header = tfrecord.frame_header(num_bytes)
+        self._output.write(header, *pieces, tfrecord.frame_footer(crc))
 
 
 class _ArrayRecords(RecordFormat):
@@ -271,9 +270,9 @@ class _ArrayRecordWriter:
     def __init__(self, path: str, options: str) -> None:
         self._writer = _array_record().ArrayRecordWriter(path, options)
 
-    def write(self, *pieces: bytes) -> None:
+    def write(self, *pieces: Piece) -> None:
         with _translated():
-            self._writer.write(b"".join(pieces))
+            self._writer.write(b"".join(map(crc32c.data_of, pieces)))
 
     def close(self) -> None:
         with _translated():
