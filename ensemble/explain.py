@@ -100,7 +100,11 @@ def main() -> None:
 
 
 def explain(options: ExplainOptions) -> list[str]:
-    """Write the page and the table; returns what was found, in lines."""
+    """Write the page and the table; returns what was found, in lines.
+
+    Raises:
+        OrchardError: images or networks are refused, or another process writes to the folder.
+    """
     # TensorFlow takes seconds to import: not before the flags are known to be good.
     from ensemble.explaining import (
         explain_member,
@@ -125,19 +129,21 @@ def explain(options: ExplainOptions) -> list[str]:
     ] or [explain_model(model, "the model")]
     answers, photos = _answers(model, explainers, photos, targets, options)
     total = sum(len(rows) for *_, rows in explained.chosen_rows(answers, options.per_group))
-    with progress.bar("looking", total) as bar:
-        groups = explained.explain_groups(
-            answers, photos, explainers, options.per_group, lambda: bar.add(1)
-        )
-    likeness, features = None, None
-    if options.neighbors and answers.wrong.any():
-        found = _likeness(options, members, networks, explainers, answers, photos, groups)
-        if isinstance(found, str):
-            notes.append(found)
-        else:
-            likeness, features = found
-    groups = explained.add_neighbors(groups, answers, likeness, features, options.neighbors)
-    return _written(options, explainers, answers, groups, notes)
+    # All that is refused was refused; features of the training images are the first to be written.
+    with storage.lock_folder(options.output_dir, "choose another --output_dir"):
+        with progress.bar("looking", total) as bar:
+            groups = explained.explain_groups(
+                answers, photos, explainers, options.per_group, lambda: bar.add(1)
+            )
+        likeness, features = None, None
+        if options.neighbors and answers.wrong.any():
+            found = _likeness(options, members, networks, explainers, answers, photos, groups)
+            if isinstance(found, str):
+                notes.append(found)
+            else:
+                likeness, features = found
+        groups = explained.add_neighbors(groups, answers, likeness, features, options.neighbors)
+        return _written(options, explainers, answers, groups, notes)
 
 
 def _written(

@@ -15,7 +15,15 @@ if __name__ == "__main__":
 import shlex
 from dataclasses import dataclass, field
 
-from ensemble.doubts import Twins, find_issues, find_twins, issues_csv, issues_page, merge_fixes
+from ensemble.doubts import (
+    Issues,
+    Twins,
+    find_issues,
+    find_twins,
+    issues_csv,
+    issues_page,
+    merge_fixes,
+)
 from ensemble.fitting import out_of_fold
 from ensemble.inputs import csv_rows
 from ensemble.members import check_dataset, load_members
@@ -28,7 +36,7 @@ from orchard.formats import (
     load_manifest,
     read_label_fixes,
 )
-from trainer.data import load_records, set_gcs_read_options
+from trainer.data import RecordTable, load_records, set_gcs_read_options
 
 _MAX_SCREEN_LINES = 10
 _FILES = ("label_issues.csv", "label_issues.html", LABEL_FIXES_FILE)
@@ -59,7 +67,15 @@ OPTIONS = (LabelIssuesOptions,)
 
 def main() -> None:
     """Write label_issues.csv, label_issues.html and label_fixes.csv, and say what was found."""
-    options = flags.build(LabelIssuesOptions)
+    print("\n".join(list_issues(flags.build(LabelIssuesOptions))))
+
+
+def list_issues(options: LabelIssuesOptions) -> list[str]:
+    """Write the lists and the page; returns what was found, in lines.
+
+    Raises:
+        OrchardError: the runs are of another dataset, or another process writes to the folder.
+    """
     set_gcs_read_options(options.dataset)
     cast = load_members(options.members, refits=False)
     found = load_manifest(options.dataset)
@@ -67,35 +83,44 @@ def main() -> None:
     records = load_records(options.dataset, "+".join(labeled))
     check_dataset(cast.members, records.class_names, records.task, records.fingerprint)
     held_out = out_of_fold(cast.members, cast.networks)
-    twins = Twins(())
-    if options.near_duplicates:
-        with progress.bar("comparing pictures", len(records.ids)) as bar:
-            twins = find_twins(records, bar.add)
-    issues = find_issues(held_out, records, twins, csv_rows(options.dataset))
+    # From before the decisions are read until they are written again: none may be lost between.
+    with storage.lock_folder(options.output_dir, "choose another --output_dir"):
+        twins = Twins(())
+        if options.near_duplicates:
+            with progress.bar("comparing pictures", len(records.ids)) as bar:
+                twins = find_twins(records, bar.add)
+        issues = find_issues(held_out, records, twins, csv_rows(options.dataset))
+        page = issues_page(issues, records, f"{found.name} {found.version}", options.max_shown)
+        return _written(options, issues, records, page)
+
+
+def _written(
+    options: LabelIssuesOptions, issues: Issues, records: RecordTable, page: bytes
+) -> list[str]:
+    """Writes the lists, with the decisions that were made, and the page; what is in them."""
     files = {name: storage.join(options.output_dir, name) for name in _FILES}
     fixes_file = files[LABEL_FIXES_FILE]
     decided = read_label_fixes(fixes_file, records.task).fixes if storage.exists(fixes_file) else ()
-    page = issues_page(issues, records, f"{found.name} {found.version}", options.max_shown)
     storage.write_bytes(files["label_issues.csv"], issues_csv(issues.listed, records.task))
     storage.write_bytes(files["label_issues.html"], page)
     fixes = merge_fixes(issues.listed, decided)
     storage.write_bytes(fixes_file, label_fixes_csv(fixes, records.task))
-    print(
+    lines = [
         f"{len(issues.listed)} of {len(records.ids)} labels are doubtful; networks judged "
         f"{issues.num_judged} of them"
-    )
+    ]
     for rank, one in enumerate(issues.listed[:_MAX_SCREEN_LINES], start=1):
         given, suggested = ", ".join(one.given) or "none", ", ".join(one.suggested) or "none"
-        print(f"{rank:>4}  {one.id}: {given}, suggested {suggested} ({one.reason})")
+        lines.append(f"{rank:>4}  {one.id}: {given}, suggested {suggested} ({one.reason})")
     kept = sum(fix.decision != Decision.KEEP for fix in decided)
     if kept:
-        print(f"{kept} decisions in {fixes_file} are as you made them")
-    for name, path in files.items():
-        print(f"{name:<17}  {path}")
-    print(
+        lines.append(f"{kept} decisions in {fixes_file} are as you made them")
+    return [
+        *lines,
+        *(f"{name:<17}  {path}" for name, path in files.items()),
         "next: look at the page, decide in label_fixes.csv, and run data_prep.main again with "
-        f"--label_fixes={shlex.quote(fixes_file)} and a new --version"
-    )
+        f"--label_fixes={shlex.quote(fixes_file)} and a new --version",
+    ]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_prep.verification.audit import audit_dataset
@@ -61,8 +62,8 @@ def grown_flags(old, folder, labels, **more):
     return {**settled, **more}
 
 
-def records_of(directory):
-    """By id: the image's bytes and the label, as TFDS reads them."""
+def records_of(directory, feature="label"):
+    """By id: the image's bytes and the label, or all labels, as TFDS reads them."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(directory)
@@ -73,7 +74,9 @@ def records_of(directory):
                 for frame in tfrecord.read_frames(file, shard):
                     example = tfrecord.Example(frame.payload)
                     image_id = example.bytes_of("image_id").decode()
-                    found[image_id] = (example.bytes_of("image"), example.ints_of("label")[0])
+                    labels = example.ints_of(feature)
+                    label = labels[0] if feature == "label" else labels
+                    found[image_id] = (example.bytes_of("image"), label)
     return found
 
 
@@ -205,6 +208,62 @@ def test_extends_of_many_classes_keeps_their_numbers(tmp_path):
     audit_dataset(directory, 1)
     with pytest.raises(OrchardError, match=r"(?s)less .*; if these are .*features.json"):
         run(tmp_path / "out", **{**more, "version": "3.0.0"})
+
+
+def many_labels_csv(path, labels, shape):
+    """A CSV of sets of class numbers: one column a class, or one of names."""
+    if shape == "columns":
+        rows = [(one, *(int(at in those) for at in range(3))) for one, those in labels.items()]
+        return write_csv(path, [("image_id", *CLASSES), *rows])
+    rows = [(one, " ".join(CLASSES[at] for at in those)) for one, those in labels.items()]
+    return write_csv(path, [("image_id", "labels"), *rows])
+
+
+@pytest.mark.parametrize("shape", ["columns", "names"])
+def test_extends_of_many_labels_keeps_the_folds_even_in_every_class(tmp_path, shape):
+    # The first class is in half of the images, the last in a ninth of them; some have all three.
+    flags = make_input(tmp_path / "in", rows=36, test_rows=0)
+    labels = {
+        f"a{at:03d}": [c for c, every in enumerate((2, 3, 9)) if at % every == 0] or [1] * (at % 5)
+        for at in range(36)
+    }
+    labels = {one: sorted({*those}) for one, those in labels.items() if those or shape == "columns"}
+    settings = {
+        **FOLDS,
+        "images_dir": flags["images_dir"],
+        "label_shape": shape,
+        "task": "multi_label",
+    }
+    csv_file = many_labels_csv(tmp_path / "old.csv", labels, shape)
+    base, _ = run(tmp_path / "out", csv=csv_file, **settings)
+    was, before = load_records(base).set_index("id")["split"], records_of(base, "labels")
+    assert {one: those for one, (_, those) in before.items()} == labels
+
+    changed = {"a000": [1], "a001": [0, 2]}  # One label less, and others.
+    labels |= changed
+    withdrawn = [labels.pop(one) and one for one in ("a009", "a018")]  # Both of the rare class.
+    for at in range(18):
+        one = f"n{at:02d}"
+        Path(flags["images_dir"], f"{one}.jpg").write_bytes(jpeg(1000 + at))
+        labels[one] = [2] if at < 5 else [0, 1, 2] if at < 7 else [at % 2]
+    csv_file = many_labels_csv(tmp_path / "new.csv", labels, shape)
+    directory, said = run(tmp_path / "out", csv=csv_file, version="1.1.0", extends=base, **settings)
+    assert any("18 records added, 2 with other labels, 2 withdrawn" in line for line in said)
+    now = records_of(directory, "labels")
+    assert {one: those for one, (_, those) in now.items()} == labels
+    kept = was.drop(withdrawn).index
+    assert all(now[one][0] == before[one][0] for one in kept)
+    records = load_records(directory).set_index("id")
+    assert (records["split"][kept] == was[kept]).all()
+    assert {one: np.flatnonzero(target).tolist() for one, target in records["target"].items()} == (
+        labels
+    )
+    sums = np.stack([np.sum(list(one["target"]), 0) for _, one in records.groupby("split")])
+    assert (sums.max(0) - sums.min(0) <= 1).all(), sums
+    sizes = records["split"].value_counts()
+    assert sizes.max() - sizes.min() <= 2
+    for one in (base, directory):
+        audit_dataset(one, 1)
 
 
 @pytest.mark.parametrize(

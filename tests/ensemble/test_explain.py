@@ -7,6 +7,7 @@ import pytest
 
 from ensemble import EnsembleConfig, run
 from ensemble.explain import ExplainOptions, explain
+from orchard import storage
 from orchard.errors import OrchardError
 from tests.ensemble.builders import make_ensemble, read_jpeg
 from tests.ensemble.explaining import planted
@@ -93,6 +94,22 @@ def test_photos_of_an_ensemble_are_shown_member_by_member(ensemble, tmp_path):
     assert {row["member"] for row in _rows(tmp_path)} == {"a", "b"}
     assert "Most disputed" in (tmp_path / "explained.html").read_text()
     assert "a: occlusion (its Keras model cannot be loaded)" in lines
+
+
+def test_explain_into_a_folder_that_another_writes_is_refused_and_changes_nothing(
+    ensemble, tmp_path
+):
+    options = ExplainOptions(
+        model=str(ensemble / "out" / "saved_model"),
+        images_dir=str(ensemble / "photos"),
+        output_dir=str(tmp_path),
+        per_group=1,
+    )
+    (tmp_path / "explained.csv.77.tmp").touch()
+    with storage.lock_folder(str(tmp_path), ""):
+        with pytest.raises(OrchardError, match=f"{tmp_path} is being written by another process"):
+            explain(options)
+    assert os.listdir(tmp_path) == [storage.LOCK_FILE]
 
 
 def test_saved_model_alone_is_asked_as_a_whole(ensemble, tmp_path):

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from data_prep import PrepConfig, prepare
+from ensemble.label_issues import LabelIssuesOptions, list_issues
+from orchard import storage
+from orchard.errors import OrchardError
 from orchard.formats import load_logits, save_logits
 from orchard.formats.manifest import load_manifest, load_records
 from tests.data_prep.builders import jpeg, write_csv
@@ -140,6 +143,28 @@ def test_label_issues_are_listed_decided_and_applied(world, tmp_path):
     card = Path(directory, "report.html").read_text()
     assert "1 changed, 1 rows left out" in card and "--label_fixes=LABEL_FIXES" in card
     assert load_manifest(world[1]).fingerprint != load_manifest(directory).fingerprint
+
+
+def test_label_issues_into_a_folder_that_another_writes_are_refused_and_decisions_stay(
+    world, tmp_path
+):
+    root, dataset = world
+    options = LabelIssuesOptions(
+        members=(str(root / "runs"),),
+        dataset=dataset,
+        output_dir=str(tmp_path),
+        near_duplicates=False,
+    )
+    list_issues(options)
+    fixes = tmp_path / "label_fixes.csv"
+    fixes.write_text(fixes.read_text().replace("keep", "drop"))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with storage.lock_folder(str(tmp_path), ""):
+        with pytest.raises(OrchardError, match=f"{tmp_path} is being written by another process"):
+            list_issues(options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (kept,) = [line for line in list_issues(options) if "decisions in" in line]
+    assert kept.startswith(f"{len(_rows(fixes))} decisions")
 
 
 def test_label_issues_of_members_of_another_dataset_are_refused(world, tmp_path):
