@@ -25,7 +25,6 @@ from orchard.formats import (
     record_format,
     tfrecord,
 )
-from orchard.formats.crc32c import Piece, Summed
 
 _WRITE_BUFFER_BYTES = 1 << 20
 _LARGE_PIECE_BYTES = 1 << 17
@@ -142,7 +141,7 @@ def write_shard(task: ShardTask) -> WrittenShard:
                     jpeg = _convert(jpeg, task, position)
                     crc = google_crc32c.value(jpeg)
                 rest = _rest_of_example(shard.ids[position], shard.targets, position, task.task)
-                lengths.append(_write_record(records, Summed(jpeg, crc), rest))
+                lengths.append(_write_record(records, crc32c.Summed(jpeg, crc), rest))
                 image_crcs.append(crc)
                 if position in pictured:
                     thumbnails.append(thumbnail(jpeg))
@@ -188,7 +187,7 @@ def _thumbnail(payload: bytes, file: str) -> bytes:
     return thumbnail(tfrecord.Example(payload).bytes_of("image"))
 
 
-def _write_record(records: RecordWriter, jpeg: Summed, rest: bytes) -> int:
+def _write_record(records: RecordWriter, jpeg: crc32c.Summed, rest: bytes) -> int:
     """Write one record; returns its length."""
     num_bytes = len(jpeg.data)
     head = tfrecord.example_head("image", num_bytes, len(rest))
@@ -302,7 +301,7 @@ class _ChecksumWriter:
         self.num_bytes = 0
         self.crc32c = 0
 
-    def write(self, *pieces: Piece) -> None:
+    def write(self, *pieces: crc32c.Piece) -> None:
         for piece in pieces:
             data = crc32c.data_of(piece)
             if len(data) >= _LARGE_PIECE_BYTES:
@@ -318,7 +317,7 @@ class _ChecksumWriter:
         self._put(b"".join(self._pieces))
         self._pieces, self._gathered_bytes = [], 0
 
-    def _put(self, piece: Piece) -> None:
+    def _put(self, piece: crc32c.Piece) -> None:
         data = crc32c.data_of(piece)
         self._file.write(data)
         self.crc32c = crc32c.extend(self.crc32c, piece)

@@ -404,7 +404,8 @@ def from_names(
             wrong[cell] = "unknown label", f"{unknown[0]!r} is not among --class_names"
         else:
             classes[cell] = [index[label] for label in those]
-    problems, good = [], enumerate(cells)
+    problems: list[Problem] = []
+    good: Iterable[tuple[int, str]] = enumerate(cells)
     if wrong:
         good = ((row, cell) for row, cell in enumerate(cells) if cell not in wrong)
         problems = [
