@@ -328,6 +328,18 @@ class PrepConfig(Options):
     def check(self) -> None:
         """Refuse names that TFDS cannot have, and flags that exclude or lack one another."""
         super().check()
+        self._check_dataset()
+        self._check_labels()
+        self._check_splits()
+        if self.beam_options and self.engine != "beam":
+            raise OrchardError("--beam_options needs --engine=beam")
+        if sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) > 1:
+            raise OrchardError(
+                "--short_side, --max_side and --square exclude each other: choose one"
+            )
+        labels.LABEL_SOURCES[self.layout](self.source_options)
+
+    def _check_dataset(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise OrchardError(
                 f"--name={self.name}: use lower-case letters, digits and underscores, a letter "
@@ -337,8 +349,8 @@ class PrepConfig(Options):
             raise OrchardError(f"--version={self.version}: give three numbers, such as 1.0.0")
         if self.extension and not self.extension.startswith("."):
             raise OrchardError(f"--extension={self.extension}: it starts with a dot, such as .jpg")
-        if self.beam_options and self.engine != "beam":
-            raise OrchardError("--beam_options needs --engine=beam")
+
+    def _check_labels(self) -> None:
         if self.label_delimiter and self.label_shape not in ("auto", "names"):
             raise OrchardError(
                 f"--label_delimiter={self.label_delimiter} does not go with "
@@ -346,6 +358,8 @@ class PrepConfig(Options):
             )
         if len(set(self.class_names)) < len(self.class_names):
             raise OrchardError(f"--class_names={','.join(self.class_names)}: a name appears twice")
+
+    def _check_splits(self) -> None:
         if self.folds == 1:
             raise OrchardError("--folds=1: give at least 2 folds, or 0 for none")
         if self.folds and self.eval_fraction:
@@ -383,11 +397,6 @@ class PrepConfig(Options):
                 f"--time_column={self.time_column} orders all rows anew, and --extends keeps old "
                 "rows where they are: leave --extends out"
             )
-        if sum(map(bool, (self.short_side_px, self.max_side_px, self.square_px))) > 1:
-            raise OrchardError(
-                "--short_side, --max_side and --square exclude each other: choose one"
-            )
-        labels.LABEL_SOURCES[self.layout](self.source_options)
 
     @property
     def image_options(self) -> ImageOptions:

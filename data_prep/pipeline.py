@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Container, Iterator
 
 from data_prep.base import check_labels, load_base
-from data_prep.checks import ImageCheck, refuse_bad_rows
+from data_prep.checks import CheckedImages, ImageCheck, refuse_bad_rows
 from data_prep.config import PrepConfig
 from data_prep.engines import Engine, open_engine
 from data_prep.labels import LABEL_SOURCES, InputTables, apply_label_fixes
 from data_prep.plan import (
+    Assignment,
     Plan,
     PlannedShard,
     assign_splits,
@@ -46,7 +47,7 @@ from data_prep.shard import (
     write_shard,
 )
 from orchard import progress, storage
-from orchard.formats import QUARANTINE_FILE, RECORD_FORMATS, REPORT_FILE, fold_name
+from orchard.formats import QUARANTINE_FILE, RECORD_FORMATS, REPORT_FILE, Manifest, fold_name
 from orchard.html import format_bytes
 
 Log = Callable[[str], None]
@@ -89,16 +90,7 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         before = load_given(staging.root)
         images = leave_out_moves(check.finish())
         refuse_bad_rows(images, config, storage.join(staging.root, QUARANTINE_FILE), log)
-        assignment = assign_splits(images, config)
-        for line in itertools.chain(
-            describe_duplicates(assignment, images),
-            describe_times(assignment),
-            warn_of_classes(images.labelled, config.folds),
-        ):
-            log(line)
-        plan = build_plan(images, assignment, config)
-        for line in describe_growth(plan):
-            log(line)
+        assignment, plan = _plan(images, config, log)
         if publisher.is_finished:
             if not config.overwrite:
                 check_finished(staging.final_dir, config, images, plan)
@@ -116,13 +108,37 @@ def prepare(config: PrepConfig, log: Log = print, own_names: Container[str] = ()
         manifest = make_manifest(dataset)
         files = dataset_files(dataset, manifest, Times(started, checked, time.time()))
         publisher.commit(files, [shard.file for shard in plan.shards], config.overwrite)
-        records = sum(split.num_records for split in manifest.splits.values())
-        size = format_bytes(sum(shard.receipt.num_bytes for shard in shards))
-        log(f"{records} records, {size}, {len(shards)} shards in {time.time() - started:.1f} s")
-        log(f"report: {storage.join(staging.final_dir, REPORT_FILE)}")
-        log(f"next: {next_command(staging.final_dir, manifest.splits)}")
-        log(staging.final_dir)
+        for line in _closing_lines(dataset, manifest, staging.final_dir, time.time() - started):
+            log(line)
         return staging.final_dir
+
+
+def _plan(images: CheckedImages, config: PrepConfig, log: Log) -> tuple[Assignment, Plan]:
+    """Which split each row is in, and what shards there will be; says what was decided."""
+    assignment = assign_splits(images, config)
+    for line in itertools.chain(
+        describe_duplicates(assignment, images),
+        describe_times(assignment),
+        warn_of_classes(images.labelled, config.folds),
+    ):
+        log(line)
+    plan = build_plan(images, assignment, config)
+    for line in describe_growth(plan):
+        log(line)
+    return assignment, plan
+
+
+def _closing_lines(
+    dataset: WrittenDataset, manifest: Manifest, final_dir: str, seconds: float
+) -> list[str]:
+    records = sum(split.num_records for split in manifest.splits.values())
+    size = format_bytes(sum(shard.receipt.num_bytes for shard in dataset.shards))
+    return [
+        f"{records} records, {size}, {len(dataset.shards)} shards in {seconds:.1f} s",
+        f"report: {storage.join(final_dir, REPORT_FILE)}",
+        f"next: {next_command(final_dir, manifest.splits)}",
+        final_dir,
+    ]
 
 
 def next_command(dataset_dir: str, splits: Container[str]) -> str:

@@ -103,9 +103,6 @@ def _write(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Resu
     Returns:
         The result, with what other formats came to.
     """
-    inputs, records = result.inputs, result.inputs.records
-    # Shards are shuffled; people look for the order of their CSV.
-    order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
     folder = EnsembleDir(config.output_dir)
     for stale in (
         folder.report_file,
@@ -115,6 +112,29 @@ def _write(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Resu
     ):
         storage.remove_tree(stale)
     remove_formats(folder)
+    _write_predictions(folder, result)
+    ensemble_record(config, result).save(folder.record_file)
+    for path, (ids, probabilities) in soft_labels(config, result).items():
+        write_soft_labels(path, ids, probabilities, result.inputs.records.class_names)
+    if config.export:
+        result = _write_model(config, result, formats)
+    else:
+        storage.remove_tree(folder.saved_model_dir)
+    card = make_card(config, result)
+    if not write_card(folder.card_file, card):
+        logging.warning(
+            "%s is not of ensemble.main and stays as it is; the model card is in the report",
+            folder.card_file,
+        )
+    write_report(folder.report_file, config, result, card)
+    return result
+
+
+def _write_predictions(folder: EnsembleDir, result: Result) -> None:
+    """Of the split, and of the held-out images, where there are some."""
+    inputs, records = result.inputs, result.inputs.records
+    # Shards are shuffled; people look for the order of their CSV.
+    order = np.argsort([inputs.csv_rows.get(str(i), 0) for i in records.ids], kind="stable")
     write_predictions(
         folder.predictions_file,
         records.ids[order],
@@ -136,34 +156,25 @@ def _write(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Resu
             records.task,
             thresholds=result.thresholds,
         )
-    ensemble_record(config, result).save(folder.record_file)
-    for path, (ids, probabilities) in soft_labels(config, result).items():
-        write_soft_labels(path, ids, probabilities, records.class_names)
-    if config.export:
-        model = EnsembleModel(
-            inputs.members,
-            result.rule,
-            records.class_names,
-            result.thresholds,
-            inputs.views.tta,
-            None if result.sets is None else result.sets.method,
-        )
-        save_ensemble(model, folder.saved_model_dir)
-        exported = write_formats(formats, model, config, result.thresholds)
-        result = replace(result, exported=exported)
-        if config.serving:
-            name = config.serving.partition("/")[0]
-            save_ensemble_for_serving(model, config.serving_dir, name)
-    else:
-        storage.remove_tree(folder.saved_model_dir)
-    card = make_card(config, result)
-    if not write_card(folder.card_file, card):
-        logging.warning(
-            "%s is not of ensemble.main and stays as it is; the model card is in the report",
-            folder.card_file,
-        )
-    write_report(folder.report_file, config, result, card)
-    return result
+
+
+def _write_model(config: EnsembleConfig, result: Result, formats: FormatsPlan) -> Result:
+    """The SavedModel, also for servers and in other formats; the result with what these are."""
+    inputs = result.inputs
+    model = EnsembleModel(
+        inputs.members,
+        result.rule,
+        inputs.records.class_names,
+        result.thresholds,
+        inputs.views.tta,
+        None if result.sets is None else result.sets.method,
+    )
+    save_ensemble(model, EnsembleDir(config.output_dir).saved_model_dir)
+    exported = write_formats(formats, model, config, result.thresholds)
+    if config.serving:
+        name = config.serving.partition("/")[0]
+        save_ensemble_for_serving(model, config.serving_dir, name)
+    return replace(result, exported=exported)
 
 
 def soft_labels(config: EnsembleConfig, result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -124,37 +124,13 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
             with single rows is in the table's `problems` instead.
     """
     image_column = find_image_column(table, options.image_column)
-    if options.group_column:
-        require_column(table, options.group_column, "--group_column")
-    if options.split_column:
-        require_column(table, options.split_column, "--split_column")
-    if options.time_column:
-        require_column(table, options.time_column, "--time_column")
+    for flag in ("group_column", "split_column", "time_column"):
+        if name := getattr(options, flag):
+            require_column(table, name, f"--{flag}")
     columns, ignored = _label_columns(table, options, image_column)
-    shape = options.label_shape
-    if options.label_delimiter:
-        shape = "names"
-    elif shape == "auto":
-        shape = shapes.detect_shape(table, columns)
     ids = table.column(image_column)
-    if shape == "columns":
-        labels = shapes.from_columns(
-            table, columns, ids, options.class_names, options.task, ask=not options.label_columns
-        )
-    else:
-        if len(columns) != 1:
-            raise OrchardError(
-                f"{table.file}: --label_shape={shape} needs one label column, there are "
-                f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
-            )
-        if options.task not in ("auto", shapes.task_of_shape(shape)):
-            raise OrchardError(
-                f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
-                "pass --label_shape"
-            )
-        labels = shapes.from_names(
-            table, columns[0], shape, ids, options.class_names, options.label_delimiter
-        )
+    shape = _shape(table, options, columns)
+    labels = _labels(table, options, shape, columns, ids)
     _check_class_names(table.file, labels.class_names)
     problems = table.problems + _id_problems(table, ids)
     targets, label_problems, splits, times = labels.targets, labels.problems, None, None
@@ -164,15 +140,7 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
     if options.split_column:
         given = read_splits(table, options.split_column, ids)
         problems, splits = problems + given.problems, given.splits
-        is_test = np.array([split == SplitKind.TEST for split in splits])
-        if is_test.all():
-            raise OrchardError(
-                f"{table.file}: all rows are in the split test (--split_column="
-                f"{options.split_column}), which has no labels; name rows to train on"
-            )
-        targets = targets.without(is_test)
-        without = {table.row_numbers[row] for row in np.flatnonzero(is_test)}
-        label_problems = [one for one in label_problems if one.row not in without]
+        targets, label_problems = _without_test(table, options.split_column, splits, labels)
     every = (*problems, *label_problems)
     bad = {problem.row for problem in every}
     used = np.array([number not in bad for number in table.row_numbers], bool)
@@ -192,6 +160,60 @@ def labels_of_csv(table: CsvTable, options: LabelOptions) -> LabelTable:
         splits=splits,
         times=times,
     )
+
+
+def _shape(table: CsvTable, options: LabelOptions, columns: list[str]) -> str:
+    """How the labels are given; of a shape that says so, by one column.
+
+    Raises:
+        OrchardError: there are more, the shape is not clear, or the task is another one's.
+    """
+    shape = "names" if options.label_delimiter else options.label_shape
+    if shape == "auto":
+        shape = shapes.detect_shape(table, columns)
+    if shape == "columns":
+        return shape
+    if len(columns) != 1:
+        raise OrchardError(
+            f"{table.file}: --label_shape={shape} needs one label column, there are "
+            f"{len(columns)} ({', '.join(columns)}); pass --label_columns=NAME"
+        )
+    if options.task not in ("auto", shapes.task_of_shape(shape)):
+        raise OrchardError(
+            f"{table.file}: --task={options.task} does not go with labels of shape {shape!r}; "
+            "pass --label_shape"
+        )
+    return shape
+
+
+def _labels(
+    table: CsvTable, options: LabelOptions, shape: str, columns: list[str], ids: list[str]
+) -> shapes.Labels:
+    if shape == "columns":
+        ask = not options.label_columns
+        return shapes.from_columns(table, columns, ids, options.class_names, options.task, ask=ask)
+    return shapes.from_names(
+        table, columns[0], shape, ids, options.class_names, options.label_delimiter
+    )
+
+
+def _without_test(
+    table: CsvTable, column: str, splits: Sequence[str], labels: shapes.Labels
+) -> tuple[Targets, list[Problem]]:
+    """Targets, and what is wrong with labels, without the rows of the split `test`.
+
+    Raises:
+        OrchardError: all rows are in it.
+    """
+    is_test = np.array([split == SplitKind.TEST for split in splits])
+    if is_test.all():
+        raise OrchardError(
+            f"{table.file}: all rows are in the split test (--split_column={column}), which has no "
+            "labels; name rows to train on"
+        )
+    without = {table.row_numbers[row] for row in np.flatnonzero(is_test)}
+    problems = [one for one in labels.problems if one.row not in without]
+    return labels.targets.without(is_test), problems
 
 
 def ids_of_csv(

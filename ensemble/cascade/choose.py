@@ -198,32 +198,21 @@ def choose_cascade(
     points = _judge(views, costs, goals, seed)
     plans = search(views, costs, goals)
     at, accepted = _accepted(wish, plans, points, len(used))
-    plan, found, total = plans[at], None, float(costs.sum())
+    found = None
     if accepted:
-        left = views.left_after(plan)
-        found = FoundCascade(
-            _cascade(plan, combination, [networks[one].members for one in used], temperatures),
-            tuple(tuple(networks[used[one]].name for one in stage) for stage in plan.stages),
-            tuple((np.bincount(left, minlength=len(plan.stages)) / len(left)).tolist()),
-            round(share_of(plan, left, costs) * total),
-            views.predict(plan),
-        )
+        own = [networks[one] for one in used]
+        found = _found(plans[at], views, costs, combination, own, temperatures)
     # Those of the bands of costs; the wish's own crowd around it.
     of_curve = list(zip(plans, points, strict=True))[len(wish.goals()) :]
-    curve = {
-        point.share: point
-        for plan, point in of_curve
-        if is_cheaper(plan, len(used)) and np.isfinite(point.loss)
-    }
     return CascadeChoice(
         wish,
         metric,
         len(held_out.ids),
         found,
         points[at],
-        tuple(curve[share] for share in sorted(curve)),
-        int(total),
-        float(costs.min() / total),
+        _curve(of_curve, len(used)),
+        int(costs.sum()),
+        float(costs.min() / costs.sum()),
     )
 
 
@@ -327,15 +316,35 @@ def _accepted(
     return min(nearest, key=lambda at: (points[at].high, points[at].share)), False
 
 
-def _cascade(
+def _curve(found: Sequence[tuple[Plan, CurvePoint]], num_networks: int) -> tuple[CurvePoint, ...]:
+    """What is cheaper than all networks and was judged, by its cost."""
+    points = {
+        point.share: point
+        for plan, point in found
+        if is_cheaper(plan, num_networks) and np.isfinite(point.loss)
+    }
+    return tuple(points[share] for share in sorted(points))
+
+
+def _found(
     plan: Plan,
+    views: Views,
+    costs: np.ndarray,
     combination: Combination,
-    members_of: Sequence[Sequence[int]],
+    networks: Sequence[FoldGroup],
     temperatures: _Temperatures,
-) -> Cascade:
+) -> FoundCascade:
+    """The cascade of a plan, and what it does on the images of `views`."""
     stages = []
     doubts = (*plan.max_doubts, float("inf"))
-    for stage, networks, max_doubt in zip(plan.stages, plan.prefixes(), doubts, strict=True):
-        members = tuple(sorted(member for one in stage for member in members_of[one]))
-        stages.append(Stage(members, *temperatures(networks), max_doubt))
-    return Cascade(combination, tuple(stages), plan.confidence)
+    for stage, ran, max_doubt in zip(plan.stages, plan.prefixes(), doubts, strict=True):
+        members = tuple(sorted(member for one in stage for member in networks[one].members))
+        stages.append(Stage(members, *temperatures(ran), max_doubt))
+    left = views.left_after(plan)
+    return FoundCascade(
+        Cascade(combination, tuple(stages), plan.confidence),
+        tuple(tuple(networks[one].name for one in stage) for stage in plan.stages),
+        tuple((np.bincount(left, minlength=len(plan.stages)) / len(left)).tolist()),
+        round(share_of(plan, left, costs) * float(costs.sum())),
+        views.predict(plan),
+    )

@@ -5,11 +5,11 @@ a loss, how much worse the metric is than that of all networks together. A goal 
 to minimize.
 
 Where the metric is a mean over images (accuracy, log loss), the loss is `estimated_loss`, and all
-thresholds of a grid are looked at:
-images are counted by the cell of the grid that their doubts fall into, and sums over the cells
-below and above a threshold are the cost and the loss of every combination of thresholds. Of up to
-four networks this is done for all ways to cut them into stages, in any order; of more, for all ways
-to cut them, in the order of their cost, into up to four stages (three, of very many networks).
+thresholds of a grid are looked at: images are counted by the cell of the grid that their doubts
+fall into, and sums over the cells below and above a threshold are the cost and the loss of every
+combination of thresholds. Of up to four networks this is done for all ways to cut them into stages,
+in any order; of more, for all ways to cut them, in the order of their cost, into up to four stages
+(three, of very many networks).
 
 For other metrics, greedily: networks join in the order of their cost, and thresholds are raised
 step by step, each time the one that loses the least for what it saves, until all images leave at
