@@ -87,7 +87,8 @@ def train_head(
     views = _features(source, train, range(config.feature_views), stop)
     evaluated = _features(source, held_out, range(1), stop) if held_out is not None else []
     if views is None or evaluated is None:
-        print(f"stopped ({stop.reason}): run the same command again to go on")
+        if accelerator.is_chief:
+            print(f"stopped ({stop.reason}): run the same command again to go on")
         return False
     if not accelerator.is_chief:  # It solves the head, and the others wait for it.
         return True

@@ -11,11 +11,13 @@ from tests.trainer import runs as tiny
 from tests.trainer.features import runs
 from trainer import folds
 from trainer.data import load_records, read_few
+from trainer.features import train_head
 from trainer.heads import HEADS, HeadLoss, solver
+from trainer.loggers import Loggers
 from trainer.loop import train_and_evaluate
 from trainer.models import BACKBONE_LAYER, NetworkOptions, build_network
 from trainer.results import export_only
-from trainer.runtime import connect_to_train
+from trainer.runtime import StopRequests, connect_to_train
 from trainer.training.assembly import prepare
 from trainer.training.opening import opening_lines
 
@@ -225,6 +227,10 @@ def test_train_head_asked_to_stop_says_so_and_leaves_no_run(
     assert train_and_evaluate(config) == 75
     assert "run the same command again" in capsys.readouterr().out
     assert set(os.listdir(config.run_dir)) <= {".lock"}
+    other_worker = dataclasses.replace(connect_to_train(config), host=1)
+    stop = StopRequests(0.0, other_worker)
+    assert not train_head(config, other_worker, stop, lambda: None, Loggers([]))
+    assert capsys.readouterr().out == ""  # The first one has said it for all.
 
 
 def test_train_head_mlp_on_views_with_weights_is_a_run_like_any_other(
