@@ -91,10 +91,7 @@ def collect(folder: str) -> list[dict[str, Any]]:
         _row(name, RunRecord.load(RunDir(path).record_file))
         for name, path in comparison.find_runs(folder)
     ]
-    flag_names = sorted({flag for row in rows for flag in row["config"]})
-    differing = [
-        flag for flag in flag_names if len({str(row["config"].get(flag)) for row in rows}) > 1
-    ]
+    differing = sorted(comparison.differing([row["config"] for row in rows]))
     for row in rows:
         config = row.pop("config")
         row.update({f"--{flag}": config.get(flag) for flag in differing if flag != "run_dir"})

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from orchard.lazy import attach
 
 if TYPE_CHECKING:
-    from trainer.comparison.entries import Entry, differing_flags, find_runs, read_entries
+    from trainer.comparison.entries import (
+        Entry,
+        differing,
+        differing_flags,
+        find_runs,
+        read_entries,
+    )
     from trainer.comparison.hparams import write_hparams
     from trainer.comparison.page import write_page
     from trainer.comparison.pairs import Comparison, Gain, Scored, compare
@@ -21,6 +27,7 @@ __all__ = [
     "Gain",
     "Scored",
     "compare",
+    "differing",
     "differing_flags",
     "find_runs",
     "read_entries",

@@ -2,7 +2,7 @@
 
 import functools
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,5 +134,10 @@ def _if_there(file: str | None) -> str | None:
 
 def differing_flags(entries: Sequence[Entry]) -> list[str]:
     """Names of the flags that alter the result and in which the entries differ."""
-    names = dict.fromkeys(name for entry in entries for name in entry.flags)
-    return [name for name in names if len({str(one.flags.get(name)) for one in entries}) > 1]
+    return differing([entry.flags for entry in entries])
+
+
+def differing(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names that do not stand for the same in all of them, in the order that they come in."""
+    names = dict.fromkeys(name for one in values for name in one)
+    return [name for name in names if len({str(one.get(name)) for one in values}) > 1]
