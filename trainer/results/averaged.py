@@ -5,7 +5,7 @@ of short trainings are.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +31,7 @@ from trainer.models import batch_norm, forward_flops
 from trainer.results import export, report
 from trainer.results.finish import export_network, versions
 from trainer.runtime import Accelerator
-from trainer.training import Evaluation, Feed, Splits, check_same_data, make_plan
+from trainer.training import Evaluation, Feed, Moments, Splits, check_same_data, make_plan
 
 
 class WeightsTrial:
@@ -56,27 +56,25 @@ class WeightsTrial:
         size = "x".join(map(str, self.record.image_size_px))
         self.config = dataclasses.replace(config, dataset=dataset, image_size=size)
         set_gcs_read_options(dataset)
-        self._train_records = load_records(dataset, self.record.train_split)
-        check_same_data(run_dir, self.record.dataset.fingerprint, self._train_records)
+        train_records = load_records(dataset, self.record.train_split)
+        check_same_data(run_dir, self.record.dataset.fingerprint, train_records)
         self.records = load_records(dataset, eval_split) if eval_split else None
         accelerator = Accelerator("cpu", tf.distribute.get_strategy())
         splits = Splits(self.record.train_split, eval_split or NO_SPLIT)
-        plan = make_plan(self.config, splits, len(self._train_records), accelerator.num_replicas)
-        self._feed = Feed(self.config, accelerator, plan, self._train_records)
+        plan = make_plan(self.config, splits, len(train_records), accelerator.num_replicas)
+        feed = Feed(self.config, accelerator, plan, train_records)
         self.network = export.load_network(RunDir(run_dir))
         self.weights = self.network.get_weights()
         frozen = self.config.batch_norm == "frozen"
-        self._layers = [] if frozen else batch_norm.layers_of(self.network)
-        self._moments = accelerator.runtime.over_batches(
-            self._moments_of, axes=[None] * 2 * len(self._layers)
-        )
+        layers = [] if frozen else batch_norm.layers_of(self.network)
+        self._moments = Moments(self.network, layers, feed) if layers else None
         self._evaluation = None
         if self.records is not None:
             self._evaluation = Evaluation(
                 self.network,
                 accelerator,
                 self.records,
-                self._feed.input_options,
+                feed.input_options,
                 plan.eval_batch_size,
             )
 
@@ -88,13 +86,8 @@ class WeightsTrial:
             reestimate: whether to estimate the statistics anew; else those given are kept.
         """
         self.network.set_weights(list(weights))
-        if reestimate and self._layers:
-            with batch_norm.moments_of_batch(self._layers), self._feed.damage_named():
-                batch_norm.estimate(self._layers, self._moments(self._feed.moment_batches))
-
-    def _moments_of(self, batch: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        self.network(tf.cast(batch["image"], tf.float32), training=True)
-        return batch_norm.moments(self._layers)
+        if reestimate and self._moments is not None:
+            self._moments.estimate()
 
     def logits(self) -> np.ndarray:
         """Of `records`, by the network as it is: float32 [records, classes]; NaN: damaged ones."""

@@ -1,10 +1,11 @@
 """One training: its plan, its parts, the steps, and where it goes on after an interruption.
 
 `trainer.loop` drives it; start there. `assembly` makes the parts (`run`: all of them; `plan`: the
-numbers; `stages`: what learns when; `feed`: the batches; `evaluation`: the scores; `clock`: the
-time it takes), `steps` takes the steps and `step` is one of them, where gradients are made and
-applied; `step_kinds` has it run by TensorFlow or by jax. `resume` finds where a training goes on,
-`longer` whether it can be given more epochs, `progress` shows it.
+numbers; `stages`: what learns when; `feed`: the batches; `moments`: BatchNorm's statistics;
+`evaluation`: the scores; `clock`: the time it takes), `steps` takes the steps and `step` is one of
+them, where gradients are made and applied; `step_kinds` has it run by TensorFlow or by jax.
+`resume` finds where a training goes on, `longer` whether it can be given more epochs, `progress`
+shows it.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.training.feed import Feed
     from trainer.training.locking import check_layout, run_lock
     from trainer.training.longer import asks_for_more, check_goes_on
+    from trainer.training.moments import Moments
     from trainer.training.opening import opening_lines
     from trainer.training.plan import Splits, choose_splits, make_plan
     from trainer.training.progress import Reporter, read_metrics
@@ -39,6 +41,7 @@ __all__ = [
     "ComputeClock",
     "Evaluation",
     "Feed",
+    "Moments",
     "Reporter",
     "Run",
     "Scores",

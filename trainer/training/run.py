@@ -1,7 +1,6 @@
 """One training: its parts, and what follows from them. `trainer.loop` is what drives it."""
 
 import functools
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,12 +20,13 @@ from trainer.data import RecordTable
 from trainer.keras_module import keras
 from trainer.models import batch_norm
 from trainer.optim import Objective
-from trainer.runtime import Accelerator, HostBatches, Outputs
+from trainer.runtime import Accelerator
 from trainer.training import plan as plans
 from trainer.training import stages
 from trainer.training.clock import ComputeClock
 from trainer.training.evaluation import Evaluation
 from trainer.training.feed import Feed
+from trainer.training.moments import Moments
 from trainer.training.step import Augment, Batch, Step, StepOptions, Update
 from trainer.training.step_kinds import make_step
 
@@ -186,29 +186,13 @@ class Run:
         if wanted == "auto":
             settles = batch_norm.averages_settle(self.network, self.plan.total_steps)
             wanted = "on" if self.config.ema_momentum or not settles else "off"
-        reestimate = self._reestimate_batch_norm if wanted == "on" and layers else None
+        reestimate = self._moments.estimate if wanted == "on" and layers else None
         optimizer = self.state.optimizers[0 if of_head else -1]
         return evaluation_weights(self.network, optimizer, reestimate)
 
-    def _reestimate_batch_norm(self) -> None:
-        layers = batch_norm.trained_layers(self.network)
-        with batch_norm.moments_of_batch(layers), self.feed.damage_named():
-            batch_norm.estimate(layers, self._moments(self._moment_batches))
-
     @functools.cached_property
-    def _moment_batches(self) -> HostBatches:
-        """Traced once, and read from its start each time."""
-        return functools.cache(self.feed.moment_batches)
-
-    @functools.cached_property
-    def _moments(self) -> Callable[[HostBatches], Iterator[Outputs]]:
-        layers = batch_norm.trained_layers(self.network)
-
-        def forward(batch: Batch) -> list[tf.Tensor]:
-            self.network(tf.cast(batch["image"], tf.float32), training=True)
-            return batch_norm.moments(layers)
-
-        return self.accelerator.runtime.over_batches(forward, axes=[None] * 2 * len(layers))
+    def _moments(self) -> Moments:
+        return Moments(self.network, batch_norm.trained_layers(self.network), self.feed)
 
 
 def trained_dataset(config: TrainConfig, records: RecordTable) -> TrainedDataset:
