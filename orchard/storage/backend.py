@@ -137,9 +137,7 @@ class Storage(abc.ABC):
         if not self.is_writable:
             self._refuse_to_write(path)
 
-    def write_bytes(
-        self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
-    ) -> None:
+    def write_bytes(self, path: str, data: bytes, durable: bool = True) -> None:
         """See `orchard.storage.write_bytes`."""
         self._refuse_to_write(path)
 

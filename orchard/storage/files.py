@@ -190,22 +190,21 @@ def parse_json(text: str | bytes, path: str) -> Any:
         ) from error
 
 
-def write_bytes(path: str, data: bytes, only_if_absent: bool = False, durable: bool = True) -> None:
+def write_bytes(path: str, data: bytes, durable: bool = True) -> None:
     """Write `data` to `path` atomically, making local parent directories.
 
     Args:
         path: destination.
         data: the whole content.
-        only_if_absent: raise `OrchardError` instead of replacing what is there already.
         durable: wait for the local disk. Without it a crash of the machine may lose the file or
             empty it, until `sync`.
     """
-    _storage(path).write_bytes(path, data, only_if_absent, durable)
+    _storage(path).write_bytes(path, data, durable=durable)
 
 
-def write_json(path: str, value: Any, only_if_absent: bool = False) -> None:
+def write_json(path: str, value: Any) -> None:
     """Write `value` as JSON with sorted keys, so that equal values are equal bytes."""
-    write_bytes(path, json_bytes(value), only_if_absent)
+    write_bytes(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:

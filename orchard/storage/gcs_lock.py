@@ -186,7 +186,8 @@ class GcsLock(Lock):
             self._write(gcs.ABSENT if found is None else found.generation)
         except gcs.GenerationConflict as error:
             raise OrchardError(
-                f"{self._what} is being written by another process, which was faster"
+                f"{self._what} is being written by another process, which was faster; wait for it "
+                "or stop it"
             ) from error
 
     def _holder(self, found: gcs.ObjectInfo | None) -> dict[str, object]:

@@ -208,8 +208,8 @@ def test_stat_has_size_and_checksum_of_an_object(gcs):
     assert found == [(facts.num_bytes, facts.crc32c), None]
 
 
-def test_write_bytes_only_if_absent_replaces_nothing(gcs):
-    storage.write_bytes(gcs.path("a"), b"old", only_if_absent=True)
+def test_write_bytes_where_there_must_be_nothing_replaces_nothing(gcs):
+    storage.gcs.write_bytes(gcs.path("a"), b"old", storage.gcs.ABSENT)
     with pytest.raises(OrchardError, match="a was replaced by another writer"):
-        storage.write_bytes(gcs.path("a"), b"new", only_if_absent=True)
+        storage.gcs.write_bytes(gcs.path("a"), b"new", storage.gcs.ABSENT)
     assert gcs.read("a") == b"old"

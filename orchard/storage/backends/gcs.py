@@ -49,10 +49,8 @@ class GcsStorage(Storage):
     def explain(self, error: Exception) -> str | None:
         return explain_tensorflow(error)
 
-    def write_bytes(
-        self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
-    ) -> None:
-        gcs.write_bytes(path, data, gcs.ABSENT if only_if_absent else None)
+    def write_bytes(self, path: str, data: bytes, durable: bool = True) -> None:
+        gcs.write_bytes(path, data)
 
     @contextmanager
     def writing(self, path: str, fingerprint: str = "") -> Iterator[IO[bytes]]:

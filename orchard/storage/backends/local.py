@@ -96,14 +96,9 @@ class LocalStorage(Storage):
     def normalize(self, path: str) -> str:
         return os.path.normpath(path)
 
-    def write_bytes(
-        self, path: str, data: bytes, only_if_absent: bool = False, durable: bool = True
-    ) -> None:
-        with _translate_errors(path):
-            if only_if_absent and os.path.exists(path):
-                raise OrchardError(f"{path} exists already; nothing was written")
-            with _replacing(path, durable) as file:
-                file.write(data)
+    def write_bytes(self, path: str, data: bytes, durable: bool = True) -> None:
+        with _translate_errors(path), _replacing(path, durable) as file:
+            file.write(data)
 
     @contextmanager
     def writing(self, path: str, fingerprint: str = "") -> Iterator[IO[bytes]]:
@@ -114,6 +109,8 @@ class LocalStorage(Storage):
         path = path.rstrip("/")
         temporary = _temporary(path)
         with _translate_errors(path):
+            # Of a killed process that had this number: in a container it is the same each time.
+            self.remove_tree(temporary)
             try:
                 os.makedirs(temporary)
                 with _held(os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)):
