@@ -144,8 +144,8 @@ def _train(run: Run, stop: StopRequests, report: Reporter, check_lock: Callable[
     """Train and evaluate to the end; False where a request to stop comes before it."""
     if run.state.progress.finished:
         return True
-    trainer, recoveries = Trainer(run, stop, report), 0
-    with CheckpointWriter(stop) as writer:
+    recoveries = 0
+    with Trainer(run, stop, report) as trainer, CheckpointWriter(stop) as writer:
         while not run.state.progress.finished:
             best = None
             try:

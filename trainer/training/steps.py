@@ -28,7 +28,10 @@ class BlowUp(Exception):
 
 
 class Trainer:
-    """Advances a run's state from where it is; see `train`."""
+    """Advances a run's state from where it is; see `train`.
+
+    A context manager: a profile that is being recorded ends with the block at the latest.
+    """
 
     def __init__(self, run: Run, stop: StopRequests, report: Reporter):
         self._run, self._stop, self._report = run, stop, report
@@ -37,6 +40,12 @@ class Trainer:
         self._steps: dict[bool, Step] = {}  # Of the stage where the head alone learns: True.
         self._profile = run.config.profile_range() if run.config.profile_steps else (-1, -1)
         self._profiling = False
+
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_profile()
 
     def train(self, until: int) -> bool:
         """Train up to step `until`; returns whether a stop was asked for before or there.

@@ -1,5 +1,6 @@
 """Each thing that a flag can ask of a training, on the tiny network."""
 
+import glob
 import json
 import os
 
@@ -172,8 +173,10 @@ def test_train_early_stopping_stops_without_improvement(tmp_path, tiny_dataset, 
         precise_batch_norm="off",
         batch_norm="frozen",
         early_stopping_evals=2,
+        profile_steps="20,90",
     )
     assert train_and_evaluate(config) == 0
+    assert glob.glob(f"{config.run_dir}/**/*.xplane.pb", recursive=True)  # Until it stopped.
     evaluated = [line["step"] for line in read_metrics(config.run_dir) if line["kind"] == "eval"]
     assert evaluated == [9, 18, 27]
     assert storage.read_json(os.path.join(config.run_dir, "run.json"))["best_step"] == 9
