@@ -18,11 +18,10 @@ import tempfile
 import time
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from absl import flags
-from PIL import Image
 
+from benchmarks.photos import write_photos
 from orchard import cli
 from orchard.errors import OrchardError
 
@@ -37,7 +36,6 @@ _STEPS = flags.DEFINE_integer("steps", 20, "Steps of 32 images of a training.")
 _ROUNDS = flags.DEFINE_integer("rounds", 1, "How often; the largest peak counts.")
 
 _SAMPLE_SECONDS = 0.1
-_NUM_CLASSES = 4
 _STAGES = ("data_prep", "trainer", "ensemble")
 
 
@@ -59,7 +57,8 @@ def main() -> None:
     peaks: dict[tuple[str, Case], float] = {}
     for _ in range(_ROUNDS.value):
         with tempfile.TemporaryDirectory() as folder:
-            csv = _write_images(folder, larger)
+            side = _JPEG_SIZE.value
+            csv, _ = write_photos(folder, larger, (side, side), (side // 4, side // 4))
             for number, case in enumerate(cases):
                 for stage, peak in _peaks(os.path.join(folder, str(number)), csv, case).items():
                     peaks[stage, case] = max(peak, peaks.get((stage, case), 0.0))
@@ -127,21 +126,6 @@ def _memory_bytes(pid: int) -> int:
             return next(1024 * int(line.split()[1]) for line in file if line.startswith("Pss:"))
     except (OSError, StopIteration):
         return 0
-
-
-def _write_images(folder: str, count: int) -> str:
-    """JPEGs with the texture of photos, and their labels; returns the CSV's path."""
-    images, size = os.path.join(folder, "images"), _JPEG_SIZE.value
-    os.makedirs(images)
-    rng = np.random.default_rng(0)
-    for at in range(count):
-        small = rng.integers(0, 256, (size // 4, size // 4, 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((size, size), Image.Resampling.BILINEAR)
-        picture.save(os.path.join(images, f"{at}.jpg"), quality=90)
-    names = [f"class{at % _NUM_CLASSES}" for at in range(count)]
-    csv = os.path.join(folder, "labels.csv")
-    pd.DataFrame({"image": list(map(str, range(count))), "label": names}).to_csv(csv, index=False)
-    return csv
 
 
 if __name__ == "__main__":

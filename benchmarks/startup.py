@@ -20,10 +20,9 @@ import sys
 import tempfile
 
 import numpy as np
-import pandas as pd
 from absl import flags
-from PIL import Image
 
+from benchmarks.photos import NUM_CLASSES, write_photos
 from benchmarks.ratios import Better, report
 from orchard import cli
 from orchard.errors import OrchardError
@@ -38,7 +37,6 @@ _COMMANDS = flags.DEFINE_bool("commands", False, "Measure help, preparation and 
 OURS, KERAS, BARE = "ours", "Keras fit", "bare step"
 _STAGES = ("imports", "network and data", "tracing", "optimizing", "step")
 _BATCH_SIZE = 32
-_NUM_CLASSES = 4
 _CLASS_OF = {
     "mobilenet": "MobileNet",
     "densenet121": "DenseNet121",
@@ -171,12 +169,12 @@ def _network_and_batch(architecture: str, size: int):
     network = getattr(keras.applications, _CLASS_OF[architecture])(
         weights=None,
         input_shape=(size, size, 3),
-        classes=_NUM_CLASSES,
+        classes=NUM_CLASSES,
         classifier_activation=None,
     )
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (_BATCH_SIZE, size, size, 3)).astype(np.float32)
-    return network, images, np.eye(_NUM_CLASSES, dtype=np.float32)[np.arange(_BATCH_SIZE) % 4]
+    return network, images, np.eye(NUM_CLASSES, dtype=np.float32)[np.arange(_BATCH_SIZE) % 4]
 
 
 def start_members(*folders: str) -> None:
@@ -272,17 +270,8 @@ def _print_commands(folder: str) -> None:
 
 def _prepared(folder: str, count: int, seconds: list[float] | None = None) -> str:
     """A dataset of so many photos of noise; appends what its command took."""
-    images = os.path.join(folder, f"images{count}")
-    os.makedirs(images)
-    rng = np.random.default_rng(0)
-    for at in range(count):
-        pixels = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((640, 480)).save(f"{images}/{at}.jpg")
-    csv = os.path.join(folder, f"labels{count}.csv")
-    names = [f"class{at % _NUM_CLASSES}" for at in range(count)]
-    pd.DataFrame({"image": [str(at) for at in range(count)], "label": names}).to_csv(
-        csv, index=False
-    )
+    place = os.path.join(folder, f"photos{count}")
+    csv, images = write_photos(place, count, (480, 640), (12, 16), quality=75)
     took = _command_seconds(
         ["data_prep.main", f"--csv={csv}", f"--images_dir={images}", "--name=photos"]
         + ["--version=1.0.0", f"--data_dir={folder}/data{count}", "--eval_fraction=0.2"]

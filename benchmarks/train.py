@@ -29,11 +29,10 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 from absl import flags
-from PIL import Image
 
+from benchmarks.photos import write_photos
 from benchmarks.ratios import Better, report
 from orchard import cli
 from orchard.errors import OrchardError
@@ -57,7 +56,6 @@ _SECONDS = flags.DEFINE_float("seconds", 2.0, "Length of a turn.")
 _KERAS = flags.DEFINE_bool("keras", True, "Also measure Keras fit.")
 _STEP_THREADS = flags.DEFINE_integer("step_threads", 0, "Threads of TensorFlow's ops; 0: all.")
 
-_NUM_CLASSES = 4
 # Images are a third larger than the network sees them, as prepared photos are.
 _PHOTO_SCALE = 4 / 3
 _PIXELS = 48_000_000  # Of all images together.
@@ -370,18 +368,10 @@ def _prepared(folder: str, size: int) -> str:
     """A dataset of JPEGs with the texture of photos, half of them to evaluate on."""
     side = round(size * _PHOTO_SCALE)
     count = min(4000, max(128, _PIXELS // side**2 // 8))
-    images, dataset = os.path.join(folder, "images"), os.path.join(folder, "photos", "1.0.0")
+    dataset = os.path.join(folder, "photos", "1.0.0")
     if os.path.exists(dataset):  # Of another case.
         return dataset
-    os.makedirs(images)
-    rng = np.random.default_rng(0)
-    for at in range(count):
-        small = rng.integers(0, 256, (max(2, side // 8), max(2, side // 8), 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-        picture.save(os.path.join(images, f"{at}.jpg"), quality=90)
-    csv = os.path.join(folder, "labels.csv")
-    names = [f"class{at % _NUM_CLASSES}" for at in range(count)]
-    pd.DataFrame({"image": list(map(str, range(count))), "label": names}).to_csv(csv, index=False)
+    csv, images = write_photos(folder, count, (side, side), (max(2, side // 8),) * 2)
     command = [sys.executable, "-m", "data_prep.main", f"--csv={csv}", f"--images_dir={images}"]
     command += ["--name=photos", "--version=1.0.0", f"--data_dir={folder}", "--eval_fraction=0.5"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -7,9 +7,7 @@ would be that need not hold the likeliest class. Orchard does not offer it.
 
 import numpy as np
 from absl import flags
-from mapie.classification import SplitConformalClassifier
 from mapie.conformity_scores import RAPSConformityScore
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from benchmarks.ensemble_quality.parts import PARTS
 from benchmarks.ensemble_quality.pools import Pool, pools
@@ -19,36 +17,10 @@ from ensemble.conformal.lac import LeastAmbiguous
 from ensemble.conformal.method import upper_quantile
 from ensemble.conformal.raps import Raps
 from orchard.formats import Task
+from tests.ensemble.conformal.mapie_sets import mapie_sets
 
 _SETS_RESPLITS = flags.DEFINE_integer("sets_resplits", 100, "(conformal) Halves of the images.")
 _LEVELS = flags.DEFINE_list("levels", ["0.9", "0.95", "0.99"], "(conformal) What is promised.")
-
-
-class _Network(ClassifierMixin, BaseEstimator):
-    """Its inputs are its probabilities."""
-
-    def __init__(self, classes: int = 2):
-        self.classes = classes
-        self.classes_ = np.arange(classes)
-
-    def fit(self, images, labels):  # noqa: D102
-        return self
-
-    def predict_proba(self, images):  # noqa: D102
-        return np.asarray(images)
-
-    def predict(self, images):  # noqa: D102
-        return np.asarray(images).argmax(axis=1)
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-
-class _Ones(np.random.RandomState):
-    """The random number that turns MAPIE's calibration into one without randomization."""
-
-    def uniform(self, low=0.0, high=1.0, size=None):
-        return np.ones(size)
 
 
 @PARTS.register("conformal")
@@ -94,36 +66,25 @@ def _report(pool: Pool, probabilities: np.ndarray, level: float) -> None:
         )
 
 
-def _mapie(score, known, true, new, level, seed=0) -> tuple[SplitConformalClassifier, np.ndarray]:
-    found = SplitConformalClassifier(
-        _Network(known.shape[1]),
-        confidence_level=level,
-        conformity_score=score,
-        random_state=_Ones(seed),
-    )
-    found.conformalize(known, true)
-    return found, found.predict_set(new)[1][:, :, 0]
-
-
 def _raps(known, targets, new, level, seed) -> tuple[np.ndarray, np.ndarray | None]:
     """Each tunes penalty and free classes, and calibrates, as it does."""
     ours = Raps.fit(known, targets, level, seed).sets(new)
     true = targets.argmax(axis=1)
     score = RAPSConformityScore(size_raps=0.2)
     try:
-        return ours, _mapie(score, known, true, new, level, seed)[1]
+        return ours, mapie_sets(score, known, true, new, level, seed)[1]
     except ValueError:  # Of high levels it wants more images.
         return ours, None
 
 
 def _aps(known, true, new, level) -> tuple[np.ndarray, np.ndarray]:
     ours = Raps.calibrated(known, true, level, penalty=0.0, free=0).sets(new)
-    return ours, _mapie("aps", known, true, new, level)[1]
+    return ours, mapie_sets("aps", known, true, new, level)[1]
 
 
 def _lac(known, targets, new, level) -> tuple[np.ndarray, np.ndarray]:
     ours = LeastAmbiguous.fit(known, targets, level, 0).sets(new)
-    return ours, _mapie("lac", known, targets.argmax(axis=1), new, level)[1]
+    return ours, mapie_sets("lac", known, targets.argmax(axis=1), new, level)[1]
 
 
 def _randomized(known, true, new, level, seed) -> np.ndarray:

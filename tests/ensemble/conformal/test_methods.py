@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from mapie.classification import SplitConformalClassifier
 from mapie.conformity_scores import RAPSConformityScore
 from mapie.risk_control import MultiLabelClassificationController
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ensemble.conformal import SET_METHODS
 from ensemble.conformal.lac import LeastAmbiguous
@@ -14,6 +12,7 @@ from ensemble.conformal.method import TOLERANCE, upper_quantile
 from ensemble.conformal.raps import Raps
 from ensemble.conformal.risk_control import RiskControl
 from orchard.formats import Task
+from tests.ensemble.conformal.mapie_sets import mapie_sets
 
 
 def _one_label(rows, classes=6, seed=0):
@@ -31,47 +30,12 @@ def _many_labels(rows, classes=5, seed=0):
     return probabilities, generator.random((rows, classes)) < probabilities
 
 
-class _Network(ClassifierMixin, BaseEstimator):
-    """Its inputs are its probabilities."""
-
-    def __init__(self, classes=6):
-        self.classes = classes
-        self.classes_ = np.arange(classes)
-
-    def fit(self, images, labels):
-        return self
-
-    def predict_proba(self, images):
-        return np.asarray(images)
-
-    def predict(self, images):
-        return np.asarray(images).argmax(axis=1)
-
-    def __sklearn_is_fitted__(self):
-        return True
-
-
-class _Ones(np.random.RandomState):
-    """The random number that turns MAPIE's calibration into one without randomization."""
-
-    def uniform(self, low=0.0, high=1.0, size=None):
-        return np.ones(size)
-
-
-def _mapie(score, probabilities, true, new, level):
-    found = SplitConformalClassifier(
-        _Network(), confidence_level=level, conformity_score=score, random_state=_Ones(0)
-    )
-    found.conformalize(probabilities, true)
-    return found, found.predict_set(new)[1][:, :, 0]
-
-
 @pytest.mark.parametrize("level", [0.7, 0.9, 0.97])
-def test_lac_sets_are_those_of_mapie(level):
+def test_lac_sets_are_those_ofmapie_sets(level):
     probabilities, true, targets = _one_label(400)
     new, _, _ = _one_label(500, seed=1)
     ours = LeastAmbiguous.fit(probabilities, targets, level, 0).sets(new)
-    _, theirs = _mapie("lac", probabilities, true, new, level)
+    _, theirs = mapie_sets("lac", probabilities, true, new, level)
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -80,16 +44,16 @@ def test_raps_sets_without_a_penalty_are_those_of_mapies_aps(level):
     probabilities, true, _ = _one_label(400)
     new, _, _ = _one_label(500, seed=1)
     ours = Raps.calibrated(probabilities, true, level, penalty=0.0, free=0).sets(new)
-    _, theirs = _mapie("aps", probabilities, true, new, level)
+    _, theirs = mapie_sets("aps", probabilities, true, new, level)
     np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("level", [0.7, 0.9, 0.97])
-def test_raps_sets_of_the_same_parameters_are_those_of_mapie(level):
+def test_raps_sets_of_the_same_parameters_are_those_ofmapie_sets(level):
     probabilities, true, _ = _one_label(500)
     new, _, _ = _one_label(500, seed=1)
     score = RAPSConformityScore(size_raps=0.2)
-    fitted, theirs = _mapie(score, probabilities, true, new, level)
+    fitted, theirs = mapie_sets(score, probabilities, true, new, level)
     backend = fitted._mapie_classifier.conformity_score_function_
     ours = Raps(
         float(backend.quantiles_[0]), float(backend.lambda_star), int(backend.k_star[0])
@@ -98,7 +62,7 @@ def test_raps_sets_of_the_same_parameters_are_those_of_mapie(level):
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_risk_control_sets_are_those_of_mapie(level):
+def test_risk_control_sets_are_those_ofmapie_sets(level):
     probabilities, targets = _many_labels(60, classes=4)
     keep = targets.any(axis=1)  # MAPIE takes no image without a label.
     probabilities, targets = probabilities[keep], targets[keep]
