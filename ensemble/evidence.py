@@ -274,7 +274,5 @@ class _Look:
                     f"--tta={NO_VIEWS}, or put that dataset back"
                 )
             for member, logits in zip(group, self.predict(group, records, tta), strict=True):
-                tables[member] = Logits(
-                    records.ids, logits, records.targets, tuple(records.class_names)
-                )
+                tables[member] = Logits(records.ids, logits, records.targets, records.class_names)
         return [tables[member] for member in members]

@@ -47,7 +47,8 @@ class SavedPredictor:
             self._signature = model.signatures["serving_default"]
             # Of an ensemble {"class_names", "probabilities"}, of a network {"logits"}.
             outputs = self._signature.structured_outputs
-            self._output = "probabilities" if "probabilities" in outputs else max(outputs)
+            self._output = "probabilities" if "probabilities" in outputs else "logits"
+            outputs[self._output]  # A KeyError: it is something else.
             self.has_sets = hasattr(model, "sets_of")
             self.class_names = tuple(name.decode() for name in model.class_names.numpy())
             # Networks that an older version exported do not say their task themselves.

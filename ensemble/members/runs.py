@@ -30,11 +30,20 @@ from orchard.formats import (
 class Member:
     """One finished run of the trainer.
 
-    path: its run directory. name: short and unique within the ensemble, for tables.
-    train_split, eval_split: names of dataset splits joined by '+'.
-    fingerprint: hash of the contents of its saved_model. dataset_fingerprint: of what it saw.
-    dataset_path: where that was. views: those of an image that its training drew.
-    cost: what it took; None: not known.
+    Attributes:
+        path: its run directory.
+        name: short and unique within the ensemble, for tables.
+        class_names: of its logits, in their order.
+        task: what the labels mean.
+        architecture: of its network, as --architecture had it.
+        input: what its images are brought to.
+        train_split: names of the splits that it was trained on, joined by '+'.
+        eval_split: likewise, of those that it was evaluated on; None: nothing was held out.
+        fingerprint: hash of the contents of its saved_model.
+        dataset_fingerprint: of the dataset that it saw.
+        dataset_path: where that was.
+        views: those of an image that its training drew.
+        cost: what it took; None: not known.
     """
 
     path: str
@@ -122,7 +131,15 @@ def check_dataset(
 ) -> None:
     """Refuse a dataset whose classes, task or contents are not the members'.
 
-    allow_other_dataset: the dataset may be another one (new images of the same classes).
+    Args:
+        members: of the ensemble.
+        class_names: of the dataset.
+        task: of the dataset.
+        fingerprint: of the dataset.
+        allow_other_dataset: it may be another one: new images of the same classes.
+
+    Raises:
+        OrchardError: it is none of theirs.
     """
     for member in members:
         _check_classes(member, class_names, "the dataset")

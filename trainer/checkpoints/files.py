@@ -35,15 +35,15 @@ def save_checkpoint(run_dir: str, checkpoint: TrainingCheckpoint, keep: int) -> 
     there = _steps(names)
     removed = [f"step-{step:09d}.npz" for step in there[:-keep]]
     for name in removed + [name for name in names if _UNFINISHED.fullmatch(name)]:
-        _remove(storage.join(folder, name))
+        storage.remove_tree(storage.join(folder, name))
     return there[-keep:]
 
 
 def save_best_checkpoint(run_dir: str, checkpoint: WeightsCheckpoint) -> None:
     """Write the weights of the best evaluation so far, under its step's name.
 
-    The previous ones stay until `prune_best`: a run that goes on from a checkpoint before this
-    evaluation still needs the best one of then.
+    The previous ones stay until `prune_best_checkpoints`: a run that goes on from a checkpoint
+    before this evaluation still needs the best one of then.
     """
     _write(_best_path(run_dir, checkpoint.step), checkpoint)
 
@@ -53,7 +53,7 @@ def prune_best_checkpoints(run_dir: str, best_steps: set[int]) -> None:
     kept = {f"best-{step:09d}.npz" for step in best_steps}
     for name in storage.list_names(checkpoints_dir(run_dir)):
         if name.startswith("best-") and name not in kept:
-            _remove(storage.join(checkpoints_dir(run_dir), name))
+            storage.remove_tree(storage.join(checkpoints_dir(run_dir), name))
 
 
 def load_best_checkpoint(run_dir: str, best_step: int) -> WeightsCheckpoint:
@@ -97,8 +97,8 @@ def _write(path: str, checkpoint: Checkpoint) -> None:
         save_checkpoint_file(path, checkpoint)
     except OrchardError as error:
         raise OrchardError(
-            f"checkpoint not written: {error}; the one before is whole: make room and run the "
-            "same command again"
+            f"checkpoint not written: {error}; those written before are whole: make room and run "
+            "the same command again"
         ) from None
 
 
@@ -111,7 +111,3 @@ def _load_training(path: str) -> TrainingCheckpoint:
 
 def _best_path(run_dir: str, step: int) -> str:
     return storage.join(checkpoints_dir(run_dir), f"best-{step:09d}.npz")
-
-
-def _remove(path: str) -> None:
-    storage.remove_tree(path)

@@ -139,7 +139,7 @@ def _mistake(records: RecordTable, scored: Logits, task: Task, row: int) -> dict
 
 
 def _thumbnail(records: RecordTable, row: int) -> bytes:
-    from trainer.data import read_few
+    from trainer.data import read_few  # It imports TensorFlow.
 
     (payload,) = read_few(records, [row])
     encoded = tfrecord.Example(payload).bytes_of(records.image_key)

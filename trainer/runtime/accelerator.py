@@ -133,7 +133,9 @@ def expected_kind(options: HardwareOptions) -> str:
     """What `connect` would connect to: "tpu", "gpu" or "cpu"; makes nothing ready."""
     if options.accelerator != "auto":
         return options.accelerator
-    if options.tpu or tpu_in_environment() or choose_runtime(options) == "pjrt" != options.runtime:
+    if options.tpu or tpu_in_environment():
+        return "tpu"
+    if options.runtime == "auto" and choose_runtime(options) == "pjrt":
         return "tpu"
     gpus = tf.config.list_physical_devices("GPU")
     return "gpu" if gpus or pjrt_devices.may_see_gpu(options) else "cpu"
@@ -170,12 +172,11 @@ def precision_policy(
 
 def _connect_pjrt(options: HardwareOptions) -> Accelerator:
     place = place_in_cluster()
-    if place is not None and options.replicas:
-        raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
+    if place is not None:
+        _refuse_part_of_worker(options)
     found = pjrt_devices.find_devices(options, place)
-    with contextlib.suppress(
-        RuntimeError
-    ):  # Where it has them already, memory is all that is lost.
+    # Where TensorFlow has them already, memory is all that is lost.
+    with contextlib.suppress(RuntimeError):
         tf.config.set_visible_devices([], "GPU")
     return Accelerator(
         found.kind, tf.distribute.get_strategy(), found.num_hosts, found.host, mesh=found.mesh
@@ -224,9 +225,13 @@ def check_pod(accelerator: Accelerator, paths: Mapping[str, str], reading: ReadO
         )
 
 
-def _connect_workers(options: HardwareOptions, num_hosts: int, host: int) -> Accelerator:
+def _refuse_part_of_worker(options: HardwareOptions) -> None:
     if options.replicas:
         raise OrchardError("--replicas does not go with TF_CONFIG; a worker uses all its devices")
+
+
+def _connect_workers(options: HardwareOptions, num_hosts: int, host: int) -> Accelerator:
+    _refuse_part_of_worker(options)
     if options.accelerator == "cpu":
         tf.config.set_visible_devices([], "GPU")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()

@@ -6,6 +6,7 @@ from ensemble.config import EnsembleConfig
 from ensemble.output.sections.section import SECTIONS
 from ensemble.result import Result
 from orchard import html
+from orchard.formats import Task
 
 # More cells than of so many networks cannot be read.
 _MAX_NETWORKS = 12
@@ -38,5 +39,5 @@ def diversity(config: EnsembleConfig, result: Result) -> str:
         names=[one.name for one in found.additions[:shown]],
         matrix=matrix,
         left_out=len(found.additions) - shown,
-        multi_label=result.inputs.records.task == "multi_label",
+        multi_label=result.inputs.records.task == Task.MULTI_LABEL,
     )

@@ -31,10 +31,9 @@ class Cutmix(Mixing):
     order = 130
     parameters = (
         Parameter("cutmix_size"),  # side of the box, as a part of the image's; 0 cuts nothing
-        Parameter(
-            "cutmix_y", neutral=None
-        ),  # its center as a part of the height; what leaves the image is cut
-        Parameter("cutmix_x", neutral=None),  # likewise
+        # Its center, as a part of height and width; what leaves the image is cut.
+        Parameter("cutmix_y", neutral=None),
+        Parameter("cutmix_x", neutral=None),
     )
     num_uniforms = 3
     first_uniform = 46

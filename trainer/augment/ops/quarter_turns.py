@@ -40,7 +40,8 @@ class QuarterTurns(Augmentation):
         height, width = images.shape[1:3]
         if height != width:
             raise OrchardError(
-                f"quarter_turns need square images, received {height}x{width}; drop one of the two"
+                f"quarter turns need square images, received {height}x{width}; drop quarter_turns, "
+                "or give images of one side"
             )
         turns = drawn["quarter_turns"]
         odd = per_image(turns % 2) > 0.5
