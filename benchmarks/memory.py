@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pandas as pd
 from absl import flags
 
+from benchmarks.long_runs import pss_bytes
 from benchmarks.photos import write_photos
 from orchard import cli
 from orchard.errors import OrchardError
@@ -98,7 +99,7 @@ def _peak(arguments: list[str]) -> float:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         peak = 0.0
         while process.poll() is None:
-            peak = max(peak, sum(map(_memory_bytes, _tree(process.pid))) / 2**20)
+            peak = max(peak, sum(map(pss_bytes, _tree(process.pid))) / 2**20)
             time.sleep(_SAMPLE_SECONDS)
         if process.returncode:
             output.seek(0)
@@ -118,14 +119,6 @@ def _tree(pid: int) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def _memory_bytes(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        return 0
 
 
 if __name__ == "__main__":
