@@ -19,7 +19,8 @@ _FSSPEC = ["fsspec"]
 # What --runtime=pjrt reads programs with is new in it; descriptions of TPUs that are not there are
 # experimental. It needs Python 3.11.
 _PJRT = ["jax~=0.10.2"]
-_PREFLIGHT = [*_PJRT, "libtpu>=0.0.42"]
+# jaxlib reads what libtpu gives it: of a newer libtpu, no program for TPU7x that sums gradients.
+_PREFLIGHT = ["jax[tpu]~=0.10.2"]
 # Its private names find a preset's files. tensorflow-text, which it asks for, fixes TensorFlow's
 # version: BUILD.md.
 _HUB = ["keras-hub~=0.32.0; python_version >= '3.11'"]
