@@ -62,9 +62,9 @@ _DATA_SHEETS = {
     "v3": _DataSheet(2, 15.48, 123, 900, 2),
     "v4": _DataSheet(1, 30.75, 275, 1200, 3, config_name="megacore"),
     "v5e": _DataSheet(1, 15.75, 197, 819, 2),
-    "v5p": _DataSheet(1, 95.73, 459, 2765, 3),
-    "v6e": _DataSheet(1, 31.24, 918, 1640, 2),
-    "tpu7x": _DataSheet(2, 94.74, 2307, 7380, 3),
+    "v5p": _DataSheet(1, 95.74, 459, 2765, 3),
+    "v6e": _DataSheet(1, 31.25, 918, 1640, 2),
+    "tpu7x": _DataSheet(2, 94.75, 2307, 7380, 3),
 }
 CHIPS: dict[str, Chip] = {
     name: Chip(
