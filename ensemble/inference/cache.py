@@ -41,7 +41,8 @@ class LogitsCache(ResumableRows):
         self._records = records
         self._finished = False
         if storage.exists(self._entry):
-            kept = npz.read(self._entry, "ids", "logits", kind=_KIND, remedy=_REMEDY)
+            names = ("ids", "logits")
+            kept = npz.read(self._entry, *names, kind=_KIND, remedy=_REMEDY, aligned=names)
             self.rows.update(zip(kept["ids"].tolist(), kept["logits"], strict=True))
             self._finished = np.array_equal(kept["ids"], records.ids)
 

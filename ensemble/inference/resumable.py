@@ -46,8 +46,10 @@ class ResumableRows:
         self._unsaved: list[str] = []
         self._saved_at = time.monotonic()
         self._next_part = 0
-        names = ("key", "ids", "crc32cs", "rows")
-        for part in npz.read_parts(directory, *names, kind=_KIND, remedy=_REMEDY):
+        columns = ("ids", "crc32cs", "rows")
+        for part in npz.read_parts(
+            directory, "key", *columns, kind=_KIND, remedy=_REMEDY, aligned=columns
+        ):
             self._next_part += 1
             if str(part["key"]) == key:
                 ids = part["ids"].tolist()

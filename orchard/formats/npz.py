@@ -1,7 +1,7 @@
 """Arrays by name in one `.npz` file, which appears whole; it holds no pickled object."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,9 @@ def write(path: str, arrays: Mapping[str, npt.ArrayLike]) -> None:
     storage.write_bytes(path, buffer.getvalue())
 
 
-def read(path: str, *names: str, kind: str, remedy: str) -> dict[str, np.ndarray]:
+def read(
+    path: str, *names: str, kind: str, remedy: str, aligned: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """All arrays of a file, by name.
 
     Args:
@@ -27,6 +29,7 @@ def read(path: str, *names: str, kind: str, remedy: str) -> dict[str, np.ndarray
         *names: of arrays that must be there.
         kind: what the file is, for errors: "checkpoint".
         remedy: what to do about a damaged one.
+        aligned: those of `names` that have as many rows as one another.
 
     Raises:
         OrchardError: the file is missing, damaged or something else.
@@ -40,6 +43,8 @@ def read(path: str, *names: str, kind: str, remedy: str) -> dict[str, np.ndarray
             for name, array in arrays.items():
                 if not isinstance(array, np.ndarray):  # NumPy gives the bytes of another file.
                     raise ValueError(f"{name} is no array")
+            if len({len(arrays[name]) for name in aligned}) > 1:
+                raise ValueError(f"{', '.join(aligned)} differ in length")
     except Exception as error:  # NumPy and zipfile raise whatever a damaged byte leads them to.
         raise damaged(path, error, kind, remedy) from error
     return arrays
@@ -52,10 +57,11 @@ def damaged(path: str, error: Exception, kind: str, remedy: str) -> OrchardError
 
 
 def read_parts(
-    directory: str, *names: str, kind: str, remedy: str
+    directory: str, *names: str, kind: str, remedy: str, aligned: Sequence[str] = ()
 ) -> Iterator[dict[str, np.ndarray]]:
     """`read` of every .npz file in a directory, by file name; there may be no such directory."""
     for name in storage.list_names(directory):
         # A write that was killed leaves a temporary file, which is no part.
         if name.endswith(SUFFIX):
-            yield read(storage.join(directory, name), *names, kind=kind, remedy=remedy)
+            path = storage.join(directory, name)
+            yield read(path, *names, kind=kind, remedy=remedy, aligned=aligned)

@@ -199,10 +199,22 @@ def _replacing(path: str, durable: bool) -> Iterator[IO[bytes]]:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(temporary, path)
+        if durable:
+            _sync_directory(os.path.dirname(path) or ".")
     except BaseException:
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
+
+
+def _sync_directory(path: str) -> None:
+    """Wait until the disk knows the names in a directory."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # Some network disks do not sync directories.
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -26,6 +26,16 @@ def test_read_without_a_needed_array_is_one_line(tmp_path):
         _read(tmp_path / "f.npz", "b")
 
 
+@pytest.mark.parametrize("wrong", [np.zeros(2), np.float64(3)])
+def test_read_of_rows_that_do_not_go_together_is_one_line(tmp_path, wrong):
+    path = str(tmp_path / "f.npz")
+    npz.write(path, {"ids": np.arange(3), "rows": np.zeros((3, 2))})
+    npz.read(path, "ids", kind="part", remedy="delete it", aligned=("ids", "rows"))
+    npz.write(path, {"ids": np.arange(3), "rows": wrong})
+    with pytest.raises(OrchardError, match="f.npz is damaged or no part .*; delete it"):
+        npz.read(path, "ids", kind="part", remedy="delete it", aligned=("ids", "rows"))
+
+
 def test_read_of_pickled_objects_is_refused(tmp_path):
     np.savez(tmp_path / "f.npz", a=np.array([{}], object))
     with pytest.raises(OrchardError, match="f.npz is damaged or no part"):

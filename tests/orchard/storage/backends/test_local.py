@@ -22,6 +22,23 @@ def test_writing_file_appears_whole_when_the_block_ends(tmp_path):
     assert os.listdir(path.parent) == ["file"]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_write_bytes_that_lasts_waits_for_the_content_and_then_for_the_name(
+    tmp_path, monkeypatch, durable
+):
+    synced, sync = [], os.fsync
+
+    def spy(handle):
+        synced.append((os.readlink(f"/proc/self/fd/{handle}"), sorted(os.listdir(tmp_path))))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    storage.write_bytes(str(tmp_path / "file"), b"new", durable=durable)
+    temporary = f"file.{os.getpid()}.tmp"
+    expected = [(str(tmp_path / temporary), [temporary]), (str(tmp_path), ["file"])]
+    assert synced == (expected if durable else [])
+
+
 def test_writing_failed_block_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
