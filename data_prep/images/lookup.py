@@ -11,6 +11,8 @@ from orchard import storage
 from orchard.errors import OrchardError
 
 _MAX_SEARCHED_FOLDERS = 1000
+# To ask for so many files takes less than to list a large folder.
+_MAX_ASKED_SINGLY = 1000
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ def find_files(images_dir: str, ids: Sequence[str], extension: str) -> FoundFile
 
     An id may have the images folder before it (`/data/images/a.jpg`, `images/a.jpg`), another case
     or ending than its file (`a` or `a.jpg` for `a.PNG`), or another Unicode form. Of several files
-    the one with the same ending is taken, or none. Each folder that an id names is listed once; in
-    one that cannot be listed, as on some web servers, ids are taken by the word.
+    the one with the same ending is taken, or none. Each folder that an id names is listed once, of
+    a few ids only where one has no file of its name; in one that cannot be listed, as on some web
+    servers, ids are taken by the word.
     """
     wanted = [file_name(image_id, extension) for image_id in ids]
-    folders = _Folders(images_dir)
+    folders = _Folders(images_dir, lists_at_once=len(ids) > _MAX_ASKED_SINGLY)
     files, odd, missing = [], [], []
     for position, (image_id, file) in enumerate(zip(ids, wanted, strict=True)):
         found = folders.find(file, image_id, extension) if image_id else file
@@ -109,9 +112,13 @@ def _without_zeros(name: str) -> str:
 
 @dataclass
 class _Folders:
-    """The names in the folders that ids name, each listed once."""
+    """The names in the folders that ids name, each listed once.
+
+    Without `lists_at_once` only when a local file of the very name is not there.
+    """
 
     root: str
+    lists_at_once: bool = True
     _names: dict[str, frozenset[str]] = field(default_factory=dict)
     _stems: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     _prefixes: tuple[str, ...] = ()
@@ -159,9 +166,8 @@ class _Folders:
     def _names_in(self, folder: str) -> frozenset[str]:
         names = self._names.get(folder)
         if names is None:
-            leads_out = folder.startswith("/") or ".." in folder.split("/") or "\0" in folder
             names = frozenset()
-            if not leads_out:
+            if not _leads_out(folder):
                 place = storage.join(self.root, folder) if folder else self.root
                 try:
                     names = frozenset(storage.list_names(place))
@@ -172,6 +178,9 @@ class _Folders:
 
     def _is_there(self, file: str) -> bool:
         folder, name = posixpath.split(file)
+        if not self.lists_at_once and not storage.is_remote(self.root) and not _leads_out(file):
+            if name not in ("", ".") and os.path.lexists(os.path.join(self.root, file)):
+                return True
         return name in self._names_in(folder)
 
     def _stems_in(self, folder: str, extension: str) -> dict[str, list[str]]:
@@ -186,6 +195,10 @@ class _Folders:
 
     def _image_names(self, names: Iterable[str], extension: str) -> Iterable[str]:
         return (name for name in names if "." in name and is_image_name(name, extension))
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith("/") or ".." in path.split("/") or "\0" in path
 
 
 def _composed(name: str) -> str:

@@ -1,11 +1,14 @@
 """A CSV with a header: its cells, its rows as a spreadsheet counts them, its malformed rows."""
 
+import contextlib
 import csv
 import functools
+import gc
 import hashlib
 import io
 import operator
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from data_prep.labels.problems import Problem
@@ -72,8 +75,9 @@ def parse_csv(data: bytes, path: str) -> CsvTable:
         raise OrchardError(f"{path}, row {line}: not UTF-8 text; save the CSV as UTF-8") from error
     lines: list[list[str]] = []
     try:
-        # Strict: a quote that is never closed would swallow the rows below it.
-        lines.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
+        with _uncollected():
+            # Strict: a quote that is never closed would swallow the rows below it.
+            lines.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise OrchardError(
             f"{path}, row {len(lines) + 1}: not a CSV row ({error}); close the quotes around a "
@@ -104,6 +108,18 @@ def parse_csv(data: bytes, path: str) -> CsvTable:
     if not rows:
         raise OrchardError(f"{path}: no rows below the header")
     return CsvTable(file, header, rows, numbers, problems, hashlib.sha256(data).hexdigest())
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for cycles: so many new lists would set it off again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _says_nothing(cells: list[str]) -> bool:

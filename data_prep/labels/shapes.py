@@ -392,31 +392,44 @@ def from_names(
     found = {label for those in labels.values() for label in those}
     names = class_names or tuple(sorted(found, key=_natural))
     index = {name: position for position, name in enumerate(names)}
-    wrong: dict[str, tuple[str, str]] = {}
-    classes: dict[str, list[int]] = {}
-    for cell, those in labels.items():
+    wrong: dict[int, tuple[str, str]] = {}
+    classes: list[list[int]] = [[] for _ in labels]
+    for at, (cell, those) in enumerate(labels.items()):
         unknown = [label for label in those if label not in index]
         if shape == "name" and len(those) > 1:
-            wrong[cell] = "several labels", f"{cell!r} names several classes"
+            wrong[at] = "several labels", f"{cell!r} names several classes"
         elif not those and (shape == "name" or not cell):
-            wrong[cell] = "no label", f"column {column!r} is empty"
+            wrong[at] = "no label", f"column {column!r} is empty"
         elif unknown:
-            wrong[cell] = "unknown label", f"{unknown[0]!r} is not among --class_names"
+            wrong[at] = "unknown label", f"{unknown[0]!r} is not among --class_names"
         else:
-            classes[cell] = [index[label] for label in those]
-    problems: list[Problem] = []
-    good: Iterable[tuple[int, str]] = enumerate(cells)
-    if wrong:
-        good = ((row, cell) for row, cell in enumerate(cells) if cell not in wrong)
-        problems = [
-            Problem(table.file, table.row_numbers[row], ids[row], *wrong[cell])
-            for row, cell in enumerate(cells)
-            if cell in wrong
-        ]
-    present = [(row, one) for row, cell in good for one in classes[cell]]
+            classes[at] = [index[label] for label in those]
+    numbers = {cell: at for at, cell in enumerate(labels)}
+    cell_of_row = np.fromiter(map(numbers.__getitem__, cells), np.int64, len(cells))
+    problems = [
+        Problem(table.file, table.row_numbers[row], ids[row], *wrong[int(cell_of_row[row])])
+        for row in np.flatnonzero(np.isin(cell_of_row, list(wrong))).tolist()
+    ]
     task = task_of_shape(shape)
-    targets = Targets.of_present(present, len(cells), len(names), task)
+    targets = Targets.of_present(*_present(cell_of_row, classes), len(cells), len(names), task)
     return Labels(names, targets, task, problems)
+
+
+def _present(
+    cell_of_row: np.ndarray, classes: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(row, class) of each label, int64 [labels] each, in the order of the rows.
+
+    Args:
+        cell_of_row: int64 [rows], which cell each row has.
+        classes: the classes that each cell names.
+    """
+    sizes = np.array([len(those) for those in classes])
+    flat = np.array([one for those in classes for one in those], np.int64)
+    starts, counts = (np.cumsum(sizes) - sizes)[cell_of_row], sizes[cell_of_row]
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = np.repeat(np.arange(len(cell_of_row)), counts)
+    return rows, flat[np.repeat(starts, counts) + within]
 
 
 def _refuse_marks(table: CsvTable, column: str, cells: Iterable[str]) -> None:

@@ -40,16 +40,23 @@ class Targets:
 
     @classmethod
     def of_present(
-        cls, present: Sequence[tuple[int, int]], num_rows: int, num_classes: int, task: Task
+        cls, rows: np.ndarray, labels: np.ndarray, num_rows: int, num_classes: int, task: Task
     ) -> "Targets":
-        """Hard labels: (row, class) of each; classes alone where they are many and one a row."""
-        at = tuple(np.array(present, np.int64).reshape(-1, 2).T)
+        """Hard labels; classes alone where they are many and one a row.
+
+        Args:
+            rows: int64 [labels], the row of each label.
+            labels: int64 [labels], the class of each label.
+            num_rows: how many rows there are.
+            num_classes: how many classes there are.
+            task: what labels mean.
+        """
         if task == Task.SINGLE_LABEL and num_classes > MAX_DENSE_CLASSES:
             classes = np.full(num_rows, -1, np.int32)
-            classes[at[0]] = at[1]
+            classes[rows] = labels
             return cls(classes, num_classes)
         matrix = np.zeros((num_rows, num_classes), np.float32)
-        matrix[at] = 1
+        matrix[rows, labels] = 1
         return cls(matrix, num_classes)
 
     @classmethod
