@@ -322,7 +322,7 @@ def _shards_of_split(
     """
     if repeats is not None and name == SplitKind.TEST:
         repeats = _spread(repeats[:0], np.arange(0), len(split.table.usable))
-    checked, table = split.table, split.table.table
+    checked, table, facts = split.table, split.table.table, split.table.facts
     num_old = int((checked.base_rows[split.rows] >= 0).sum())
     parts = growth.by_old_shard(checked, split.rows[:num_old], base) if base else []
     new = split.rows[num_old:]
@@ -332,7 +332,6 @@ def _shards_of_split(
         parts += np.split(new, shards.boundaries(len(new), num_new)[1:-1])
     count = len(parts)
     for index, rows in enumerate(parts):
-        facts = checked.facts[rows]
         shard = PlannedShard(
             split=name,
             index=index,
@@ -342,12 +341,12 @@ def _shards_of_split(
             files=tuple(map(checked.files.__getitem__, rows.tolist())),
             csv_rows=table.csv_rows[rows],
             targets=table.targets[rows].in_form(are_classes),
-            num_bytes=facts["num_bytes"].copy(),
-            crc32c=facts["crc32c"].copy(),
-            sha256=facts["sha256"].copy(),
-            reencode=facts["reencode"].copy(),
-            spool_offset=facts["spool_offset"].copy(),
+            num_bytes=facts["num_bytes"][rows],
+            crc32c=facts["crc32c"][rows],
+            sha256=facts["sha256"][rows],
+            reencode=facts["reencode"][rows],
+            spool_offset=facts["spool_offset"][rows],
             repeats=None if repeats is None else repeats[rows],
-            difference_hash=facts["difference_hash"].copy() if config.near_duplicates else None,
+            difference_hash=facts["difference_hash"][rows] if config.near_duplicates else None,
         )
         yield growth.from_old(shard, checked.base_rows[rows], base) if base else shard

@@ -201,7 +201,9 @@ def place(
         *base.manifest.splits,
         *sorted(more, key=lambda name: (fold_number(name) or 0, name)),
     ]
-    found = {name: np.flatnonzero(names == name) for name in ordered}
+    numbers = {name: number for number, name in enumerate(ordered)}
+    split = np.fromiter(map(numbers.__getitem__, names), np.int64, len(names))
+    found = {name: np.flatnonzero(split == number) for name, number in numbers.items()}
     # The table of the test rows has its own, unless a column of this one gives them.
     return {name: at for name, at in found.items() if len(at) or name != SplitKind.TEST}, repeats
 

@@ -58,6 +58,19 @@ def test_find_files_of_no_file_or_several_is_missing(folder, image_id):
     assert found.missing == (0,) and not found.odd
 
 
+def test_find_files_of_a_few_ids_finds_what_it_finds_of_them_among_many(folder):
+    # Of many the folder is listed at once, of a few it is asked for each first.
+    names = ["a", "B", "c.jpg", "f", "g", "h", "images/a.jpg", "animals/g", "animals", ".", ""]
+    ids = [*names, "../images/a.jpg", f"{folder}/a.jpg", "a.jpg/", "./a.jpg", "animals//g"]
+    few, many = (
+        find_files(folder, [*ids, *more], ".jpg")
+        for more in ([], [f"n{number}" for number in range(2000)])
+    )
+    assert (few.files, few.odd) == (many.files[: len(ids)], many.odd)
+    assert few.missing == tuple(position for position in many.missing if position < len(ids))
+    assert 5 < len(few.missing) < len(ids) - 5
+
+
 @pytest.fixture
 def memory(folder):
     """The same files in fsspec's memory, under the name of the folder."""
