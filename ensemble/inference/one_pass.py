@@ -133,7 +133,8 @@ def run_members(
     def batches(num_hosts: int, host: int) -> tf.data.Dataset:
         return image_batches(records, specs, batch_size, num_hosts, host)
 
-    for rows, logits in runtime.over_batches(every_member, axes=(0, 1))(batches):
+    outputs = runtime.over_batches(every_member, axes=(0, 1))
+    for rows, logits in outputs(runtime.distribute(batches)):
         real = rows >= 0
         yield rows[real], logits[:, real]
 

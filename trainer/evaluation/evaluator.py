@@ -1,6 +1,7 @@
 """A network over all records of some splits: every row once, in the records' order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,9 @@ class RowOutputs:
         accelerator: where it runs.
         images: what the network sees of a batch, on the device.
         needs: what that is made of.
+
+    Attributes:
+        needs: the tensors of a batch that are read.
     """
 
     def __init__(
@@ -38,11 +42,11 @@ class RowOutputs:
         needs: tuple[str, ...] = ("image",),
     ):
         self._network, self._images = network, images
-        self._names = ("index", "weight", *needs)
+        self.needs = ("index", "weight", *needs)
         self._outputs = accelerator.runtime.over_batches(self._forward, axes=(0, 0, 0))
 
     def rows(
-        self, num_records: int, batches: HostBatches, go_on: Callable[[], bool] = lambda: True
+        self, num_records: int, batches: Iterable[Any], go_on: Callable[[], bool] = lambda: True
     ) -> np.ndarray | None:
         """float32 [num_records, n]; None if `go_on`, asked after each batch, says no.
 
@@ -50,18 +54,14 @@ class RowOutputs:
 
         Args:
             num_records: rows of the result.
-            batches: (num_hosts, host) -> the host's part of each batch: image, weight, index.
+            batches: as the runtime gives them to its functions.
             go_on: whether to.
 
         Raises:
             Diverged: the network gives something else than numbers.
         """
-
-        def needed(num_hosts: int, host: int) -> tf.data.Dataset:
-            return batches(num_hosts, host).map(lambda batch: {n: batch[n] for n in self._names})
-
         result: np.ndarray | None = None
-        for rows, weights, outputs in self._outputs(needed):
+        for rows, weights, outputs in self._outputs(batches):
             if result is None:
                 result = np.full((num_records, outputs.shape[1]), np.nan, np.float32)
             real = weights > 0
@@ -85,6 +85,7 @@ class Evaluator:
         accelerator: where it runs.
         num_records: rows of the result.
         batches: (num_hosts, host) -> the host's part of each batch: image, weight, index.
+        num_batches: how many these are.
     """
 
     def __init__(
@@ -93,9 +94,10 @@ class Evaluator:
         accelerator: Accelerator,
         num_records: int,
         batches: HostBatches,
+        num_batches: int,
     ):
-        self._outputs = RowOutputs(network, accelerator)
-        self._num_records, self._batches = num_records, batches
+        self._outputs, self._num_records = RowOutputs(network, accelerator), num_records
+        self._batches = accelerator.runtime.passes(batches, num_batches, self._outputs.needs)
 
     def logits(self, go_on: Callable[[], bool] = lambda: True) -> np.ndarray | None:
         """float32 [num_records, num_classes]; see `RowOutputs.rows`."""

@@ -146,7 +146,8 @@ class FeatureSource:
 
         outputs = self._plain if draw is None else self._augmented
         with damage_named(records, options):
-            return outputs.rows(len(records), batches, go_on)
+            given = self.accelerator.runtime.distribute(batches, outputs.needs)
+            return outputs.rows(len(records), given, go_on)
 
     @property
     def _versions(self) -> dict[str, str]:

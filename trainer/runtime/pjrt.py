@@ -7,7 +7,9 @@ So gradients, and the moments of BatchNorm, are those of the global batch by con
 import collections
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,8 +20,10 @@ from jax.sharding import Mesh
 from orchard.autograph import as_written
 from orchard.parallel import DaemonExecutor
 from trainer.runtime.packing import Packing
-from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, Passes, one_behind
 from trainer.xla import Array, Spmd, sharding_of, trace
+
+HostBatch = Mapping[str, np.ndarray]
 
 _BATCHES_AHEAD = 2
 _LOST = ("UNAVAILABLE", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "Gloo", "coordination")
@@ -62,7 +66,23 @@ class PjrtRuntime:
     def distribute(self, batches: HostBatches, needed: Sequence[str] = ()) -> "DeviceBatches":
         """This host's part of each batch, on its way to the devices while they work."""
         dataset = batches(self._num_hosts, self._host)
-        return DeviceBatches(dataset, self._mesh, self._num_hosts, needed)
+        return self._on_devices(dataset.as_numpy_iterator(), dataset.element_spec, needed)
+
+    @as_written
+    def passes(
+        self, batches: HostBatches, num_batches: int, needed: Sequence[str] = ()
+    ) -> "DevicePasses":
+        """The same, again and again."""
+        dataset = batches(self._num_hosts, self._host).repeat()
+        on_host = Passes(dataset.as_numpy_iterator, num_batches)
+        return DevicePasses(
+            lambda: self._on_devices(iter(on_host), dataset.element_spec, needed)
+        )
+
+    def _on_devices(
+        self, batches: Iterator[HostBatch], specs: Mapping[str, tf.TensorSpec], needed: Sequence[str]
+    ) -> "DeviceBatches":
+        return DeviceBatches(batches, specs, self._mesh, self._num_hosts, needed)
 
     def function(
         self, function: Callable[..., Sequence[tf.Tensor]], axes: Sequence[int | None]
@@ -72,7 +92,7 @@ class PjrtRuntime:
 
     def over_batches(
         self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]
-    ) -> Callable[[HostBatches], Iterator[Outputs]]:
+    ) -> Callable[[Iterable[Any]], Iterator[Outputs]]:
         """`function` of each whole batch."""
         # Over several hosts each is handed all rows, not those of its own devices.
         on_devices = self.function(function, axes if self._num_hosts == 1 else [None] * len(axes))
@@ -80,8 +100,9 @@ class PjrtRuntime:
         def fetched(outputs: list[jax.Array]) -> Outputs:
             return tuple(on_devices.fetch(output) for output in outputs)
 
-        def run(batches: HostBatches) -> Iterator[Outputs]:
-            device_batches = self.distribute(batches)
+        def run(batches: Iterable[Any]) -> Iterator[Outputs]:
+            device_batches = iter(batches)
+            assert isinstance(device_batches, DeviceBatches)
             on_devices.prepare(device_batches)
             with on_devices.holding(store=False):
                 for outputs in one_behind(map(on_devices, device_batches)):
@@ -110,7 +131,8 @@ class DeviceBatches:
     """The batches of one host as global arrays on the devices, two of them ahead.
 
     Args:
-        dataset: dictionaries of tensors of static shape.
+        batches: arrays by name.
+        specs: of them.
         mesh: that the batches are split over.
         num_hosts: processes that each bring an equal part of every batch.
         needed: the tensors that cross; default: all.
@@ -120,16 +142,21 @@ class DeviceBatches:
     """
 
     def __init__(
-        self, dataset: tf.data.Dataset, mesh: Mesh, num_hosts: int, needed: Sequence[str] = ()
+        self,
+        batches: Iterator[HostBatch],
+        specs: Mapping[str, tf.TensorSpec],
+        mesh: Mesh,
+        num_hosts: int,
+        needed: Sequence[str] = (),
     ):
         whole = {
             name: tf.TensorSpec((spec.shape[0] * num_hosts, *spec.shape[1:]), spec.dtype)
-            for name, spec in dataset.element_spec.items()
+            for name, spec in specs.items()
             if name in needed or not needed
         }
         self.packing = Packing(whole)
         self._shardings = [sharding_of(one, mesh) for one in self.packing.arrays]
-        self._batches = dataset.as_numpy_iterator()
+        self._batches = batches
         self._executor = DaemonExecutor(1)
         self._coming: collections.deque = collections.deque()
         self._ended = False
@@ -164,6 +191,20 @@ class DeviceBatches:
             jax.make_array_from_process_local_data(sharding, part)
             for sharding, part in zip(self._shardings, parts, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class DevicePasses:
+    """Batches that are read again and again.
+
+    Attributes:
+        begin: begins to read them from the first one.
+    """
+
+    begin: Callable[[], DeviceBatches]
+
+    def __iter__(self) -> DeviceBatches:
+        return self.begin()
 
 
 class DeviceFunction:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from orchard.autograph import as_written
-from trainer.runtime.runtime import Batch, HostBatches, Outputs, one_behind
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, Passes, one_behind
 
 PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
 
@@ -64,9 +64,21 @@ class TensorFlowRuntime:
             lambda context: replica_batches(batches, self.num_replicas, context)
         )
 
+    def passes(
+        self, batches: HostBatches, num_batches: int, needed: Sequence[str] = ()
+    ) -> Passes[Batch]:
+        """The same, again and again."""
+
+        def endless(num_hosts: int, host: int) -> tf.data.Dataset:
+            # The last of all stages: a pass does not begin to read before its first batch is asked
+            # for.
+            return batches(num_hosts, host).repeat()
+
+        return Passes(lambda: iter(self.distribute(endless, needed)), num_batches)
+
     def over_batches(
         self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]
-    ) -> Callable[[HostBatches], Iterator[Outputs]]:
+    ) -> Callable[[Iterable[Any]], Iterator[Outputs]]:
         """`function` of each replica's part, its outputs put together."""
 
         @tf.function(autograph=False)
@@ -77,8 +89,8 @@ class TensorFlowRuntime:
         def fetched(outputs: list[PerReplica]) -> Outputs:
             return tuple(self._on_host(o, axis) for o, axis in zip(outputs, axes, strict=True))
 
-        def run(batches: HostBatches) -> Iterator[Outputs]:
-            for outputs in one_behind(map(step, self.distribute(batches))):
+        def run(batches: Iterable[Any]) -> Iterator[Outputs]:
+            for outputs in one_behind(map(step, batches)):
                 yield fetched(outputs)
 
         return run

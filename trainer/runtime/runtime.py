@@ -4,9 +4,10 @@ Both run the same functions, written in TensorFlow: of a batch, and of the Keras
 read and assign. The variables are the state: what leaves or enters a checkpoint is in them.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +32,27 @@ def one_behind(values: Iterable[Value]) -> Iterator[Value]:
         yield from waiting
         waiting = [value]
     yield from waiting
+
+
+class Passes(Generic[Value]):
+    """An endless iterator in parts of one length: each time this is iterated, the next part.
+
+    A part that is not read to its end is the last one of its iterator: what comes after it is the
+    first part of a new one.
+
+    Args:
+        make: makes an iterator.
+        length: of a part.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Value]], length: int):
+        self._make, self._length = make, length
+        self._iterator: Iterator[Value] | None = None
+
+    def __iter__(self) -> Iterator[Value]:
+        iterator, self._iterator = self._iterator or self._make(), None
+        yield from itertools.islice(iterator, self._length)
+        self._iterator = iterator
 
 
 class Runtime(Protocol):
@@ -68,10 +90,25 @@ class Runtime(Protocol):
         """
         ...
 
+    def passes(
+        self, batches: HostBatches, num_batches: int, needed: Sequence[str] = ()
+    ) -> Iterable[Any]:
+        """`distribute`, for batches that are read again and again, each time from the first one.
+
+        An iterator of a pipeline is kept from one pass to the next: TensorFlow prepares each
+        function of it anew for each iterator, which takes longer than to read some hundred images.
+
+        Args:
+            batches: of every host.
+            num_batches: of a pass, on every host.
+            needed: see `distribute`.
+        """
+        ...
+
     def over_batches(
         self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]
-    ) -> Callable[[HostBatches], Iterator[Outputs]]:
-        """`function` of each batch, on all replicas; traced once, for the first batch.
+    ) -> Callable[[Iterable[Any]], Iterator[Outputs]]:
+        """`function` of each batch that `distribute` or `passes` gives; traced once, for the first.
 
         Variables that it assigns keep what they come to from batch to batch of one iteration;
         what they hold afterward is not defined.

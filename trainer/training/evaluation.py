@@ -1,6 +1,5 @@
 """The evaluation records of a run, and how they score its network."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,9 +49,9 @@ class Evaluation:
     ):
         self.records = records
         self._options, self._batch_size = options, batch_size
-        # The pipeline is traced once, and read from its start each time.
-        batches = functools.cache(self._host_batches)
-        self._evaluator = Evaluator(network, accelerator, len(records), batches)
+        self._evaluator = Evaluator(
+            network, accelerator, len(records), self._host_batches, self.num_batches
+        )
 
     @property
     def num_batches(self) -> int:

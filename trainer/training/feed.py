@@ -1,9 +1,10 @@
 """The training records of one run as batches: to train on, to re-estimate statistics from."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -62,12 +63,13 @@ class Feed:
         batches = self._host_batches(config.seed, start_step, num_steps, config.augment)
         return iter(self.accelerator.runtime.distribute(batches, STEP_INPUTS))
 
-    def moment_batches(self, num_hosts: int, host: int) -> tf.data.Dataset:
-        """A host's training images, not augmented, to re-estimate BatchNorm statistics from."""
+    def moment_batches(self) -> Iterable[Any]:
+        """Training images, not augmented, to re-estimate BatchNorm statistics from; each time."""
         wanted = min(self.config.precise_batch_norm_images, len(self.records))
         num_batches = -(-wanted // self.plan.batch_size)
         seed = self.config.seed + _MOMENTS_SEED_OFFSET
-        return self._host_batches(seed, 0, num_batches, None)(num_hosts, host)
+        batches = self._host_batches(seed, 0, num_batches, None)
+        return self.accelerator.runtime.passes(batches, num_batches, ("image",))
 
     def damage_named(self) -> AbstractContextManager[None]:
         """The context in which an error about a damaged record names its id."""

@@ -1,7 +1,5 @@
 """BatchNorm statistics of weights that no moving average has followed, from training images."""
 
-import functools
-
 import tensorflow as tf
 
 from trainer.keras_module import keras
@@ -26,8 +24,7 @@ class Moments:
         feed: Feed,
     ):
         self._network, self._layers, self._feed = network, layers, feed
-        # Both are traced once; the images are read from their start each time.
-        self._batches = functools.cache(feed.moment_batches)
+        self._batches = feed.moment_batches()
         self._of_batches = feed.accelerator.runtime.over_batches(
             self._forward, axes=[None] * 2 * len(layers)
         )

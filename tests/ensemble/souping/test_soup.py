@@ -180,7 +180,7 @@ def _moment_images(record):
     records = load_records(config.dataset, record.train_split)
     accelerator = Accelerator("cpu", tf.distribute.get_strategy())
     plan = make_plan(config, Splits(record.train_split, "fold0"), len(records), 1)
-    batches = Feed(config, accelerator, plan, records).moment_batches(1, 0)
+    batches = Feed(config, accelerator, plan, records).moment_batches()
     return np.concatenate([batch["image"].numpy() for batch in batches]).astype(np.float32)
 
 

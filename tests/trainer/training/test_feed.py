@@ -37,7 +37,7 @@ def test_moment_batches_are_as_many_as_asked_for_and_an_epoch_at_most(
     wanted, batches, tmp_path, tiny_dataset, tiny_backbone
 ):
     config = runs.config(tiny_dataset, tiny_backbone, tmp_path, precise_batch_norm_images=wanted)
-    assert len(list(_feed(config).moment_batches(1, 0))) == batches
+    assert len(list(_feed(config).moment_batches())) == batches
 
 
 def test_moment_batches_are_the_same_every_time_and_in_no_order_of_training(
@@ -45,12 +45,13 @@ def test_moment_batches_are_the_same_every_time_and_in_no_order_of_training(
 ):
     rotating = AugmentOptions(flips="both", rotate_degrees=20)
     feed = _feed(runs.config(tiny_dataset, tiny_backbone, tmp_path, augment=rotating))
-    once, again = (list(feed.moment_batches(1, 0)) for _ in range(2))
+    batches = feed.moment_batches()
+    once, again = list(batches), list(batches)
     for one, other in zip(once, again, strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
     assert _gids(once) != _gids(feed.train_batches(0, len(once)))
     # As they are: whatever training draws, it is not drawn here.
-    plain = _feed(runs.config(tiny_dataset, tiny_backbone, tmp_path)).moment_batches(1, 0)
+    plain = _feed(runs.config(tiny_dataset, tiny_backbone, tmp_path)).moment_batches()
     for one, other in zip(once, plain, strict=True):
         np.testing.assert_array_equal(one["image"], other["image"])
 
