@@ -250,7 +250,13 @@ def _print_loops(case: str, costs: dict[str, list[Cost]], steps: int, batch_size
 def _print_evaluation(case: str, run: Run) -> None:
     evaluation, records = run.evaluation, run.eval_records
     assert evaluation is not None and records is not None
-    batches = eval_batches(records, run.feed.input_options, batch_size=run.plan.eval_batch_size)
+
+    def host_batches(num_hosts: int, host: int) -> tf.data.Dataset:
+        share = {"num_hosts": num_hosts, "host": host}
+        size = run.plan.eval_batch_size
+        return eval_batches(records, run.feed.input_options, batch_size=size, **share)
+
+    batches = run.accelerator.runtime.passes(host_batches, evaluation.num_batches)
     images = _batch(run)["image"]
 
     @tf.function(autograph=False)

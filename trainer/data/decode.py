@@ -393,14 +393,13 @@ def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
     sides = tf.shape(image)[:2]
     reads_all = tf.reduce_all(sides <= MAX_BILINEAR_FACTOR * size)
     needed = tf.where(tf.reduce_all(sides == size), 0, tf.where(reads_all, 1, 2))
-    branches = [lambda: image, lambda: resize_plainly(image, size), average]
+    branches = [lambda: image, lambda: resize_plainly(image[None], size)[0], average]
     return tf.switch_case(needed, branches)
 
 
-def resize_plainly(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Bilinear resize of uint8 [height, width, 3] to int32 [2], reading two pixels a side."""
-    sampled = tf.raw_ops.ResizeBilinear(images=image[None], size=size, half_pixel_centers=True)
-    return _rounded(sampled[0])
+def resize_plainly(images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Bilinear resize of uint8 [n, height, width, 3] to int32 [2], reading two pixels a side."""
+    return _rounded(tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True))
 
 
 def _rounded(image: tf.Tensor) -> tf.Tensor:

@@ -5,8 +5,6 @@ one that was prepared at its size the batch's copy costs a fifth of it. Where no
 needs any of it, the choice is made once for all of them, and they are decoded into one batch.
 """
 
-from collections.abc import Callable
-
 import tensorflow as tf
 
 from trainer.data import decode
@@ -32,12 +30,16 @@ def decode_images(
     signature = tf.TensorSpec([height_px, width_px, 3], tf.uint8)
 
     def as_they_are() -> tf.Tensor:
-        return _each(encoded, lambda one: _full(one, signature.shape))
+        return tf.stack([_full(one) for one in tf.unstack(encoded)])
 
     def plainly() -> tf.Tensor:
-        return _each(encoded, lambda one: decode.resize_plainly(_full(one), size))
+        images = [tf.expand_dims(_full(one), 0) for one in tf.unstack(encoded)]
+        return tf.concat([decode.resize_plainly(image, size) for image in images], 0)
 
-    def any_way() -> tf.Tensor:
+    # Not inlined: TensorFlow optimizes the pipeline's functions for each iterator, and a third of
+    # that is what it spends on this one within another.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def any_way(encoded: tf.Tensor) -> tf.Tensor:
         return tf.map_fn(
             lambda one: decode.decode_image(one, height_px, width_px),
             encoded,
@@ -50,24 +52,19 @@ def decode_images(
         lambda: _kind(encoded, size),
         lambda: tf.constant(_ANY),
     )
-    images = tf.switch_case(kind, [as_they_are, plainly, any_way])
+    images = tf.switch_case(kind, [as_they_are, plainly, lambda: any_way(encoded)])
     return tf.ensure_shape(images, [encoded.shape[0], *signature.shape])
 
 
 def _kind(encoded: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """The cheapest decode that suits all of these JPEGs."""
-    sources = _each(encoded, tf.io.extract_jpeg_shape)[:, :2]
+    # Written out, here and above: a loop costs as much as a tiny image's decode.
+    sources = tf.stack([tf.io.extract_jpeg_shape(one) for one in tf.unstack(encoded)])[:, :2]
     halved = tf.reduce_all((sources + 1) // 2 >= size, axis=1)
     plain = tf.reduce_all(sources <= decode.MAX_BILINEAR_FACTOR * size) & ~tf.reduce_any(halved)
     needed = tf.where(plain, _PLAINLY, _ANY)
     return tf.where(tf.reduce_all(sources == size), _AS_THEY_ARE, needed)
 
 
-def _full(encoded: tf.Tensor, shape: tuple | None = None) -> tf.Tensor:
-    image = tf.io.decode_jpeg(encoded, channels=3, dct_method=decode.DCT_METHOD)
-    return image if shape is None else tf.ensure_shape(image, shape)
-
-
-def _each(encoded: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    # Written out: a loop costs as much as a tiny image's decode.
-    return tf.stack([change(one) for one in tf.unstack(encoded)])
+def _full(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method=decode.DCT_METHOD)

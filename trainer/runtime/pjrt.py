@@ -75,12 +75,13 @@ class PjrtRuntime:
         """The same, again and again."""
         dataset = batches(self._num_hosts, self._host).repeat()
         on_host = Passes(dataset.as_numpy_iterator, num_batches)
-        return DevicePasses(
-            lambda: self._on_devices(iter(on_host), dataset.element_spec, needed)
-        )
+        return DevicePasses(lambda: self._on_devices(iter(on_host), dataset.element_spec, needed))
 
     def _on_devices(
-        self, batches: Iterator[HostBatch], specs: Mapping[str, tf.TensorSpec], needed: Sequence[str]
+        self,
+        batches: Iterator[HostBatch],
+        specs: Mapping[str, tf.TensorSpec],
+        needed: Sequence[str],
     ) -> "DeviceBatches":
         return DeviceBatches(batches, specs, self._mesh, self._num_hosts, needed)
 
