@@ -66,12 +66,14 @@ class TensorFlowRuntime:
 
     def passes(
         self, batches: HostBatches, num_batches: int, needed: Sequence[str] = ()
-    ) -> Passes[Batch]:
+    ) -> Iterable[Batch]:
         """The same, again and again."""
+        if self.num_replicas > 1:
+            # An iterator over several replicas would read the next pass ahead, onto the devices.
+            return self.distribute(batches, needed)
 
         def endless(num_hosts: int, host: int) -> tf.data.Dataset:
-            # The last of all stages: a pass does not begin to read before its first batch is asked
-            # for.
+            # The last of all stages: nothing is read before a pass asks for its first batch.
             return batches(num_hosts, host).repeat()
 
         return Passes(lambda: iter(self.distribute(endless, needed)), num_batches)

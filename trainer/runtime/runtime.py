@@ -95,8 +95,9 @@ class Runtime(Protocol):
     ) -> Iterable[Any]:
         """`distribute`, for batches that are read again and again, each time from the first one.
 
-        An iterator of a pipeline is kept from one pass to the next: TensorFlow prepares each
-        function of it anew for each iterator, which takes longer than to read some hundred images.
+        Where nothing would be read ahead of a pass, its iterator is kept for the next one:
+        TensorFlow optimizes each function of a pipeline anew for each iterator, which takes longer
+        than to read some hundred small images.
 
         Args:
             batches: of every host.
