@@ -97,11 +97,8 @@ def decode_image(
         target = _Target(height_px, width_px, resize, exact)
     else:
         target = _RandomTarget(height_px, width_px, exact, crop)
-    return tf.cond(
-        _is_jpeg(encoded),
-        lambda: target.from_jpeg(encoded),
-        lambda: target.from_pixels(_decode_other(encoded)),
-    )
+    (image,) = _decode(encoded, [target])
+    return image
 
 
 def decode_sizes(encoded: tf.Tensor, specs: Sequence[InputSpec]) -> list[tf.Tensor]:
@@ -120,21 +117,9 @@ def decode_sizes(encoded: tf.Tensor, specs: Sequence[InputSpec]) -> list[tf.Tens
     Raises:
         tf.errors.InvalidArgumentError: the bytes are no image.
     """
-    targets = [_Target(s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs]
-
-    def from_jpeg() -> list[tf.Tensor]:
-        source = tf.io.extract_jpeg_shape(encoded)[:2]
-        fitted: dict[_Target, tf.Tensor] = {}
-        for sharing in _by_window(targets):
-            images = _decode_shared(encoded, source, sharing)
-            fitted |= {t: t.fit(one, source) for t, one in zip(sharing, images, strict=True)}
-        return [fitted[target] for target in targets]
-
-    def from_pixels() -> list[tf.Tensor]:
-        image = _decode_other(encoded)
-        return [target.from_pixels(image) for target in targets]
-
-    return tf.cond(_is_jpeg(encoded), from_jpeg, from_pixels)
+    return _decode(
+        encoded, [_Target(s.height_px, s.width_px, s.resize, s.exact_decode) for s in specs]
+    )
 
 
 def fit_image(
@@ -173,11 +158,6 @@ class _Target:
         """Fits uint8 [height, width, 3]."""
         window = self.window(tf.shape(image)[:2])
         return self.fit(image if window is None else _cut(image, window))
-
-    def from_jpeg(self, encoded: tf.Tensor) -> tf.Tensor:
-        """Decodes what is needed, at the scale that is needed, and fits it."""
-        source = tf.io.extract_jpeg_shape(encoded)[:2]
-        return self.fit(self.decode(encoded, source), source)
 
     def decode(self, encoded: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
         """The needed part of a JPEG of size `source`, at the scale that is needed."""
@@ -224,6 +204,24 @@ class _RandomTarget(_Target):
     def window(self, source: tf.Tensor) -> Window:
         """The drawn one."""
         return random_window(source, self._crop.draws, self._crop.drawn_from)
+
+
+def _decode(encoded: tf.Tensor, targets: Sequence[_Target]) -> list[tf.Tensor]:
+    """Decodes what the targets need, and fits it to each of them."""
+
+    def from_jpeg() -> list[tf.Tensor]:
+        source = tf.io.extract_jpeg_shape(encoded)[:2]
+        fitted: dict[_Target, tf.Tensor] = {}
+        for sharing in _by_window(targets):
+            images = _decode_shared(encoded, source, sharing)
+            fitted |= {t: t.fit(one, source) for t, one in zip(sharing, images, strict=True)}
+        return [fitted[target] for target in targets]
+
+    def from_pixels() -> list[tf.Tensor]:
+        image = _decode_other(encoded)
+        return [target.from_pixels(image) for target in targets]
+
+    return tf.cond(_is_jpeg(encoded), from_jpeg, from_pixels)
 
 
 def _by_window(targets: Sequence[_Target]) -> list[list[_Target]]:
