@@ -397,7 +397,8 @@ def resize_image(image: tf.Tensor, size: tf.Tensor, exact: bool) -> tf.Tensor:
 
 def resize_plainly(images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Bilinear resize of uint8 [n, height, width, 3] to int32 [2], reading two pixels a side."""
-    return _rounded(tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True))
+    sampled = tf.raw_ops.ResizeBilinear(images=images, size=size, half_pixel_centers=True)
+    return _rounded(sampled)
 
 
 def _rounded(image: tf.Tensor) -> tf.Tensor:
