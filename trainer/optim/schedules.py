@@ -17,7 +17,7 @@ class Schedule:
     """A learning-rate curve; every duration is in steps.
 
     Attributes:
-        name: one of `NAMES`.
+        name: one of `SCHEDULES`.
         peak: the highest learning rate, reached when the warm-up ends.
         start: the learning rate of step 0 when there is a warm-up.
         end: the floor that the decay goes down to.
