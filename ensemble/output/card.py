@@ -260,7 +260,11 @@ def _scores(board: Scoreboard) -> Part:
         low_high = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
         rows.append((name, f"{value:.4f}", low_high, f"{better} is better"))
     header = ("metric", "score", "95% bootstrap interval", "")
-    return Part(f"Scores on {board.where}", (board.verdict,), Table(header, tuple(rows)))
+    return Part(
+        f"Scores on {board.where}",
+        tuple(filter(None, (board.verdict, board.other_gains))),
+        Table(header, tuple(rows)),
+    )
 
 
 def _calibration(config: EnsembleConfig, result: Result) -> tuple[str, ...]:

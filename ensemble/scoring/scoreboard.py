@@ -107,7 +107,7 @@ class Scoreboard:
 
     @property
     def verdict(self) -> str:
-        """A few honest sentences: is the ensemble above its best member?"""
+        """An honest sentence: is the ensemble above its best member?"""
         ours, theirs = self.ensemble.scores[self.metric], self.best.scores[self.metric]
         if not self.compares and not np.isnan(ours):
             return f"One network, so there is nothing to combine: {self.metric} {ours:.4f}."
@@ -131,10 +131,13 @@ class Scoreboard:
             how = "is worse than its best member"
         spread = f"95% interval of the gain {gain.low:+.4f} to {gain.high:+.4f}"
         images = f"on {len(self.targets)} images"
-        return f"The ensemble {how}: {scored}; {spread}, {images}.{self._other_gains}"
+        return f"The ensemble {how}: {scored}; {spread}, {images}."
 
     @property
-    def _other_gains(self) -> str:
+    def other_gains(self) -> str:
+        """What the ensemble gains in the main metrics that do not decide; empty: nothing to say."""
+        if not self.compares:
+            return ""
         others = {
             metric: gain
             for metric, gain in self.gains.items()
@@ -143,7 +146,7 @@ class Scoreboard:
         if not others:
             return ""
         listed = ", ".join(f"{metric} {gain}" for metric, gain in others.items())
-        return f" Its gain over {self.best.candidate.name} in other metrics: {listed}."
+        return f"Its gain over {self.best.candidate.name} in other metrics: {listed}."
 
 
 def build_scoreboard(
@@ -209,7 +212,7 @@ def scoreboard_text(board: Scoreboard) -> str:
         values = [entry.scores.get(name, float("nan")) for name in shown]
         cells = [f"{'-' if np.isnan(value) else format(value, '.4f'):>10}" for value in values]
         lines.append("  ".join([f"{entry.candidate.name:<{width}}", *cells]))
-    return "\n".join([*lines, board.verdict])
+    return "\n".join([*lines, board.verdict, *filter(None, [board.other_gains])])
 
 
 def scores_text(where: str, probabilities: np.ndarray, targets: np.ndarray, task: Task) -> str:

@@ -49,8 +49,9 @@ def test_verdict_says_what_is_gained_in_other_metrics():
     board = _board([0.1, 0.8, 0.9])
     assert set(board.gains) == {"accuracy", "log_loss", "roc_auc"}
     assert board.gains["log_loss"].value > 0
-    assert f"log_loss {board.gains['log_loss']}" in board.verdict.split(" in other metrics: ")[1]
-    assert "other metrics" not in _board([0.8, 0.8]).verdict
+    assert f"log_loss {board.gains['log_loss']}" in board.other_gains
+    assert board.other_gains in scoreboard_text(board)
+    assert not _board([0.8, 0.8]).other_gains
 
 
 def test_scoreboard_text_shows_every_entry_and_the_verdict():
