@@ -69,10 +69,10 @@ benchmarks: $(VENV)/.installed-test ## the table and plot of all ratios in docs/
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
 	.ci/matrix
 
-tpu-table: $(VENV)/.installed-test ## docs/benchmarks.md's table of the article's networks on TPUs: hours, resumable
-	$(BIN)/python -m benchmarks.tpu_table --groups=$(TPU_TABLE) --write_to=docs/benchmarks.md
+tpu-table: $(VENV)/.installed-test ## docs/benchmarks.md's table of the article's networks on TPUs: two hours, resumable
+	$(BIN)/python -m benchmarks.tpu_table --groups=$(TPU_TABLE) --effort=quick --write_to=docs/benchmarks.md
 
-preflight-all: $(VENV)/.installed-test ## that table, then every network of the registry: a day, resumable
+preflight-all: $(VENV)/.installed-test ## that table at full effort, then every network of the registry: a day, resumable
 	$(BIN)/python -m benchmarks.tpu_table --groups=$(TPU_TABLE),article_768,article_largest --write_to=docs/benchmarks.md
 	$(BIN)/python -m benchmarks.tpu_table --groups=popular,registry
 
