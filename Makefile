@@ -63,7 +63,7 @@ $(VENV)/.installed-mutation: $(VENV)/.installed-test
 mutation: $(VENV)/.installed-mutation ## code that says something else: would its tests notice? an hour of one core, resumable
 	$(BIN)/python -m tests.mutation
 
-benchmarks: $(VENV)/.installed-test ## the table and plot of all ratios in docs/benchmarks.md: most of an hour
+benchmarks: $(VENV)/.installed-test ## the table and plot of all ratios in docs/benchmarks.md: half an hour
 	$(BIN)/python -m benchmarks --write
 
 matrix: ## the suite on every supported TensorFlow, in environments of their own: hours
