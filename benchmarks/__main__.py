@@ -18,6 +18,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _RESULTS = _ROOT / "benchmarks" / "results" / "ratios.json"
 _PAGE = _ROOT / "docs" / "benchmarks.md"
 _PLOT = _ROOT / "docs" / "images" / "ratios.png"
+_LABEL_LETTERS = 76  # In a line of the plot.
 _BEGIN, _END = "<!-- ratios: begin -->\n", "<!-- ratios: end -->"
 
 # Name -> what follows `python -m`.
@@ -181,7 +183,8 @@ def markdown(known: Sequence[Measured]) -> str:
 def figure(known: Sequence[Measured]) -> Figure:
     """All ratios on one logarithmic axis, right of 1 where ours is better."""
     ratios = [ratio for one in known for ratio in one.ratios]
-    drawn = Figure(figsize=(9, 1.2 + 0.26 * len(ratios)), layout="constrained")
+    labels = [textwrap.fill(f"{one.what}: {one.peer}", _LABEL_LETTERS) for one in ratios]
+    drawn = Figure(figsize=(9, 1.2 + 0.3 * len(ratios)), layout="constrained")
     axes = drawn.subplots()
     for at, ratio in enumerate(ratios):
         gains = [one if ratio.better is Better.MORE else 1 / one for one in ratio.rounds]
@@ -194,7 +197,8 @@ def figure(known: Sequence[Measured]) -> Figure:
     ticks = [0.25, 0.5, 1, 2, 4, 8]
     axes.set_xticks(ticks, [f"{tick:g}x" for tick in ticks])
     axes.minorticks_off()
-    axes.set_yticks(range(len(ratios)), [f"{one.what}: {one.peer}" for one in ratios], fontsize=7)
+    axes.set_yticks(range(len(ratios)), labels, fontsize=7)
+    axes.set_ylim(-0.7, len(ratios) - 0.3)
     axes.invert_yaxis()
     axes.set_xlabel("times as good: median and range")
     axes.grid(axis="x", alpha=0.25)
