@@ -8,7 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from orchard.autograph import as_written
-from trainer.runtime.runtime import Batch, HostBatches, Outputs, Passes, one_behind
+from trainer.runtime.runtime import (
+    Batch,
+    HostBatches,
+    Outputs,
+    Passes,
+    again_and_again,
+    one_behind,
+)
 
 PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
 
@@ -74,7 +81,7 @@ class TensorFlowRuntime:
 
         def endless(num_hosts: int, host: int) -> tf.data.Dataset:
             # The last of all stages: nothing is read before a pass asks for its first batch.
-            return batches(num_hosts, host).repeat()
+            return again_and_again(batches(num_hosts, host))
 
         return Passes(lambda: iter(self.distribute(endless, needed)), num_batches)
 
