@@ -12,16 +12,13 @@ from trainer.data import decode
 _AS_THEY_ARE, _PLAINLY, _ANY = range(3)
 
 
-def decode_images(
-    encoded: tf.Tensor, height_px: int, width_px: int, at_a_time: int = 1
-) -> tf.Tensor:
-    """Decodes and squashes images, as `decode.decode_image` does each.
+def decode_images(encoded: tf.Tensor, height_px: int, width_px: int) -> tf.Tensor:
+    """Decodes and squashes images side by side, as `decode.decode_image` does each.
 
     Args:
         encoded: string [n], encoded images; n is static.
         height_px: rows of the results.
         width_px: columns of the results.
-        at_a_time: how many that need more than a plain decode are worked on side by side.
 
     Returns:
         uint8 [n, height_px, width_px, 3].
@@ -44,7 +41,7 @@ def decode_images(
             lambda one: decode.decode_image(one, height_px, width_px),
             encoded,
             fn_output_signature=signature,
-            parallel_iterations=at_a_time,
+            parallel_iterations=encoded.shape[0],
         )
 
     kind = tf.cond(

@@ -59,9 +59,7 @@ def decode_batches(
 
     def decode_chunk(rows: Batch) -> Batch:
         if plain:
-            image = decode_small.decode_images(
-                rows["image"], options.height_px, options.width_px, chunk
-            )
+            image = decode_small.decode_images(rows["image"], options.height_px, options.width_px)
             return rows | {"image": image}
         encoded = {name: rows.pop(name) for name in ("image", "crop") if name in rows}
         signature = {"image": tf.TensorSpec([options.height_px, options.width_px, 3], tf.uint8)}

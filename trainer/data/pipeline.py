@@ -6,8 +6,8 @@ run is resumed by asking for its next step.
 
     steps -> rows (gids, epochs, serialized examples): one Python call a step, or block reads
           -> encoded images, targets, weights, augmentation parameters
-          -> single images, or many of prepared or tiny ones at once, decoded by as many threads as
-             there are cores
+          -> single images, or several of small and of prepared ones at once, decoded by as many
+             threads as there are cores
           -> batches
 """
 

@@ -20,14 +20,7 @@ from jax.sharding import Mesh
 from orchard.autograph import as_written
 from orchard.parallel import DaemonExecutor
 from trainer.runtime.packing import Packing
-from trainer.runtime.runtime import (
-    Batch,
-    HostBatches,
-    Outputs,
-    Passes,
-    again_and_again,
-    one_behind,
-)
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, Passes, endless, one_behind
 from trainer.xla import Array, Spmd, sharding_of, trace
 
 HostBatch = Mapping[str, np.ndarray]
@@ -80,7 +73,7 @@ class PjrtRuntime:
         self, batches: HostBatches, num_batches: int, needed: Sequence[str] = ()
     ) -> "DevicePasses":
         """The same, again and again."""
-        dataset = again_and_again(batches(self._num_hosts, self._host))
+        dataset = endless(batches(self._num_hosts, self._host))
         on_host = Passes(dataset.as_numpy_iterator, num_batches)
         return DevicePasses(lambda: self._on_devices(iter(on_host), dataset.element_spec, needed))
 

@@ -8,14 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from orchard.autograph import as_written
-from trainer.runtime.runtime import (
-    Batch,
-    HostBatches,
-    Outputs,
-    Passes,
-    again_and_again,
-    one_behind,
-)
+from trainer.runtime.runtime import Batch, HostBatches, Outputs, Passes, endless, one_behind
 
 PerReplica = Any  # A tensor, or under a strategy of several replicas one for each of them.
 
@@ -79,11 +72,11 @@ class TensorFlowRuntime:
             # An iterator over several replicas would read the next pass ahead, onto the devices.
             return self.distribute(batches, needed)
 
-        def endless(num_hosts: int, host: int) -> tf.data.Dataset:
+        def repeated(num_hosts: int, host: int) -> tf.data.Dataset:
             # The last of all stages: nothing is read before a pass asks for its first batch.
-            return again_and_again(batches(num_hosts, host))
+            return endless(batches(num_hosts, host))
 
-        return Passes(lambda: iter(self.distribute(endless, needed)), num_batches)
+        return Passes(lambda: iter(self.distribute(repeated, needed)), num_batches)
 
     def over_batches(
         self, function: Callable[[Batch], Sequence[tf.Tensor]], axes: Sequence[int | None]

@@ -34,7 +34,7 @@ def one_behind(values: Iterable[Value]) -> Iterator[Value]:
     yield from waiting
 
 
-def again_and_again(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset without an end, of which nothing is read before it is asked for."""
     options = tf.data.Options()
     # Else tf.data puts a prefetch behind the last stage, which would begin the next pass by itself.
