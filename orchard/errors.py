@@ -11,3 +11,8 @@ class OrchardError(Exception):
 
 class MissingObject(OrchardError):
     """There is no such file or object, where the storage itself is there and answers."""
+
+
+def in_one_line(error: Exception) -> str:
+    """What another library says in an error, for a sentence: without line breaks, and not long."""
+    return " ".join(str(error).split())[:200]

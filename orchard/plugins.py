@@ -4,7 +4,7 @@ import importlib
 import os
 from collections.abc import Iterable
 
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 
 # Worker processes inherit it: their registries import the modules when they are first asked.
 _VARIABLE = "ORCHARD_PLUGINS"
@@ -37,7 +37,7 @@ def import_plugins() -> None:
         except OrchardError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)
             raise OrchardError(
                 f"--plugins={name} cannot be imported ({type(error).__name__}: {reason}); name a "
                 f"module that `python -c 'import {name}'` imports here"

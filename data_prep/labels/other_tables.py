@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_prep.labels.csv_table import CsvTable, parse_csv
 from orchard import json_text, storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,9 @@ def parse_parquet(data: bytes, path: str) -> CsvTable:
         table = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts).read()
         table.validate(full=True)  # Reading alone does not notice texts that are no UTF-8.
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise OrchardError(f"{path}: no Parquet file ({_line(error)}); write it again") from error
+        raise OrchardError(
+            f"{path}: no Parquet file ({in_one_line(error)}); write it again"
+        ) from error
     kept = [
         (name, column)
         for name, column in zip(table.column_names, table.columns, strict=True)
@@ -106,13 +108,9 @@ def _values(path: str, name: str, column: "pa.ChunkedArray") -> list[Any]:
                 found += chunk.to_pylist()
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise OrchardError(
-            f"{path}: the column {name!r} cannot be read ({_line(error)}); write it again"
+            f"{path}: the column {name!r} cannot be read ({in_one_line(error)}); write it again"
         ) from error
     return found
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def parse_json_lines(data: bytes, path: str) -> CsvTable:

@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 import tensorflow_datasets as tfds
 
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats import DATASET_INFO_FILE, Manifest, SplitInfo, Task, record_format
 
 
@@ -120,7 +120,7 @@ def check_metadata(files: dict[str, bytes], manifest: Manifest) -> None:
         try:
             info = tfds.builder_from_directory(directory).info
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error)
             raise OrchardError(f"TFDS cannot read the dataset's metadata: {reason}") from error
         key = supervised_keys(manifest.task)[1]
         label = info.features[key] if key in info.features else None

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ensemble.members import Member, check_contents
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 
 
 class LoadedMember:
@@ -62,7 +62,7 @@ def load_saved_model(path: str, owner: str) -> tf.Module:
         with storage.local_copy(path) as folder, _without_wildcards(folder) as name:
             return tf.saved_model.load(name)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise OrchardError(
             f"{owner}: its SavedModel cannot be loaded ({reason}); it is damaged or incomplete: "
             "export it again"

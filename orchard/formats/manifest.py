@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats.json_record import JsonRecord
 from orchard.formats.kinds import Task
 
@@ -212,7 +212,7 @@ def read_index(dataset_dir: str) -> "pyarrow.Table":
         records = pyarrow.parquet.ParquetFile(content).read()  # `read_table` imports pandas.
         records.validate(full=True)  # Reading alone does not notice texts that are no UTF-8.
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise OrchardError(f"{path} was damaged ({reason}); {_AGAIN}") from error
     columns = records.column_names
     there = {*columns, *(("target",) if "label" in columns else ())}

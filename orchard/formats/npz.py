@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 
 SUFFIX = ".npz"
 
@@ -52,7 +52,7 @@ def read(
 
 def damaged(path: str, error: Exception, kind: str, remedy: str) -> OrchardError:
     """The error of a file whose content is not what it should be; arguments as `read` has them."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = in_one_line(error) or type(error).__name__
     return OrchardError(f"{path} is damaged or no {kind} ({reason}); {remedy}")
 
 

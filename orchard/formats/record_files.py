@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats import crc32c, tfrecord
 from orchard.formats.crc32c import Piece
 
@@ -212,7 +212,7 @@ class _ArrayRecords(RecordFormat):
                 except RuntimeError as error:
                     where = f"{name}, record {number}"
                     raise OrchardError(
-                        f"{where}: the record does not match its checksum ({_reason(error)})"
+                        f"{where}: the record does not match its checksum ({in_one_line(error)})"
                     ) from error
                 yield tfrecord.Frame(number, payload)
 
@@ -237,7 +237,7 @@ class _ArrayRecords(RecordFormat):
             try:
                 reader.read([0])
             except RuntimeError as error:
-                reason = _reason(error)
+                reason = in_one_line(error)
             raise OrchardError(f"{name} is no whole array_record file: {reason}")
         return reader
 
@@ -285,13 +285,9 @@ def _translated() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise OrchardError(
-            f"a file in {tempfile.gettempdir()}: {_reason(error)}; set TMPDIR to a folder on a "
+            f"a file in {tempfile.gettempdir()}: {in_one_line(error)}; set TMPDIR to a folder on a "
             "disk with room"
         ) from error
-
-
-def _reason(error: RuntimeError) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _path_of(file: Any) -> str:

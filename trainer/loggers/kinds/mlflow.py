@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats import RunDir, RunRecord
 from trainer.loggers.logger import LOGGERS, LoggedRun, Logger, LogKind
 
@@ -59,7 +59,7 @@ class MLflowLogger(Logger):
 
     def _refused(self, where: str, error: Exception) -> OrchardError:
         return OrchardError(
-            f"--loggers=mlflow: {where} refuses or cannot be reached ({_in_one_line(error)}); "
+            f"--loggers=mlflow: {where} refuses or cannot be reached ({in_one_line(error)}); "
             "correct MLFLOW_TRACKING_URI, or train without it"
         )
 
@@ -140,7 +140,7 @@ class MLflowLogger(Logger):
                 "mlflow: %d numbers wait, %s does not take them: %s",
                 len(self._waiting),
                 self._client.tracking_uri,
-                _in_one_line(error),
+                in_one_line(error),
             )
 
     def end(self, record: RunRecord | None) -> None:
@@ -156,12 +156,8 @@ class MLflowLogger(Logger):
             status = "KILLED" if record is None else "FINISHED"
             self._client.set_terminated(self._run_id, status)
         except Exception as error:
-            logging.warning("mlflow: the end is not in it: %s", _in_one_line(error))
+            logging.warning("mlflow: the end is not in it: %s", in_one_line(error))
 
 
 def _text(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
