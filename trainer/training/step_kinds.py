@@ -22,15 +22,30 @@ def make_step(update: Update, accelerator: Accelerator, options: StepOptions) ->
     """The kind that the accelerator's runtime runs."""
     if accelerator.runtime.name == "pjrt":
         return PjrtStep(update, cast("PjrtRuntime", accelerator.runtime), options)
-    return TrainStep(update, accelerator.strategy, options)
+    return TrainStep(update, accelerator.strategy, options, accelerator.kind == "cpu")
 
 
 class TrainStep(OneUpdate):
-    """The compiled step, or a loop of several: `strategy.run` inside one tf.function."""
+    """The compiled step, or a loop of several: `strategy.run` inside one tf.function.
 
-    def __init__(self, update: Update, strategy: tf.distribute.Strategy, options: StepOptions):
+    Args:
+        update: what it learns.
+        strategy: what it runs under.
+        options: how it is computed.
+        on_cpu: whether a lone thread might take the step before it reads the clock that says when
+            the batch came; the step waits for the clock then.
+    """
+
+    def __init__(
+        self,
+        update: Update,
+        strategy: tf.distribute.Strategy,
+        options: StepOptions,
+        on_cpu: bool = False,
+    ):
         super().__init__(update, options)
         self.strategy = strategy
+        self._clock_first = options.time_data and on_cpu
         self._loop = tf.function(self._steps, autograph=False)
         if options.jit_compile:
             self._step = tf.function(self.replica_step, jit_compile=True, autograph=False)
@@ -79,6 +94,9 @@ class TrainStep(OneUpdate):
             batch = next(iterator)
         with tf.control_dependencies(self._tensors(batch)):
             waited = self._now() - asked
+        if self._clock_first:
+            with tf.control_dependencies([waited]):
+                batch = tf.nest.map_structure(tf.identity, batch, expand_composites=True)
         per_replica = self.strategy.run(self._step, args=(batch, learning_rate))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None), waited
 
