@@ -14,5 +14,9 @@ class MissingObject(OrchardError):
 
 
 def in_one_line(error: Exception) -> str:
-    """What another library says in an error, for a sentence: without line breaks, and not long."""
-    return " ".join(str(error).split())[:200]
+    r"""What another library says in an error, for a sentence: without line breaks, and not long.
+
+    >>> in_one_line(ValueError("no such node\n  in the graph")), in_one_line(EOFError())
+    ('no such node in the graph', 'EOFError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -11,6 +11,12 @@ import pytest
 import orchard
 
 _ROOT = Path(__file__).parent.parent
+_WITH_EXAMPLES = sorted(
+    ".".join(file.relative_to(_ROOT).with_suffix("").parts)
+    for package in ("orchard", "data_prep", "trainer", "ensemble")
+    for file in (_ROOT / package).rglob("*.py")
+    if ">>> " in file.read_text()
+)
 
 _IMPORTS = """
 import sys
@@ -89,8 +95,8 @@ def test_version_setup_and_package_agree():
     assert done.stdout.splitlines()[-1] == orchard.__version__
 
 
-@pytest.mark.parametrize("module", ["data_prep.config", "ensemble.config", "trainer.config"])
-def test_doctest_examples_of_configs_are_right(module):
+@pytest.mark.parametrize("module", _WITH_EXAMPLES)
+def test_doctest_examples_are_right(module):
     outcome = doctest.testmod(importlib.import_module(module))
     assert outcome.attempted > 0 and outcome.failed == 0
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta, serving_dir
 from trainer.checkpoints import (
     CheckpointWriter,
@@ -107,8 +107,8 @@ def train_and_evaluate(
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         if not _can_lose_devices(accelerator):
             raise
-        reason = str(error).splitlines()[0][:200]
-        print(f"a worker or the TPU was lost ({reason}): run the same command again on all workers")
+        lost = f"a worker or the TPU was lost ({in_one_line(error)})"
+        print(f"{lost}: run the same command again on all workers")
         return EXIT_RUN_AGAIN
     finally:
         told.end(None)  # Where it has not come to its end.

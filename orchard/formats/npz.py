@@ -52,7 +52,7 @@ def read(
 
 def damaged(path: str, error: Exception, kind: str, remedy: str) -> OrchardError:
     """The error of a file whose content is not what it should be; arguments as `read` has them."""
-    reason = in_one_line(error) or type(error).__name__
+    reason = in_one_line(error)
     return OrchardError(f"{path} is damaged or no {kind} ({reason}); {remedy}")
 
 

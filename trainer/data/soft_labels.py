@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from trainer.data.options import DatasetOptions
 from trainer.data.records import RecordTable
 
@@ -34,7 +34,7 @@ def read(path: str, ids: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray
         content = io.BytesIO(storage.read_bytes(path))
         table = pd.read_csv(content, dtype=str, keep_default_na=False)
     except ValueError as error:
-        raise OrchardError(f"{path} is no CSV: {' '.join(str(error).split())[:200]}") from error
+        raise OrchardError(f"{path} is no CSV: {in_one_line(error)}") from error
     missing = [name for name in class_names if name not in table.columns]
     others = [name for name in table.columns if name not in class_names]
     if missing or len(others) != 1:

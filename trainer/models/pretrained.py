@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.formats import RunDir, RunRecord
 from trainer.keras_module import keras
 
@@ -32,7 +32,7 @@ def load_model(path: str) -> keras.Model:
         try:
             return keras.models.load_model(local, compile=False)
         except Exception as error:  # Of a damaged file Keras raises whatever it stumbles over.
-            raise OrchardError(f"{path}: not a Keras 3 model file ({_first_line(error)})") from None
+            raise OrchardError(f"{path}: not a Keras 3 model file ({in_one_line(error)})") from None
 
 
 def model_of_json(text: str, path: str) -> keras.Model:
@@ -51,7 +51,7 @@ def model_of_json(text: str, path: str) -> keras.Model:
             return model
         reason = f"it is a {type(model).__name__}"
     except Exception as error:  # As in `load_model`.
-        reason = _first_line(error)
+        reason = in_one_line(error)
         if missing := _NO_CLASS.search(str(error)):
             raise OrchardError(
                 f"{path}: a layer of the network is not to be had here ({missing[0]}); install "
@@ -59,10 +59,6 @@ def model_of_json(text: str, path: str) -> keras.Model:
                 "--plugins"
             ) from None
     raise OrchardError(f"{path} holds no network ({reason}); it was damaged or edited")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def load_backbone(path: str, name: str, image_size_px: tuple[int, int]) -> keras.Model:
@@ -194,7 +190,7 @@ def load_into(backbone: keras.Model, path: str) -> None:
         raise
     except Exception as error:  # As in `load_model`.
         raise OrchardError(
-            f"--weights={path} does not fit the network without its head ({_first_line(error)}); "
+            f"--weights={path} does not fit the network without its head ({in_one_line(error)}); "
             "give weights of this network, or --weights=none"
         ) from None
 

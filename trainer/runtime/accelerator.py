@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from orchard import storage
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from trainer.data import ReadOptions
 from trainer.keras_module import keras
 from trainer.runtime import pjrt_devices
@@ -194,10 +194,9 @@ def _connect_tpu(options: HardwareOptions) -> Accelerator:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise OrchardError(
-            f"TPU {name!r} cannot be used ({reason}); check --tpu, and that tensorflow-tpu "
-            "is the only TensorFlow installed, or use --accelerator=cpu|gpu"
+            f"TPU {name!r} cannot be used ({in_one_line(error)}); check --tpu, and that "
+            "tensorflow-tpu is the only TensorFlow installed, or use --accelerator=cpu|gpu"
         ) from None
     # One process drives all hosts of a pod, each of which reads its own part of the batches.
     return Accelerator("tpu", strategy, pod_hosts=strategy.extended.num_hosts)

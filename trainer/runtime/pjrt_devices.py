@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from trainer.runtime.cluster import Place, tpu_in_environment
 from trainer.runtime.options import HardwareOptions
 
@@ -88,10 +88,9 @@ def find_devices(options: HardwareOptions, place: Place | None) -> Found:
         _join(place, kind)
         devices = jax.devices()
     except RuntimeError as error:
-        reason = str(error).splitlines()[0][:200]
         raise OrchardError(
-            f"--runtime=pjrt: jax finds no {kind or 'device'} here ({reason}); check that the jax "
-            "installed is for it, or use --accelerator=cpu"
+            f"--runtime=pjrt: jax finds no {kind or 'device'} here ({in_one_line(error)}); "
+            "check that the jax installed is for it, or use --accelerator=cpu"
         ) from None
     found = _KINDS.get(devices[0].platform, devices[0].platform)
     if options.accelerator not in ("auto", found):

@@ -4,7 +4,7 @@ import functools
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.lazy import lazy_import
 from trainer.models.preprocessing import CAFFE, INSIDE, SYMMETRIC, TORCH
 from trainer.models.registry import register_architecture
@@ -78,11 +78,10 @@ def _build_imagenet(function: str, image_size_px: tuple[int, int]) -> "keras.Mod
     try:
         return _build(function, image_size_px, "imagenet")
     except Exception as error:  # keras.utils.get_file raises bare Exceptions.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         cache = os.path.join(os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras")), "models")
         raise OrchardError(
             f"--weights=imagenet: the weights of {function} are not in {cache} and could "
-            f"not be downloaded ({reason}); on a machine with internet build "
+            f"not be downloaded ({in_one_line(error)}); on a machine with internet build "
             f"keras.applications.{function}(include_top=False) once, copy its file from "
             "there into that folder (or point KERAS_HOME at a copy), or use --weights=none|PATH"
         ) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchard.errors import OrchardError
+from orchard.errors import OrchardError, in_one_line
 from orchard.lazy import lazy_import
 from trainer.models.preprocessing import Scaling
 from trainer.models.registry import Architecture, register_architecture_source
@@ -69,11 +69,10 @@ def _in_one_line(preset: str) -> Iterator[None]:
         yield
     # Kaggle's and Hugging Face's clients raise what they like, also where there is no network.
     except Exception as error:
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
         raise OrchardError(
-            f"--architecture=keras_hub:{preset} cannot be loaded ({reason}); give a preset of "
-            "KerasHub, hf://OWNER/NAME, kaggle://OWNER/MODEL/keras/VARIANT, or the directory of a "
-            "preset, which needs no network"
+            f"--architecture=keras_hub:{preset} cannot be loaded ({in_one_line(error)}); give a "
+            "preset of KerasHub, hf://OWNER/NAME, kaggle://OWNER/MODEL/keras/VARIANT, or the "
+            "directory of a preset, which needs no network"
         ) from None
 
 
