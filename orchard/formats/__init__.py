@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         load_checkpoint_file,
         save_checkpoint_file,
     )
-    from orchard.formats.cost import ComputeTime, Price, TrainingCost, total_time
+    from orchard.formats.cost import ComputeTime, Price, TrainingCost, total_images, total_time
     from orchard.formats.ensemble import (
         AutoViews,
         CascadePoint,
@@ -214,6 +214,7 @@ __all__ = [
     "save_logits",
     "tfrecord",
     "serving_dir",
+    "total_images",
     "total_time",
 ]
 

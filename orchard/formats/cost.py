@@ -61,16 +61,22 @@ class TrainingCost:
 
     Attributes:
         time: what its training took; None: an older version, which did not measure it, began it.
-        train_images: steps times batch.
+        train_images: steps times batch; None: a soup's, of which one network's are not known.
         flops_per_image: multiplications and additions of convolutions, dense layers and attention
             in one forward pass of one image; None: its layers have others.
         num_parameters: of the network, all of them.
     """
 
     time: ComputeTime | None
-    train_images: int
+    train_images: int | None
     flops_per_image: int | None
     num_parameters: int
+
+
+def total_images(costs: Sequence[TrainingCost | None]) -> int | None:
+    """How many images several trainings saw together; None: it is not known of one of them."""
+    known = [cost.train_images for cost in costs if cost and cost.train_images is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 @dataclass(frozen=True)

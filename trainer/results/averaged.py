@@ -22,6 +22,7 @@ from orchard.formats import (
     json_safe,
     load_logits,
     save_logits,
+    total_images,
     total_time,
 )
 from trainer.config import TrainConfig
@@ -156,7 +157,7 @@ def write_averaged(
         config=config.to_json(),
         cost=TrainingCost(
             time=total_time([one.time if one else None for one in costs]),
-            train_images=sum(one.train_images for one in costs if one),
+            train_images=total_images(costs),
             flops_per_image=forward_flops(trial.network),
             num_parameters=trial.network.count_params(),
         ),

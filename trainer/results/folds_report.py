@@ -13,6 +13,7 @@ from orchard.formats import (
     TrainingCost,
     fold_name,
     refit_name,
+    total_images,
     total_time,
 )
 from trainer.evaluation import probabilities, reliability
@@ -64,8 +65,8 @@ def total_cost(costs: Sequence[TrainingCost | None]) -> TrainingCost | None:
     if len(known) < len(costs):
         return None
     time = total_time([cost.time for cost in known])
-    images = sum(cost.train_images for cost in known)
-    return TrainingCost(time, images, known[0].flops_per_image, known[0].num_parameters)
+    one = known[0]
+    return TrainingCost(time, total_images(known), one.flops_per_image, one.num_parameters)
 
 
 def _facts(

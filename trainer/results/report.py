@@ -193,7 +193,8 @@ def cost_facts(cost: TrainingCost | None) -> dict[str, str]:
     if time is not None:
         facts["its compute"] = f"{format_number(time.charged_seconds)} {time.unit}"
         facts["trained on devices"] = f"{time.num_devices} x {time.device_kind}"
-    facts["training images"] = f"{cost.train_images:,}"
+    images = cost.train_images
+    facts["training images"] = "unknown" if images is None else f"{images:,}"
     facts["an image costs"] = "unknown" if flops is None else format_flops(flops)
     facts["parameters"] = f"{cost.num_parameters:,}"
     return facts
