@@ -4,6 +4,7 @@ import functools
 import os
 import resource
 import struct
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -84,6 +85,7 @@ class FileSource(_Frames):
     def __init__(self, files: Sequence[str]):
         self._files = files
         self._descriptors: list[int] = []
+        _close_with(self, self._descriptors)
         most = _most_open_files()
         for position, path in enumerate(files):
             try:
@@ -110,10 +112,7 @@ class FileSource(_Frames):
 
     def close(self) -> None:
         """Closes the files."""
-        while self._descriptors:
-            os.close(self._descriptors.pop())
-
-    __del__ = close
+        _close_all(self._descriptors)
 
 
 class MemorySource(_Frames):
@@ -135,6 +134,7 @@ class ArrayRecordSource(Source):
 
     def __init__(self, files: Sequence[str], contents: Sequence[bytes] | None = None) -> None:
         self._held: list[int] = []
+        _close_with(self, self._held)
         for content in contents or ():
             self._held.append(_hold(content))
         # The package reads paths alone; these lead to memory.
@@ -161,9 +161,18 @@ class ArrayRecordSource(Source):
                 found[position] = record
         return found
 
-    def __del__(self) -> None:
-        while self._held:
-            os.close(self._held.pop())
+
+def _close_with(owner: object, descriptors: list[int]) -> None:
+    """Close the files once nobody has their owner any more.
+
+    Not at the exit: TensorFlow's threads may read then, and the system closes what is left.
+    """
+    weakref.finalize(owner, _close_all, descriptors).atexit = False
+
+
+def _close_all(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def _hold(content: bytes) -> int:

@@ -135,9 +135,13 @@ def _split_index(dataset_dir: str, split: str, paths: list[str], layout: Layout)
     for place in places:
         if storage.exists(place):
             arrays = npz.read(
-                place, *SplitIndex._fields, kind="index of records", remedy="delete it"
+                place,
+                *SplitIndex._fields,
+                kind="index of records",
+                remedy="delete it",
+                aligned=("file_index", "offsets", "lengths", "label_counts"),
             )
-            return SplitIndex(**arrays)
+            return SplitIndex(*(arrays[name] for name in SplitIndex._fields))
     index = _scan(split, paths, layout)
     for place in places:
         try:

@@ -38,6 +38,14 @@ def test_file_source_missing_shard_is_refused_naming_it(directory):
         readers.FileSource(gone.files)
 
 
+def test_file_source_that_nobody_has_any_more_is_closed(directory):
+    before = len(os.listdir("/proc/self/fd"))
+    source = readers.FileSource(load_records(directory, "train").files)
+    assert len(os.listdir("/proc/self/fd")) > before
+    del source
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_file_source_of_more_files_than_may_be_open_reads_all(tmp_path, monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
     files = [tmp_path / str(number) for number in range(50)]

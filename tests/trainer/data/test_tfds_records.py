@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,6 +121,20 @@ def test_load_records_of_a_foreign_dataset_again_reads_its_index(directory, monk
     assert again.ids.tolist() == first.ids.tolist()
     assert again.offsets.tolist() == first.offsets.tolist()
     assert len(tfds.builder_from_directory(directory).as_dataset(split="train")) == 12
+
+
+def test_load_records_index_that_is_another_file_is_refused(directory):
+    load_records(directory, "train")
+    index = next(Path(directory, ".orchard_index").glob("train-*.npz"))
+    kept, arrays = index.read_bytes(), dict(np.load(index))
+    try:
+        np.savez(index, **arrays, more=np.zeros(3))
+        assert len(load_records(directory, "train")) == len(arrays["offsets"])
+        np.savez(index, **{**arrays, "lengths": arrays["lengths"][1:]})
+        with pytest.raises(OrchardError, match="differ in length.*delete it"):
+            load_records(directory, "train")
+    finally:
+        index.write_bytes(kept)
 
 
 def test_load_records_of_a_read_only_dataset_keeps_the_index_in_the_users_cache(
