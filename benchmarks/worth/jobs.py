@@ -28,6 +28,11 @@ class Folder:
         """Of a training by the trainer."""
         return self.runs / training.key
 
+    def member_dir(self, training: Training) -> Path:
+        """The run that predicts: its own, or the mean of its checkpoints."""
+        run_dir = self.run_dir(training)
+        return run_dir / "average" if training.averaged_checkpoints else run_dir
+
     def logits_file(self, training: Training) -> Path:
         """Of the test images, by plain Keras."""
         return self.runs / f"{training.key}.npz"
@@ -73,8 +78,16 @@ def cpu_seconds(folder: Folder, training: Training) -> float:
 
 def _run(folder: Folder, setting: Setting, training: Training, core: int) -> None:
     folder.runs.mkdir(parents=True, exist_ok=True)
-    command = (_plain if training.plain else _ours)(folder, setting, training)
+    commands = [(_plain if training.plain else _ours)(folder, setting, training)]
+    if training.averaged_checkpoints:
+        commands.append(_average(folder, setting, training))
     log = folder.runs / f"{training.key}.log"
+    seconds = sum(_cpu_seconds_of(command, log, core) for command in commands)
+    cost = {"cpu_seconds": seconds, "command": commands[0]}
+    folder.cost_file(training).write_text(json.dumps(cost))
+
+
+def _cpu_seconds_of(command: list[str], log: Path, core: int) -> float:
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -87,8 +100,7 @@ def _run(folder: Folder, setting: Setting, training: Training, core: int) -> Non
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed: see {log}")
-    cost = {"cpu_seconds": usage.ru_utime + usage.ru_stime, "command": command}
-    folder.cost_file(training).write_text(json.dumps(cost))
+    return usage.ru_utime + usage.ru_stime
 
 
 def _plain(folder: Folder, setting: Setting, training: Training) -> list[str]:
@@ -119,12 +131,32 @@ def _ours(folder: Folder, setting: Setting, training: Training) -> list[str]:
         f"--flips={setting.flips}",
         f"--fold={training.rows}",
         # So many steps, whatever the recipe would take.
-        *("--epochs=0.01", f"--min_steps={training.steps}", "--max_epochs=0", "--num_evals=1"),
+        *("--epochs=0.01", f"--min_steps={training.steps}", "--max_epochs=0"),
+        # One evaluation at the end, or twice as many as are averaged.
+        f"--num_evals={2 * training.averaged_checkpoints or 1}",
+        f"--keep_best={training.averaged_checkpoints or 1}",
         f"--seed={training.seed}",
         "--noprogress",
     ]
     if training.rows == ALL_FOLDS:
         flags.append(f"--refit={training.refits}")
+    if training.ema_momentum:
+        flags.append(f"--ema_momentum={training.ema_momentum}")
     if not setting.pretrained:
-        flags += ["--weights=none", "--plugins=benchmarks.worth.networks"]
-    return ["trainer.main", *flags]
+        flags.append("--weights=none")
+    return ["trainer.main", *flags, *_plugins(setting)]
+
+
+def _average(folder: Folder, setting: Setting, training: Training) -> list[str]:
+    flags = [
+        f"--members={folder.run_dir(training)}",
+        f"--checkpoints={training.averaged_checkpoints}",
+        "--recipe=uniform",
+        f"--output_dir={folder.member_dir(training)}",
+    ]
+    return ["ensemble.soup", *flags, *_plugins(setting)]
+
+
+def _plugins(setting: Setting) -> list[str]:
+    """For networks that are learned from scratch, which are the benchmark's own."""
+    return [] if setting.pretrained else ["--plugins=benchmarks.worth.networks"]

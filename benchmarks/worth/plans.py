@@ -74,6 +74,9 @@ class Training:
         refits: what --refit says.
         recipe: what --recipe says; not of a plain one.
         usual: whether a plain one has the usual learning rate and label smoothing.
+        ema_momentum: what --ema_momentum says, where the recipe is not to decide.
+        averaged_checkpoints: the weights are the mean of those at so many last evaluations, of
+            twice as many; 0: those of the last step.
     """
 
     plain: bool
@@ -84,13 +87,20 @@ class Training:
     refits: int = 0
     recipe: str = ""
     usual: bool = False
+    ema_momentum: float = 0.0
+    averaged_checkpoints: int = 0
 
     @property
     def key(self) -> str:
         """A name for files."""
         how = ("usual" if self.usual else "keras") if self.plain else self.recipe
-        refits = f"-refit{self.refits}" if self.refits else ""
-        return f"{how}-{self.network.name}-{self.rows}-{self.steps}-seed{self.seed}{refits}"
+        named = f"{how}-{self.network.name}-{self.rows}-{self.steps}-seed{self.seed}"
+        settings = {
+            "refit": self.refits,
+            "ema": self.ema_momentum,
+            "average": self.averaged_checkpoints,
+        }
+        return named + "".join(f"-{name}{value}" for name, value in settings.items() if value)
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,15 @@ def contenders(networks: tuple[Network, ...], steps: int, repeat: int) -> list[C
             (ours(first, ALL_FOLDS, 1 / (NUM_FOLDS + 2 * refit), refits=2),),
             True,
             2,
+        ),
+        Contender(
+            "one network, moving average", (ours(first, ALL_ROWS, 1, ema_momentum=0.99),), False, 1
+        ),
+        Contender(
+            "one network, 5 checkpoints averaged",
+            (ours(first, ALL_ROWS, 1, averaged_checkpoints=5),),
+            False,
+            1,
         ),
         Contender("one network, best", (ours(first, ALL_ROWS, 1, recipe="best"),), False, 1),
         Contender("3 seeds, best", seeds("best"), False, 3),

@@ -134,7 +134,7 @@ def _predict(folder: Folder, contender: Contender, truth: Logits) -> _Predicted:
     refits = any(training.refits for training in contender.trainings)
     result = run(
         EnsembleConfig(
-            members=tuple(str(folder.run_dir(training)) for training in contender.trainings),
+            members=tuple(str(folder.member_dir(training)) for training in contender.trainings),
             dataset=str(folder.dataset),
             output_dir=str(folder.ensemble),  # One for all: it keeps the logits of members.
             calibrate=contender.calibrated,

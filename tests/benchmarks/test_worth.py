@@ -35,6 +35,11 @@ def test_contenders_of_another_repeat_share_no_training():
     assert not first & second
 
 
+def test_contenders_trainings_that_differ_have_files_of_their_own():
+    trainings = {one for each in contenders(_NETWORKS, 600, 0) for one in each.trainings}
+    assert len({training.key for training in trainings}) == len(trainings)
+
+
 def test_contenders_names_are_distinct_and_plain_keras_comes_first():
     names = [one.name for one in contenders(_NETWORKS, 600, 0)]
     assert names[0] == plans.PLAIN and len(set(names)) == len(names)
