@@ -244,7 +244,7 @@ def fixed(
 
 def load(name: str) -> Problem:
     """A set and its features."""
-    train, test = sets.SETS[name](Path(_FASHION_DIR.value))
+    train, test = sets.SETS[name](Path(_FASHION_DIR.value), 0)
     test = sets.Images(test.pixels[: _MAX_TEST.value], test.labels[: _MAX_TEST.value])
     class_names = tuple(sorted(set(train.labels)))
     features = backbone_features if _BACKBONE.value else pixel_features
@@ -290,7 +290,7 @@ def _compute_features(name: str, folder: Path) -> None:
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = [("image_id", "label", "split")]
-    train, test = sets.SETS[name](Path(_FASHION_DIR.value))
+    train, test = sets.SETS[name](Path(_FASHION_DIR.value), 0)
     for part, images, most in (("train", train, None), ("eval", test, _MAX_TEST.value)):
         for row, pixels in enumerate(images.pixels[:most]):
             image_id = f"{part}_{row:05d}"

@@ -10,6 +10,7 @@ benchmarks/results/worth.json, and the picture into docs/images; without it both
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,7 @@ _FASHION_DIR = flags.DEFINE_string(
     "fashion_dir", "/usr/share/datasets/fashion-mnist", "Where Fashion-MNIST's four files are."
 )
 _REPEATS = flags.DEFINE_integer("repeats", 0, "Seeds; default: those of the documentation.")
+_SPLITS = flags.DEFINE_integer("splits", 0, "Parts to test on in turn; default: likewise.")
 _STEPS = flags.DEFINE_list("steps", [], "What contenders may spend; default: likewise.")
 _FIRST = flags.DEFINE_integer("first", 0, "Only so many contenders, in the order of the tables.")
 _WORKERS = flags.DEFINE_integer("workers", os.cpu_count(), "Trainings at a time, a core each.")
@@ -48,12 +50,19 @@ def main(argv: list[str]) -> None:
         ]
         for name, steps in comparisons
     }
-    folders = {name: jobs.Folder(output, name) for name in _SETS.value}
-    for folder in folders.values():
+    folders = {
+        name: [
+            jobs.Folder(output, name, split)
+            for split in range(_SPLITS.value or SETTINGS[name].splits)
+        ]
+        for name in _SETS.value
+    }
+    for folder in itertools.chain(*folders.values()):
         prepared.prepare(folder, Path(_FASHION_DIR.value))
     trainings = {
-        (name, training.key): (folders[name], SETTINGS[name], training)
+        (folder.name, training.key): (folder, SETTINGS[name], training)
         for (name, _), contenders in repeats.items()
+        for folder in folders[name]
         for one in contenders
         for contender in one
         for training in contender.trainings

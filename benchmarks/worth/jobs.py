@@ -15,14 +15,21 @@ _LIBRARY_THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"
 
 
 class Folder:
-    """What the benchmark keeps of one set."""
+    """What the benchmark keeps of one set.
 
-    def __init__(self, path: Path, name: str):
-        self.name = name
-        self.images = path / "sets" / name
-        self.dataset = path / "data" / name / "1.0.0"
-        self.runs = path / "runs" / name
-        self.ensemble = path / "ensembles" / name
+    Args:
+        path: where everything goes.
+        set_name: of the set.
+        split: which part of it is tested on.
+    """
+
+    def __init__(self, path: Path, set_name: str, split: int = 0):
+        self.set_name, self.split = set_name, split
+        self.name = f"{set_name}_{split + 1}" if split else set_name
+        self.images = path / "sets" / self.name
+        self.dataset = path / "data" / self.name / "1.0.0"
+        self.runs = path / "runs" / self.name
+        self.ensemble = path / "ensembles" / self.name
 
     def run_dir(self, training: Training) -> Path:
         """Of a training by the trainer."""

@@ -42,6 +42,7 @@ class Setting:
         flips: "none", "horizontal" or "both".
         steps: what contenders may spend; each number is a comparison of its own.
         repeats: with other seeds.
+        splits: parts of the images that are tested on in turn, by networks trained on the others.
     """
 
     pretrained: bool
@@ -51,10 +52,11 @@ class Setting:
     flips: str
     steps: tuple[int, ...]
     repeats: int
+    splits: int = 1
 
 
 SETTINGS = {
-    "solar": Setting(True, 64, 2e-3, 5e-4, "horizontal", (900,), 2),
+    "solar": Setting(True, 64, 2e-3, 5e-4, "horizontal", (900,), 2, splits=3),
     "fashion": Setting(True, 48, 2e-3, 5e-4, "horizontal", (900,), 2),
     "fashion_10k": Setting(False, 28, 4e-3, 1e-3, "horizontal", (2400, 9600), 2),
     "digits": Setting(False, 28, 4e-3, 1e-3, "none", (900, 9000), 2),

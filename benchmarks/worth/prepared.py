@@ -47,7 +47,7 @@ def _flops(architecture: str, size_px: int) -> int:
 def prepare(folder: Folder, fashion_dir: Path) -> None:
     """Write the images and the dataset of a set; what is there stays."""
     if not (folder.images / "test_labels.csv").exists():
-        sets.write(folder.name, folder.images, fashion_dir)
+        sets.write(folder.set_name, folder.split, folder.images, fashion_dir)
     command = [
         *(sys.executable, "-m", "data_prep.main"),
         f"--csv={folder.images / 'train.csv'}",

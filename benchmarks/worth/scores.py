@@ -20,8 +20,16 @@ from trainer.evaluation import METRICS, draw_counts, resampled_scores
 CALIBRATED = "log_loss, calibrated"
 SHOWN = ("roc_auc", "accuracy", "log_loss", CALIBRATED)
 _NUM_DRAWS = 1000
-# Metric -> its value, and its values on drawn images.
-_Sampled: TypeAlias = dict[str, tuple[float, np.ndarray]]
+
+
+class _Score(NamedTuple):
+    """A metric on the test images, and on those of each draw: float64 [draws]."""
+
+    score: float
+    drawn: np.ndarray
+
+
+_Sampled: TypeAlias = dict[str, _Score]  # By metric.
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Row:
         contender: its name.
         cpu_seconds: training, mean over the repeats, from the start of commands to their end.
         networks_an_image: inference, in forward passes of the set's first network.
-        scores: metric -> of each repeat.
+        scores: metric -> of each split of the images, and there of each seed.
         gains: metric -> how much better than plain Keras: mean, and the 95% interval.
     """
 
@@ -43,61 +51,94 @@ class Row:
     contender: str
     cpu_seconds: float
     networks_an_image: float
-    scores: dict[str, list[float]]
+    scores: dict[str, list[list[float]]]
     gains: dict[str, tuple[float, float, float]]
 
+    @property
+    def num_seeds(self) -> str:
+        """Of each split, such as 2+1+1."""
+        return "+".join(str(len(of_split)) for of_split in self.scores[SHOWN[0]])
 
-def rows_of(folder: Folder, steps: int, repeats: list[list[Contender]]) -> list[Row]:
-    """Score the contenders of one set, each in the repeats that are finished.
+    def score(self, metric: str) -> float:
+        """The mean over splits, of means over seeds."""
+        return float(np.mean([np.mean(of_split) for of_split in self.scores[metric]]))
+
+
+class _Tried(NamedTuple):
+    """A contender with one seed, on one split."""
+
+    split: int
+    sampled: _Sampled
+    cpu_seconds: float
+    networks_an_image: float
+
+
+def rows_of(folders: list[Folder], steps: int, repeats: list[list[Contender]]) -> list[Row]:
+    """Score the contenders of one set, each on the splits and with the seeds that are finished.
 
     Args:
-        folder: of the set.
+        folders: of each split of the set.
         steps: what each may spend.
         repeats: the same contenders, with other seeds.
     """
     rows: list[Row] = []
-    # Without plain Keras there is nothing to compare with.
-    judged = [repeat for repeat in repeats if folder.is_finished(repeat[0])]
-    if not judged:
-        return rows
-    truth = load_logits(str(folder.logits_file(judged[0][0].trainings[0])))
-    plain: list[_Sampled] = []  # Each metric of each repeat.
-    for contenders in zip(*judged, strict=True):
-        done = [at for at, one in enumerate(contenders) if folder.is_finished(one)]
-        if not done:
+    plain: dict[tuple[int, int], _Sampled] = {}  # By split and seed.
+    for contenders in zip(*repeats, strict=True):
+        tried = {
+            (folder.split, seed): _try(folder, one, repeats[seed][0])
+            for folder in folders
+            for seed, one in enumerate(contenders)
+            # Without plain Keras there is nothing to compare with.
+            if folder.is_finished(repeats[seed][0]) and folder.is_finished(one)
+        }
+        if not tried:
             continue
-        predicted = [_predict(folder, contenders[at], truth) for at in done]
-        ours = [_sample(one.probabilities, truth.targets) for one in predicted]
-        plain = plain or ours  # It comes first, and is finished in all of them.
-        seconds = [
-            sum(cpu_seconds(folder, training) for training in contenders[at].trainings)
-            for at in done
-        ]
-        name, beside = contenders[0].name, [plain[at] for at in done]
+        name, ours = contenders[0].name, list(tried.values())
+        if name == PLAIN:
+            plain = {key: one.sampled for key, one in tried.items()}
+        beside = [plain[key] for key in tried]
+        splits = sorted({one.split for one in ours})
         rows.append(
             Row(
-                folder.name,
+                folders[0].set_name,
                 steps,
                 name,
-                float(np.mean(seconds)),
-                float(np.mean([one.networks_an_image for one in predicted])),
-                {metric: [one[metric][0] for one in ours] for metric in SHOWN},
+                float(np.mean([one.cpu_seconds for one in ours])),
+                float(np.mean([one.networks_an_image for one in ours])),
+                {
+                    metric: [
+                        [one.sampled[metric].score for one in ours if one.split == split]
+                        for split in splits
+                    ]
+                    for metric in SHOWN
+                },
                 {} if name == PLAIN else {m: _gain(m, ours, beside) for m in SHOWN},
             )
         )
     return rows
 
 
-def _sample(probabilities: np.ndarray, targets: np.ndarray) -> _Sampled:
+def _try(folder: Folder, contender: Contender, plain: Contender) -> _Tried:
+    truth = load_logits(str(folder.logits_file(plain.trainings[0])))
+    predicted = _predict(folder, contender, truth)
+    return _Tried(
+        folder.split,
+        _sample(predicted.probabilities, truth.targets, folder.split),
+        sum(cpu_seconds(folder, training) for training in contender.trainings),
+        predicted.networks_an_image,
+    )
+
+
+def _sample(probabilities: np.ndarray, targets: np.ndarray, split: int) -> _Sampled:
     """Each metric, and its values on images drawn with replacement, the same for everybody."""
-    counts, task = draw_counts(len(targets), 0, _NUM_DRAWS), Task.SINGLE_LABEL
+    counts, task = draw_counts(len(targets), split, _NUM_DRAWS), Task.SINGLE_LABEL
     sampled: _Sampled = {}
     for shown in SHOWN:
         metric, values = _metric(shown), probabilities
         if shown == CALIBRATED:
             values = calibrated_by_halves(probabilities, targets)
         drawn = resampled_scores(metric, *as_logits(metric, values, targets, task), counts)
-        sampled[shown] = float(score(metric, values, targets, task)), drawn
+        sampled[shown] = _Score(float(score(metric, values, targets, task)), drawn)
     return sampled
 
 
@@ -157,19 +198,23 @@ def _predict(folder: Folder, contender: Contender, truth: Logits) -> _Predicted:
     return _Predicted(probabilities, spent / flops.min())
 
 
-def _gain(metric: str, ours: list[_Sampled], plain: list[_Sampled]) -> tuple[float, float, float]:
-    """Mean over the repeats; the interval is over images and repeats, drawn with replacement."""
+def _gain(metric: str, ours: list[_Tried], plain: list[_Sampled]) -> tuple[float, float, float]:
+    """Mean over splits; the interval is over their images, and the seeds of each: all drawn."""
     sign = 1.0 if METRICS[_metric(metric)].higher_is_better else -1.0
-    pairs = [(one[metric], other[metric]) for one, other in zip(ours, plain, strict=True)]
-    by_repeat = np.stack([one[1] - other[1] for one, other in pairs])
-    drawn = np.random.default_rng(0).integers(len(ours), size=by_repeat.shape)
-    draws = sign * np.take_along_axis(by_repeat, drawn, axis=0).mean(axis=0)
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return (
-        float(sign * np.mean([one[0] - other[0] for one, other in pairs])),
-        float(low),
-        float(high),
-    )
+    gains, draws = [], []
+    generator = np.random.default_rng(0)
+    for split in sorted({one.split for one in ours}):
+        pairs = [
+            (one.sampled[metric], other[metric])
+            for one, other in zip(ours, plain, strict=True)
+            if one.split == split
+        ]
+        gains.append(np.mean([one.score - other.score for one, other in pairs]))
+        by_seed = np.stack([one.drawn - other.drawn for one, other in pairs])
+        drawn = generator.integers(len(pairs), size=by_seed.shape)
+        draws.append(np.take_along_axis(by_seed, drawn, axis=0).mean(axis=0))
+    low, high = np.nanpercentile(sign * np.mean(draws, axis=0), [2.5, 97.5])
+    return float(sign * np.mean(gains)), float(low), float(high)
 
 
 def results_file() -> Path:

@@ -7,7 +7,8 @@
 | fashion_10k | 10,000 of Fashion-MNIST | likewise |
 | digits | 600 of scikit-learn's handwritten digits | scikit-learn |
 
-What is trained on and what is tested on is the same for all contenders and seeds.
+What is trained on and what is tested on is the same for all contenders and seeds. Of solar there
+are three splits: each third of its photos is tested on by networks that learned from the others.
 """
 
 import gzip
@@ -42,17 +43,18 @@ class ImageSet(NamedTuple):
     test: Images
 
 
-def write(name: str, folder: Path, fashion_dir: Path) -> None:
+def write(name: str, split: int, folder: Path, fashion_dir: Path) -> None:
     """Write train.csv, test.csv (without labels), test_labels.csv and images/ of a set.
 
     Args:
         name: of the set.
+        split: which part of it is tested on: of solar 0, 1 or 2, of the others 0.
         folder: where to.
         fashion_dir: where Fashion-MNIST's four files are.
     """
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    for part, which in zip(SETS[name](fashion_dir), ("train", "test"), strict=True):
+    for part, which in zip(SETS[name](fashion_dir, split), ("train", "test"), strict=True):
         ids = [f"{which}_{number:05d}" for number in range(len(part.labels))]
         for image_id, pixels in zip(ids, part.pixels, strict=True):
             Image.fromarray(pixels).save(images / f"{image_id}.jpg", quality=95)
@@ -63,7 +65,7 @@ def write(name: str, folder: Path, fashion_dir: Path) -> None:
         labels.to_csv(folder / f"{which}.csv", index=False)
 
 
-def _solar(fashion_dir: Path) -> ImageSet:
+def _solar(fashion_dir: Path, split: int) -> ImageSet:
     # Deitsch et al. 2019, "Automatic classification of defective photovoltaic module cells in
     # electroluminescence images". Cells that its experts were sure of, by kind and state.
     del fashion_dir
@@ -75,11 +77,12 @@ def _solar(fashion_dir: Path) -> ImageSet:
     sure = np.isin(defect, (0.0, 1.0))
     state = np.where(defect[sure] == 1, "defective", "intact")
     labels = np.char.add(np.char.add(kind[sure], "_"), state)
-    return _split(list(pixels[sure]), list(labels), test_share=1 / 3)
+    return _split(list(pixels[sure]), list(labels), test_share=1 / 3, split=split)
 
 
-def _fashion(num_train: int, num_test: int) -> Callable[[Path], ImageSet]:
-    def load(fashion_dir: Path) -> ImageSet:
+def _fashion(num_train: int, num_test: int) -> Callable[[Path, int], ImageSet]:
+    def load(fashion_dir: Path, split: int) -> ImageSet:
+        del split
         return ImageSet(_idx(fashion_dir, "train", num_train), _idx(fashion_dir, "t10k", num_test))
 
     return load
@@ -99,8 +102,8 @@ def _idx(folder: Path, part: str, count: int) -> Images:
     return Images(list(pixels[:count]), [_FASHION_CLASSES[at] for at in labels[:count]])
 
 
-def _digits(fashion_dir: Path) -> ImageSet:
-    del fashion_dir
+def _digits(fashion_dir: Path, split: int) -> ImageSet:
+    del fashion_dir, split
     data = load_digits()
     pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
     # JPEG's blocks are 8x8: enlarged, a digit loses nothing.
@@ -108,15 +111,21 @@ def _digits(fashion_dir: Path) -> ImageSet:
     return _split(enlarged, [f"digit_{digit}" for digit in data.target], test_share=2 / 3)
 
 
-def _split(pixels: list[np.ndarray], labels: list[str], test_share: float) -> ImageSet:
-    train, test = train_test_split(
-        np.arange(len(labels)), test_size=test_share, stratify=labels, random_state=0
-    )
+def _split(
+    pixels: list[np.ndarray], labels: list[str], test_share: float, split: int = 0
+) -> ImageSet:
+    """Tested on is a share of the images, or as many of the others: the first or second half."""
+    rows = np.arange(len(labels))
+    train, test = train_test_split(rows, test_size=test_share, stratify=labels, random_state=0)
+    if split:
+        others = [labels[row] for row in train]
+        test = train_test_split(train, test_size=1 / 2, stratify=others, random_state=0)[split - 1]
+        train = np.setdiff1d(rows, test)
     parts = [Images([pixels[i] for i in at], [labels[i] for i in at]) for at in (train, test)]
     return ImageSet(*parts)
 
 
-SETS: dict[str, Callable[[Path], ImageSet]] = {
+SETS: dict[str, Callable[[Path, int], ImageSet]] = {
     "solar": _solar,
     "fashion": _fashion(2_000, 5_000),
     "fashion_small": _fashion(2_000, 2_000),  # For `benchmarks.ensemble_quality` alone.

@@ -25,11 +25,10 @@ def markdown(rows: Sequence[Row]) -> str:
             "|---|---|---|---|" + "---|---|" * len(SHOWN),
         ]
         for row in group:
-            repeats = str(len(row.scores[SHOWN[0]]))
-            cells = [row.contender, repeats, f"{row.cpu_seconds:,.0f}"]
+            cells = [row.contender, row.num_seeds, f"{row.cpu_seconds:,.0f}"]
             cells.append(f"{row.networks_an_image:.3g}")
             for metric in SHOWN:
-                cells += [f"{np.mean(row.scores[metric]):.4f}", _gain(row, metric)]
+                cells += [f"{row.score(metric):.4f}", _gain(row, metric)]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
@@ -55,7 +54,7 @@ def figure(rows: Sequence[Row]) -> Figure:
                 of = [r for r in rows if r.set_name == name and r.contender == contender]
                 axes.plot(
                     [row.cpu_seconds for row in of],
-                    [np.mean(row.scores[metric]) for row in of],
+                    [row.score(metric) for row in of],
                     color="black" if contender == PLAIN else f"C{at - 1}",
                     marker=_MARKERS[at % len(_MARKERS)],
                     linewidth=1,

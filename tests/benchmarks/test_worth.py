@@ -53,12 +53,12 @@ def test_markdown_gain_beyond_chance_is_bold():
             plans.PLAIN,
             10.0,
             1,
-            dict.fromkeys(SHOWN, [0.5]),
+            dict.fromkeys(SHOWN, [[0.5]]),
             {},
         ),
         Row(
             *("digits", 600, "3 seeds", 10.0, 3),
-            dict.fromkeys(SHOWN, [0.7, 0.9]),
+            dict.fromkeys(SHOWN, [[0.6, 0.8], [0.9]]),
             dict.fromkeys(SHOWN, (0.1, -0.1, 0.2))
             | {"roc_auc": (0.3, 0.1, 0.5), "log_loss": (-1, -2, -0.1)},
         ),
@@ -69,12 +69,23 @@ def test_markdown_gain_beyond_chance_is_bold():
 
 
 def test_digits_train_and_test_share_no_image(tmp_path):
-    found = sets.SETS["digits"](tmp_path)
+    found = sets.SETS["digits"](tmp_path, 0)
     assert (len(found.train.labels), len(found.test.labels)) == (599, 1198)
     train = {one.tobytes() for one in found.train.pixels}
     # Two of the 1,797 digits are drawn alike, whichever way they are divided.
     assert sum(one.tobytes() in train for one in found.test.pixels) <= 2
     assert found.train.pixels[0].shape == (32, 32) and found.train.pixels[0].dtype == np.uint8
+
+
+def test_split_each_image_is_tested_on_once():
+    pixels = [np.full((1, 1), number) for number in range(60)]
+    labels = [f"class_{number % 4}" for number in range(60)]
+    found = [sets._split(pixels, labels, 1 / 3, split) for split in range(3)]
+    tested = [int(one[0, 0]) for each in found for one in each.test.pixels]
+    assert sorted(tested) == list(range(60))
+    for each in found:
+        learned = {int(one[0, 0]) for one in each.train.pixels}
+        assert learned == set(range(60)) - {int(one[0, 0]) for one in each.test.pixels}
 
 
 def test_results_file_is_what_the_documentation_says():
