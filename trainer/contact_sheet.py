@@ -10,6 +10,7 @@ from trainer.data import CropRange, RandomCrop, RecordTable, decode_image, read_
 
 Cell = tuple[str, np.ndarray]
 _GAP_PX = 6
+_LEAST_SIDE_PX = 64  # Below, captions are cut off, and nobody sees anything.
 _TEXT_LINES, _TEXT_PX = 2, 26
 
 
@@ -100,7 +101,12 @@ def single_rows(view: Viewer, num_epochs: int) -> list[list[Cell]]:
 
 
 def draw_sheet(rows: list[list[Cell]], height_px: int, width_px: int) -> Image.Image:
-    """Lays out captioned images, uint8 [height, width, 3], in a grid."""
+    """Lays out captioned images, uint8 [height, width, 3], in a grid.
+
+    Small ones are drawn a whole number of times as large, pixel by pixel.
+    """
+    times = -(-_LEAST_SIDE_PX // min(height_px, width_px))
+    height_px, width_px = times * height_px, times * width_px
     step_y, step_x = height_px + _TEXT_PX + _GAP_PX, width_px + _GAP_PX
     size = (step_x * max(map(len, rows)) + _GAP_PX, step_y * len(rows) + _GAP_PX)
     sheet = Image.new("RGB", size, "white")
@@ -109,7 +115,8 @@ def draw_sheet(rows: list[list[Cell]], height_px: int, width_px: int) -> Image.I
         for x, (caption, image) in enumerate(row):
             corner = (_GAP_PX + x * step_x, _GAP_PX + y * step_y)
             pen.text(corner, _shortened(pen, caption, width_px), fill="black")
-            sheet.paste(Image.fromarray(image), (corner[0], corner[1] + _TEXT_PX))
+            enlarged = image.repeat(times, axis=0).repeat(times, axis=1)
+            sheet.paste(Image.fromarray(enlarged), (corner[0], corner[1] + _TEXT_PX))
     return sheet
 
 

@@ -23,10 +23,13 @@ def test_preview_each_shows_every_augmentation_beside_the_plain_image(tmp_path):
     assert result.stdout.strip() == str(output)
     sheet = np.asarray(Image.open(output))
     rows, columns = 14, 4
-    assert sheet.shape == (rows * 64 + 6, columns * 38 + 6, 3)
+    # Images of 32 px are drawn twice as large.
+    assert sheet.shape == (rows * 96 + 6, columns * 70 + 6, 3)
 
     def cell(row, column):
-        return sheet[6 + row * 64 + 26 :, 6 + column * 38 :][:32, :32].astype(int)
+        drawn = sheet[6 + row * 96 + 26 :, 6 + column * 70 :][:64, :64].astype(int)
+        assert (drawn == drawn[::2, ::2].repeat(2, axis=0).repeat(2, axis=1)).all()
+        return drawn
 
     plain = cell(0, 0)
     for row in range(rows):
@@ -43,7 +46,7 @@ def test_preview_each_of_images_that_are_not_square_leaves_out_quarter_turns(tmp
         f"--dataset={dataset}", f"--output={output}", "--image_size=32x48", "--columns=1", "--each"
     )
     assert result.returncode == 0, result.stderr
-    assert Image.open(output).size == (2 * 54 + 6, 13 * 64 + 6)
+    assert Image.open(output).size == (2 * 102 + 6, 13 * 96 + 6)
 
 
 def test_preview_split_of_one_record_is_refused_in_one_line(tmp_path):
@@ -81,7 +84,7 @@ def test_preview_of_a_trainings_flagfile_shows_its_size_and_augmentation(tmp_pat
         "--epochs=40\n--run_dir=runs/a\n--batch_size=8\n--flips=none\n--brightness=0.5\n"
     )
     sheet, said = sheet_of(tmp_path, dataset, f"--flagfile={flagfile}", "--columns=2")
-    assert sheet.shape == (2 * 64 + 6, 3 * 54 + 6, 3)
+    assert sheet.shape == (2 * 96 + 6, 3 * 102 + 6, 3)
     assert "note:" not in said
     by_flags, _ = sheet_of(
         tmp_path, dataset, "--image_size=32x48", "--flips=none", "--brightness=0.5", "--columns=2"
@@ -96,7 +99,7 @@ def test_preview_of_a_recipe_shows_its_augmentation(tmp_path, dataset):
 
 def test_preview_epochs_without_a_training_are_its_columns_and_it_says_so(tmp_path, dataset):
     sheet, said = sheet_of(tmp_path, dataset, "--image_size=32", "--epochs=1")
-    assert sheet.shape == (2 * 64 + 6, 2 * 38 + 6, 3)
+    assert sheet.shape == (2 * 96 + 6, 2 * 70 + 6, 3)
     assert "note: --epochs=1 is taken for --columns=1" in said
 
 
