@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.worth.plans import PLAIN
 from benchmarks.worth.scores import SHOWN, Row
 
-_MARKERS = "osD^v<>PX*"
+_MARKERS = "osD^v<>PX*hpd"
 
 
 def markdown(rows: Sequence[Row]) -> str:
