@@ -140,28 +140,26 @@ def contenders(networks: tuple[Network, ...], steps: int, repeat: int) -> list[C
     """
     first, seed = networks[0], repeat * SEEDS_A_REPEAT
 
-    def ours(network: Network, rows: str, share: float, at: int = 0, **how) -> Training:
+    def ours(
+        network: Network, rows: str, share: float, at: int = 0, recipe: str = "fast", **how
+    ) -> Training:
         own = round(steps * share / network.price)
-        return Training(
-            False, network, rows, own, seed + at, recipe=how.pop("recipe", "fast"), **how
-        )
+        return Training(False, network, rows, own, seed + at, recipe=recipe, **how)
 
     # A refit sees the rows as often as a fold's network did: NUM_FOLDS / (NUM_FOLDS - 1) its steps.
     refit = NUM_FOLDS / (NUM_FOLDS - 1)
     price = sum(network.price for network in networks)
 
-    def seeds(recipe: str) -> tuple[Training, ...]:
-        return tuple(ours(first, ALL_ROWS, 1 / 3, at, recipe=recipe) for at in range(3))
-
+    seeds = tuple(ours(first, ALL_ROWS, 1 / 3, at) for at in range(3))
     several = f"{len(networks)} architectures"
     architectures = tuple(ours(one, ALL_ROWS, one.price / price) for one in networks)
     # What matters most comes first: a benchmark that is cut short has it.
     return [
         Contender(PLAIN, (Training(True, first, ALL_ROWS, steps, seed),), False, 1),
         Contender("one network", (ours(first, ALL_ROWS, 1),), False, 1),
-        Contender("3 seeds", seeds("fast"), False, 3),
+        Contender("3 seeds", seeds, False, 3),
         Contender(several, architectures, False, price),
-        Contender("3 seeds, cascade", seeds("fast"), False, _CASCADE_NETWORKS, cascade=True),
+        Contender("3 seeds, cascade", seeds, False, _CASCADE_NETWORKS, cascade=True),
         Contender(f"{several}, cascade", architectures, False, _CASCADE_NETWORKS, cascade=True),
         Contender(f"{NUM_FOLDS} folds", (ours(first, ALL_FOLDS, 1 / NUM_FOLDS),), True, NUM_FOLDS),
         Contender(
@@ -180,7 +178,6 @@ def contenders(networks: tuple[Network, ...], steps: int, repeat: int) -> list[C
             1,
         ),
         Contender("one network, best", (ours(first, ALL_ROWS, 1, recipe="best"),), False, 1),
-        Contender("3 seeds, best", seeds("best"), False, 3),
         Contender(
             "plain Keras, usual rate and smoothing",
             (Training(True, first, ALL_ROWS, steps, seed, usual=True),),
