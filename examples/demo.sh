@@ -13,7 +13,7 @@ PYTHON=${PYTHON:-.venv/bin/python}
 if [[ ${1:-} == --quick ]]; then
   OUT=${2:-demo_quick_output}
   NETWORKS=(vgg_small resnet9)
-  SHORTER=(--epochs=1 --eval_every_epochs=1 --warmup_epochs=0)
+  SHORTER=(--epochs=1 --num_evals=1 --warmup_steps=0)
   TABLES=$OUT/tables
   mkdir -p "$TABLES"
   for table in train:320 test:60 test_labels:60; do
