@@ -9,7 +9,7 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +89,7 @@ def make_card(config: EnsembleConfig, result: Result) -> Card:
     name = _dataset_name(config)
     parts = (
         Part("Data", _data(config, result)),
-        Part("Splits", _splits(config, result), _split_table(config)),
+        Part("Splits", _splits(config, result, runs.values()), _split_table(config)),
         Part("Networks", _networks(config, result), _network_table(result, runs)),
         *(_scores(board) for board in (result.split_board, result.held_out_board) if board),
         Part("Calibration", _calibration(config, result)),
@@ -191,13 +191,18 @@ def _split_table(config: EnsembleConfig) -> Table | None:
     return Table(("split", "images", "labels"), rows)
 
 
-def _splits(config: EnsembleConfig, result: Result) -> tuple[str, ...]:
-    members = result.inputs.members
-    trained = list(dict.fromkeys(one.train_split for one in members))
-    held_out = [one for one in dict.fromkeys(one.eval_split for one in members) if one]
-    items = [f"Trained on: {'; '.join(trained[:_MAX_NAMED])}."]
-    if held_out:
-        items.append(f"Each run's best step was chosen on: {'; '.join(held_out[:_MAX_NAMED])}.")
+def _splits(config: EnsembleConfig, result: Result, runs: Collection[RunRecord]) -> tuple[str, ...]:
+    groups: dict[str, list[str | None]] = {
+        "Trained on": [one.train_split for one in runs],
+        "Held out from trainings": [one.eval_split for one in runs],
+        "Weights were chosen by scores on": [
+            one.eval_split for one in runs if one.chosen_by_scores
+        ],
+    }
+    items: list[str] = []
+    for title, splits in groups.items():
+        if named := [split for split in dict.fromkeys(splits) if split]:
+            items.append(f"{title}: {'; '.join(named[:_MAX_NAMED])}.")
     if result.inputs.held_out is not None:
         items.append(
             f"Fitted and scored as held out: {config.weights_split}, "

@@ -253,6 +253,13 @@ class RunRecord(JsonRecord):
         """What the network wants done with an image file."""
         return InputSpec(*self.image_size_px, self.resize, self.exact_decode)
 
+    @property
+    def chosen_by_scores(self) -> bool:
+        """Whether scores on `eval_split` decided which weights these are."""
+        if self.soup is not None:
+            return self.soup.recipe == "greedy"
+        return self.best_metric not in ("", "last")
+
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""
         return super().to_json() | {"eval_split": self.eval_split or NO_SPLIT}

@@ -16,6 +16,7 @@ from ensemble.output.card import (
     markdown,
     write_card,
 )
+from orchard.formats import RunRecord
 from tests.ensemble.builders import make_world, world_config
 
 yaml = pytest.importorskip("yaml")
@@ -50,6 +51,18 @@ def test_card_says_what_config_and_result_say(finished):
     for caveat in result.caveats:
         assert escaped(caveat) in text
     assert command_line(config) in text and "--calibrate" in text
+
+
+@pytest.mark.parametrize("metric, is_said", [("accuracy", True), ("last", False), ("", False)])
+def test_card_says_that_weights_were_chosen_where_scores_chose_them(
+    finished, monkeypatch, metric, is_said
+):
+    load = RunRecord.load
+    changed = classmethod(lambda _, path: dataclasses.replace(load(path), best_metric=metric))
+    monkeypatch.setattr(RunRecord, "load", changed)
+    splits = next(part for part in make_card(*finished[1:]).parts if part.title == "Splits")
+    assert "Held out from trainings: fold0." in splits.items
+    assert ("Weights were chosen by scores on: fold0." in splits.items) == is_said
 
 
 def test_card_has_no_empty_heading(finished):
