@@ -199,7 +199,7 @@ def _splits(config: EnsembleConfig, result: Result, runs: Collection[RunRecord])
             one.eval_split for one in runs if one.chosen_by_scores
         ],
     }
-    items: list[str] = []
+    items = []
     for title, splits in groups.items():
         if named := [split for split in dict.fromkeys(splits) if split]:
             items.append(f"{title}: {'; '.join(named[:_MAX_NAMED])}.")
