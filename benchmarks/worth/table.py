@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.worth.plans import PLAIN
 from benchmarks.worth.scores import SHOWN, Row
+from trainer.evaluation import METRICS
 
 _MARKERS = "osD^v<>PX*hpd"
 
@@ -43,7 +44,12 @@ def _gain(row: Row, metric: str) -> str:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """Log loss and AUC against the CPU-seconds of the training, a column of panels a set."""
+    """Log loss and AUC against the CPU-seconds of the training, a column of panels a set.
+
+    A contender is drawn where its gain takes the score of plain Keras: scores of some splits or
+    seeds alone cannot be compared.
+    """
+    plain = {(row.set_name, row.steps): row for row in rows if row.contender == PLAIN}
     names = list(dict.fromkeys(row.set_name for row in rows))
     contenders = list(dict.fromkeys(row.contender for row in rows))
     drawn = Figure(figsize=(3.4 * len(names), 7.4), layout="constrained")
@@ -54,7 +60,7 @@ def figure(rows: Sequence[Row]) -> Figure:
                 of = [r for r in rows if r.set_name == name and r.contender == contender]
                 axes.plot(
                     [row.cpu_seconds for row in of],
-                    [row.score(metric) for row in of],
+                    [_beside(plain[row.set_name, row.steps], row, metric) for row in of],
                     color="black" if contender == PLAIN else f"C{at - 1}",
                     marker=_MARKERS[at % len(_MARKERS)],
                     linewidth=1,
@@ -67,6 +73,13 @@ def figure(rows: Sequence[Row]) -> Figure:
     handles, labels = panels[0, 0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return drawn
+
+
+def _beside(plain: Row, row: Row, metric: str) -> float:
+    if row is plain:
+        return plain.score(metric)
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    return plain.score(metric) + sign * row.gains[metric][0]
 
 
 def save(rows: Sequence[Row], picture: Path) -> None:

@@ -68,6 +68,19 @@ def test_markdown_gain_beyond_chance_is_bold():
     assert "**-1.0000 (-2.0000 to -0.1000)**" in text
 
 
+def test_figure_contender_is_where_its_gain_takes_plain_keras():
+    fixed = ("solar", 900)
+    plain = Row(*fixed, plans.PLAIN, 10.0, 1, dict.fromkeys(SHOWN, [[0.5], [0.3]]), {})
+    gains = dict.fromkeys(SHOWN, (0.1, 0.0, 0.2))
+    # Of one split, which is easier than the mean of both.
+    ours = Row(*fixed, "3 seeds", 20.0, 3, dict.fromkeys(SHOWN, [[0.6]]), gains)
+    of_loss, of_auc = table.figure([plain, ours]).axes
+    for axes, place in ((of_loss, 0.3), (of_auc, 0.5)):
+        lines = {line.get_label(): line.get_xydata()[0] for line in axes.lines}
+        np.testing.assert_allclose(lines[plans.PLAIN], (10, 0.4))
+        np.testing.assert_allclose(lines["3 seeds"], (20, place))
+
+
 def test_digits_train_and_test_share_no_image(tmp_path):
     found = sets.SETS["digits"](tmp_path, 0)
     assert (len(found.train.labels), len(found.test.labels)) == (599, 1198)
