@@ -129,11 +129,12 @@ def test_contact_sheet_of_a_plugins_augmentation_has_a_row_for_it(folder, tiny_d
     )
     assert done.returncode == 0, done.stderr
     sheet = np.asarray(Image.open(folder / "sheet.png")).astype(int)
-    assert sheet.shape[0] == 15 * 64 + 6  # 14 come with us.
-    rows = [6 + number * 64 + 26 for number in range(15)]
+    # 14 come with us; images of 32 px are drawn twice as large.
+    assert sheet.shape[0] == 15 * 96 + 6
+    rows = [6 + number * 96 + 26 for number in range(15)]
     grays = [
         number
         for number, top in enumerate(rows)
-        if np.ptp(sheet[top : top + 32, 44 : 44 + 32], axis=2).max() == 0
+        if np.ptp(sheet[top : top + 64, 76 : 76 + 64], axis=2).max() == 0
     ]
     assert grays == [10]  # Before erasing.
