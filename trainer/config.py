@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from orchard.errors import OrchardError
 from orchard.flags import Kind, Options, option, required
-from orchard.formats import serving_dir
+from orchard.formats import LAST_STEP, serving_dir
 from trainer.augment import AugmentOptions
 from trainer.data import ALL_FOLDS, DatasetOptions, ReadOptions
 from trainer.evaluation import metric_names
@@ -28,9 +28,6 @@ SCHEMA_VERSION = 1
 # Where nobody says otherwise. Members whose logits are averaged should have good probabilities:
 # steps that are the best by accuracy, which has ties and noise on small folds, have worse ones.
 BEST_METRIC = "log_loss"
-
-# In place of a metric: the weights that the training ends with.
-LAST_STEP = "last"
 
 BATCH_SIZE = 32
 

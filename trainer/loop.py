@@ -18,7 +18,7 @@ from absl import logging
 
 from orchard import storage
 from orchard.errors import OrchardError, in_one_line
-from orchard.formats import EVAL_LOGITS, WeightsCheckpoint, WeightsMeta, serving_dir
+from orchard.formats import EVAL_LOGITS, LAST_STEP, WeightsCheckpoint, WeightsMeta, serving_dir
 from trainer.checkpoints import (
     CheckpointWriter,
     network_arrays,
@@ -26,7 +26,7 @@ from trainer.checkpoints import (
     save_best_checkpoint,
     save_checkpoint,
 )
-from trainer.config import LAST_STEP, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data import set_gcs_read_options
 from trainer.evaluation import Diverged, metric_names
 from trainer.features import train_head

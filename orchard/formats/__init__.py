@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         record_format,
     )
     from orchard.formats.run import (
+        LAST_STEP,
         NO_SPLIT,
         DatasetOfRun,
         ExportDir,
@@ -149,6 +150,7 @@ __all__ = [
     "GainOverUniform",
     "InputSpec",
     "JsonRecord",
+    "LAST_STEP",
     "Lineage",
     "Logits",
     "MANIFEST_FILE",

@@ -11,6 +11,8 @@ from orchard.formats.kinds import Task, fold_name, refit_name
 
 # What files and flags say where a training evaluates on nothing.
 NO_SPLIT = "none"
+# What they say instead of the metric that selects a step: the one that the training ends with.
+LAST_STEP = "last"
 
 Scores = dict[str, float | None]  # By metric; None: not a number, as for a class without records.
 
@@ -258,7 +260,7 @@ class RunRecord(JsonRecord):
         """Whether scores on `eval_split` decided which weights these are."""
         if self.soup is not None:
             return self.soup.recipe == "greedy"
-        return self.best_metric not in ("", "last")
+        return self.best_metric not in ("", LAST_STEP)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for `storage.write_json`; `from_json` is the way back."""

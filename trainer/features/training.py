@@ -12,6 +12,7 @@ from orchard import storage
 from orchard.errors import OrchardError
 from orchard.formats import (
     EVAL_LOGITS,
+    LAST_STEP,
     DecayTried,
     Resolved,
     SolvedHead,
@@ -23,7 +24,7 @@ from orchard.formats import (
 )
 from orchard.progress import Progress
 from trainer.checkpoints import network_arrays, save_best_checkpoint, save_checkpoint
-from trainer.config import LAST_STEP, TrainConfig
+from trainer.config import TrainConfig
 from trainer.data import RecordTable, load_records, mix_soft_labels
 from trainer.evaluation import evaluate, intact_rows
 from trainer.features.backbone import Backbone, load_backbone

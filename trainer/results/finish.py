@@ -11,6 +11,7 @@ from orchard.errors import OrchardError
 from orchard.flags import Kind
 from orchard.formats import (
     EVAL_LOGITS,
+    LAST_STEP,
     NO_SPLIT,
     ComputeTime,
     DatasetOfRun,
@@ -33,7 +34,7 @@ from trainer.checkpoints import (
     load_latest_checkpoint,
     set_network_arrays,
 )
-from trainer.config import LAST_STEP, TrainConfig, changed_flags, name_changes
+from trainer.config import TrainConfig, changed_flags, name_changes
 from trainer.data import RecordTable, load_records, set_gcs_read_options
 from trainer.evaluation import intact_rows, metric_names
 from trainer.keras_module import keras

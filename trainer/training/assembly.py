@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from orchard.errors import OrchardError
-from orchard.formats import NO_SPLIT
-from trainer.config import LAST_STEP, TrainConfig
+from orchard.formats import LAST_STEP, NO_SPLIT
+from trainer.config import TrainConfig
 from trainer.data import RecordTable, check_labelled, load_records, mix_soft_labels, split_names
 from trainer.evaluation import check_metric
 from trainer.optim import Objective, class_weights
